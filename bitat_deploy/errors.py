@@ -1,0 +1,51 @@
+"""The errors a user can meet: one small family, each with its exit code.
+
+A message is one sentence or two: what is wrong, where, and what to do about it. The command line
+prints it without a traceback and ends with the class's ``exit_code``; README lists the codes.
+"""
+
+
+class BitatDeployError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+    exit_code = 1
+
+
+class InputError(BitatDeployError):
+    """A file or value the user gave is missing, damaged or contradictory."""
+
+    exit_code = 3
+
+
+class UnsupportedOperatorError(InputError):
+    """The ONNX file holds an operator that cannot be compiled."""
+
+
+class BundleError(BitatDeployError):
+    """A bundle is incomplete, of another version, or was changed after it was built."""
+
+    exit_code = 4
+
+
+class BuildError(BitatDeployError):
+    """A build step failed: a download, a checksum, the cross compiler."""
+
+    exit_code = 5
+
+
+class ConnectionFailedError(BitatDeployError):
+    """The device cannot be reached, its host key is not trusted, or it refused the login."""
+
+    exit_code = 6
+
+
+class DeviceUnsuitableError(BitatDeployError):
+    """The device is reached but cannot run the bundle: architecture, C library, disk space."""
+
+    exit_code = 7
+
+
+class RunFailedError(BitatDeployError):
+    """The push or the run broke off on the device: connection lost, crash, disk full."""
+
+    exit_code = 8

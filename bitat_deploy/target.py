@@ -1,0 +1,93 @@
+"""Targets: what a network is compiled for. A board is one YAML file in ``targets/``."""
+
+import platform
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bitat_deploy.errors import InputError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor and the system on it.
+
+    ``vector_bytes`` is the width of a vector register, ``glibc`` the oldest C library the bundle
+    has to run with, ``features`` are LLVM's names with their sign.
+    """
+
+    name: str
+    description: str
+    architecture: str
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    vector_bytes: int
+    glibc: str
+
+
+def target_names() -> list[str]:
+    """Names of all targets, sorted."""
+    return sorted(
+        Path(entry.name).stem for entry in _directory().iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_target(name: str) -> Target:
+    """Read one target by name; ``host`` is resolved to the processor of this machine.
+
+    Raises InputError for an unknown name or a malformed file.
+    """
+    if name not in target_names():
+        raise InputError(f"unknown target '{name}'; choose one of: {', '.join(target_names())}")
+    document: dict[str, Any] = yaml.safe_load(_directory().joinpath(f"{name}.yaml").read_text())
+    expected = {field.name for field in fields(Target)} - {"name"}
+    if set(document) != expected:
+        wrong = ", ".join(sorted(set(document) ^ expected))
+        raise InputError(f"target file '{name}.yaml' has missing or unknown keys: {wrong}")
+    document["features"] = tuple(document["features"])
+    target = Target(name=name, **document)
+    return _resolve_native(target) if target.cpu == "native" else target
+
+
+def _directory() -> Any:
+    return resources.files("bitat_deploy").joinpath("targets")
+
+
+def _resolve_native(target: Target) -> Target:
+    """Fill in this machine's processor: its widest vectors that our operators use."""
+    if platform.machine() != target.architecture:
+        raise InputError(
+            f"target '{target.name}' is for {target.architecture}, but this machine is "
+            f"{platform.machine()}; choose another target"
+        )
+    flags = _cpu_flags()
+    cores = len(_usable_cores())
+    if {"avx512f", "avx512bw", "avx512vl"} <= flags:
+        cpu, vector_bytes = "skylake-avx512", 64
+        wanted = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
+        features = tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags)
+    elif "avx2" in flags:
+        cpu, vector_bytes, features = "haswell", 32, ()
+    else:
+        raise InputError("target 'host' needs a processor with AVX2; this machine has none")
+    return replace(
+        target, cpu=cpu, features=features, cores=cores, vector_bytes=vector_bytes
+    )
+
+
+def _cpu_flags() -> set[str]:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def _usable_cores() -> set[int]:
+    import os
+
+    return os.sched_getaffinity(0)
