@@ -1,0 +1,77 @@
+"""The C++ compiler and linker for every target: zig's clang, which comes as a Python package.
+
+It carries its own C library headers and stubs for each glibc version, so nothing has to be
+installed on this machine or on the device, and a program asks for no newer glibc than its target
+has.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bitat_deploy.errors import BuildError
+from bitat_deploy.target import Target
+
+_WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+
+
+def compile_cpp(
+    sources: Sequence[Path],
+    output: Path,
+    target: Target,
+    *,
+    shared: bool = False,
+    include_directories: Sequence[Path] = (),
+    libraries: Sequence[Path] = (),
+    rpath: str | None = None,
+) -> None:
+    """Compile C++17 ``sources`` into a stripped program (or shared library) for ``target``.
+
+    ``include_directories`` are third-party headers, whose warnings are not ours. ``libraries`` are
+    shared libraries to link against; ``rpath`` says where the program looks for them when it runs
+    (``$ORIGIN`` is the program's own folder). The C++ standard library is linked statically.
+    Raises BuildError.
+    """
+    arguments = ["-std=c++17", "-O2", "-s", *_WARNINGS]
+    for directory in include_directories:
+        arguments += ["-isystem", str(directory)]
+    if shared:
+        arguments += ["-shared", "-fPIC"]
+    arguments += [str(path) for path in (*sources, *libraries)]
+    if rpath is not None:
+        arguments.append(f"-Wl,-rpath,{rpath}")
+    _run_zig(arguments, output, target)
+
+
+def link_shared(objects: Sequence[Path], output: Path, target: Target) -> None:
+    """Link object files that TVM's LLVM wrote into a shared library for ``target``.
+
+    Raises BuildError.
+    """
+    _run_zig(["-shared", "-fPIC", *(str(path) for path in objects)], output, target)
+
+
+def _run_zig(arguments: Sequence[str], output: Path, target: Target) -> None:
+    """Run ``zig c++``; ``output`` appears complete or not at all."""
+    triple = f"{target.architecture}-linux-gnu.{target.glibc}"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".link-", dir=output.parent) as folder:
+        unfinished = Path(folder) / output.name
+        command = [sys.executable, "-m", "ziglang", "c++", "-target", triple]
+        command += [*arguments, "-o", str(unfinished)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            raise BuildError(
+                f"the compiler for target '{target.name}' ({triple}) could not make "
+                f"'{output.name}': {_first_error(finished.stderr)}"
+            )
+        os.replace(unfinished, output)
+
+
+def _first_error(messages: str) -> str:
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line or "No module named" in line]
+    return (errors or lines or ["no message; is the package 'ziglang' installed?"])[0]
