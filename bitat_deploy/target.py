@@ -75,9 +75,7 @@ def _resolve_native(target: Target) -> Target:
         cpu, vector_bytes, features = "haswell", 32, ()
     else:
         raise InputError("target 'host' needs a processor with AVX2; this machine has none")
-    return replace(
-        target, cpu=cpu, features=features, cores=cores, vector_bytes=vector_bytes
-    )
+    return replace(target, cpu=cpu, features=features, cores=cores, vector_bytes=vector_bytes)
 
 
 def _cpu_flags() -> set[str]:

@@ -1,0 +1,15 @@
+"""ONNX files of integer networks: functions, writer, export with validation, reference run."""
+
+from bitat_deploy.onnx_format.export import export_checkpoint, write_validated
+from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
+from bitat_deploy.onnx_format.reference import reference_logits
+from bitat_deploy.onnx_format.writer import to_onnx
+
+__all__ = [
+    "DOMAIN",
+    "VERSION",
+    "export_checkpoint",
+    "reference_logits",
+    "to_onnx",
+    "write_validated",
+]

@@ -1,0 +1,37 @@
+"""The zoo: networks that our own training produced, as ONNX files with their facts beside them.
+
+``NAME.onnx`` is the network, ``NAME.json`` says which recipe, seed and data made it and how
+accurate it is.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from bitat_deploy.errors import InputError
+
+DEFAULT_MODEL = "mobilenet-v1-0.5-fashion-mnist"
+
+
+def zoo_names() -> list[str]:
+    """Names of all networks in the zoo, sorted."""
+    return sorted(path.stem for path in _directory().glob("*.onnx"))
+
+
+def resolve_model(model: str) -> Path:
+    """The file that a name from the zoo, or a path to an ONNX file or a checkpoint, stands for.
+
+    Raises InputError where it is neither.
+    """
+    if model in zoo_names():
+        return _directory() / f"{model}.onnx"
+    path = Path(model)
+    if path.is_file():
+        return path
+    raise InputError(
+        f"there is no file '{model}', and no network of that name in the zoo; "
+        f"the zoo has: {', '.join(zoo_names())}"
+    )
+
+
+def _directory() -> Path:
+    return Path(str(resources.files("bitat_deploy").joinpath("zoo")))

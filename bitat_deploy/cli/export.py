@@ -1,0 +1,33 @@
+"""``bitat-deploy export``: a checkpoint to an ONNX file."""
+
+from pathlib import Path
+
+import click
+
+from bitat_deploy.onnx_format import export_checkpoint
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("model.onnx"),
+    show_default=True,
+    help="The ONNX file to write.",
+)
+def export(checkpoint: Path, output: Path) -> None:
+    """Export CHECKPOINT of a training run to an ONNX file.
+
+    The file runs in stock ONNX Runtime; before it is written, its logits are compared there with
+    PyTorch's, bit for bit.
+
+    Example: bitat-deploy export runs/mobilenet/checkpoint.pt -o model.onnx
+    """
+    network = export_checkpoint(checkpoint, output)
+    size = output.stat().st_size
+    click.echo(
+        f"{output}: {network.name}, {len(network.layers)} layers, {size:,} bytes; "
+        "ONNX Runtime gives the same logits as PyTorch"
+    )

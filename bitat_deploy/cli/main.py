@@ -1,0 +1,54 @@
+"""The command group, and the one place where errors become messages and exit codes."""
+
+import importlib
+import sys
+
+import click
+
+from bitat_deploy import __version__
+from bitat_deploy.errors import BitatDeployError
+
+_COMMANDS = {
+    "train": "Train a binarized network from a recipe.",
+    "export": "Export a checkpoint to an ONNX file.",
+    "build": "Compile a network for a target and write a bundle.",
+    "bench": "Measure latency and accuracy of a bundle on a device.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is used: ``--help`` and ``bench`` load neither torch nor TVM."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"bitat_deploy.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bitat-deploy")
+def cli() -> None:
+    """From a binarized MobileNet in PyTorch to a number measured on a Raspberry Pi.
+
+    \b
+      bitat-deploy build --target rpi4
+      bitat-deploy bench --host pi@device
+    """
+
+
+def main() -> None:
+    """Run the command line; a BitatDeployError is printed in one line and sets the exit code."""
+    try:
+        cli.main(prog_name="bitat-deploy")
+    except BitatDeployError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

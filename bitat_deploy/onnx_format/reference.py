@@ -1,0 +1,33 @@
+"""What stock ONNX Runtime answers: the reference that everything after export must equal."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from bitat_deploy.errors import InputError
+
+# Unpacked activations are one byte a bit; small batches keep them in the cache.
+BATCH = 50
+
+
+def reference_logits(
+    model: Path | onnx.ModelProto, images: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C], by ONNX Runtime.
+
+    Raises InputError where ONNX Runtime does not accept the model.
+    """
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no public common base
+        name = "the exported model" if isinstance(model, onnx.ModelProto) else f"'{model}'"
+        raise InputError(f"ONNX Runtime cannot load {name}: {error}") from error
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    (name,) = [value.name for value in session.get_inputs()]
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
