@@ -1,0 +1,68 @@
+"""Operators to one Relax module, and that to a shared library for the target."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tvm import relax
+from tvm.ir import IRModule
+from tvm.target import Target as TvmTarget
+
+from bitat_deploy.compiler.cross_compiler import link_shared
+from bitat_deploy.operators import Operator
+from bitat_deploy.target import Target
+
+ENTRY_POINT = "main"
+
+
+def tvm_target(target: Target) -> TvmTarget:
+    """The target as TVM's LLVM backend takes it."""
+    return TvmTarget(
+        {
+            "kind": "llvm",
+            "mtriple": target.triple,
+            "mcpu": target.cpu,
+            "mattr": list(target.features),
+            "num-cores": target.cores,
+        }
+    )
+
+
+def relax_module(operators: Sequence[Operator], names: Sequence[str]) -> IRModule:
+    """A chain of operators as a Relax function ``main``: image uint8 to logits float32.
+
+    Weights and thresholds become constants of the module.
+    """
+    builder = relax.BlockBuilder()
+    first = operators[0].input
+    image = relax.Var("image", relax.TensorType(first.shape, first.dtype))
+    with builder.function(ENTRY_POINT, [image]):
+        with builder.dataflow():
+            current: Any = image
+            for operator, name in zip(operators, names, strict=True):
+                symbol = "".join(c if c.isalnum() else "_" for c in name)
+                function = operator.prim_func().with_attr("global_symbol", symbol)
+                constants = [relax.const(array) for array in operator.constants()]
+                output = relax.TensorType(operator.output.shape, operator.output.dtype)
+                call = relax.call_tir(
+                    builder.add_func(function, symbol), [current, *constants], output
+                )
+                current = builder.emit(call)
+            logits = builder.emit_output(current)
+        builder.emit_func_output(logits)
+    return builder.get()
+
+
+def build_shared_library(module: IRModule, target: Target, output: Path) -> None:
+    """Compile a Relax module and link it for ``target``.
+
+    Raises BuildError where the cross compiler fails.
+    """
+    executable = relax.build(module, tvm_target(target))
+
+    def link(file_name: str, objects: Sequence[str], **_: Any) -> None:
+        link_shared([Path(name) for name in objects], Path(file_name), target)
+
+    with tempfile.TemporaryDirectory() as workspace:
+        executable.export_library(str(output), fcompile=link, workspace_dir=workspace)
