@@ -5,7 +5,6 @@ installed on this machine or on the device, and a program asks for no newer glib
 has.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -68,7 +67,7 @@ def _run_zig(arguments: Sequence[str], output: Path, target: Target) -> None:
                 f"the compiler for target '{target.name}' ({triple}) could not make "
                 f"'{output.name}': {_first_error(finished.stderr)}"
             )
-        os.replace(unfinished, output)
+        unfinished.replace(output)
 
 
 def _first_error(messages: str) -> str:
