@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: what a fresh Debian or Ubuntu machine needs first.
 
 fail() {

@@ -1,0 +1,78 @@
+"""Fixtures for everybody: a cache of the tests' own, and the devices reached over SSH."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.paths import cache_directory
+from tests import ssh_devices
+from tests.ssh_devices import LocalSshd, VirtualPi
+
+# Costly to fetch or to build, and the same for everybody: taken from the user's own cache.
+SHARED_CACHES = ("datasets", "runtime", "virtual-pi")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Point XDG_CACHE_HOME to a folder of this run, so that the user's last build stays."""
+    shared = cache_directory()
+    root = tmp_path_factory.mktemp("cache")
+    (root / shared.name).mkdir()
+    for name in SHARED_CACHES:
+        (shared / name).mkdir(parents=True, exist_ok=True)
+        (root / shared.name / name).symlink_to(shared / name)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(root))
+        environment.setenv(
+            "ZIG_GLOBAL_CACHE_DIR",
+            os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(shared.parent / "zig")),
+        )
+        yield root
+
+
+@pytest.fixture(scope="session")
+def local_sshd(own_cache: Path) -> Iterator[LocalSshd]:
+    """This machine as a device: a private OpenSSH server on 127.0.0.1."""
+    # Not below pytest's folder: sshd limits the length of a path to a socket.
+    with (
+        tempfile.TemporaryDirectory(prefix="sshd-") as state,
+        ssh_devices.local_sshd(Path(state)) as device,
+    ):
+        yield device
+
+
+@pytest.fixture(scope="session")
+def virtual_pi(own_cache: Path) -> Iterator[VirtualPi]:
+    """The contributor's virtual Pi if it is up, else one that lives as long as the tests."""
+    _skip_on_request()
+    running = ssh_devices.running_virtual_pi()
+    if running is not None:
+        yield running
+        return
+    with ssh_devices.virtual_pi(f"tests-{os.getpid()}") as device:
+        yield device
+
+
+@pytest.fixture
+def doomed_virtual_pi(own_cache: Path) -> Iterator[VirtualPi]:
+    """A virtual Pi for one test, which may destroy it."""
+    _skip_on_request()
+    with ssh_devices.virtual_pi(f"doomed-{os.getpid()}") as device:
+        yield device
+
+
+@pytest.fixture(scope="session")
+def virtual_pi_32_bit(own_cache: Path) -> Iterator[VirtualPi]:
+    """A virtual Pi with a 32-bit user land on a 64-bit kernel."""
+    _skip_on_request()
+    with ssh_devices.virtual_pi(f"armhf-{os.getpid()}", "--arch", "armhf") as device:
+        yield device
+
+
+def _skip_on_request() -> None:
+    """BITAT_DEPLOY_WITHOUT_VIRTUAL_PI=1 leaves out what needs qemu (CONTRIBUTING.md)."""
+    if os.environ.get("BITAT_DEPLOY_WITHOUT_VIRTUAL_PI"):
+        pytest.skip("BITAT_DEPLOY_WITHOUT_VIRTUAL_PI is set")

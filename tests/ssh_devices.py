@@ -1,0 +1,196 @@
+"""Devices that the tests reach over real SSH: the virtual Pi and a private sshd on this machine."""
+
+import getpass
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+VIRTUAL_PI = Path(__file__).parents[1] / "scripts" / "virtual-pi"
+
+
+@dataclass(frozen=True)
+class SshDevice:
+    """What a test needs to log in: ``host`` is ``user@127.0.0.1:port``, ``ssh_config`` goes to -F.
+
+    ``state`` is a folder on this machine that holds the device's keys and configuration.
+    """
+
+    host: str
+    ssh_config: Path
+    state: Path
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        """Run a shell command on the device and return what it printed."""
+        finished = subprocess.run(
+            ["ssh", "-F", str(self.ssh_config), "-o", "BatchMode=yes", "127.0.0.1", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert not check or finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+
+@dataclass(frozen=True)
+class VirtualPi(SshDevice):
+    """A virtual Pi of its own name, see ``scripts/virtual-pi``."""
+
+    def switch_off(self) -> None:
+        """Pull the plug: the machine is gone in an instant."""
+        os.kill(int((self.state / "pid").read_text()), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class LocalSshd(SshDevice):
+    """OpenSSH's server as this user; its sessions live in ``home`` and look in ``programs`` first.
+
+    A program put into ``programs`` therefore shadows the system's, for the sessions only.
+    """
+
+    home: Path
+    programs: Path
+    process: subprocess.Popen[bytes]
+
+    def drop_connections(self) -> None:
+        """Kill every session, as if the device had lost its network."""
+        for child in _children(self.process.pid):
+            for grandchild in _children(child):
+                _kill(grandchild)
+            _kill(child)
+
+
+@contextmanager
+def virtual_pi(name: str, *options: str) -> Iterator[VirtualPi]:
+    """Start a virtual Pi and switch it off at the end."""
+    arguments = [str(VIRTUAL_PI), "--name", name, *options]
+    try:
+        yield _read_virtual_pi(_output([*arguments, "up"]))
+    finally:
+        _output([*arguments, "down"])
+
+
+def running_virtual_pi() -> VirtualPi | None:
+    """The contributor's own virtual Pi, if it is up."""
+    finished = subprocess.run([str(VIRTUAL_PI), "status"], capture_output=True, check=False)
+    return _read_virtual_pi(finished.stdout.decode()) if finished.returncode == 0 else None
+
+
+@contextmanager
+def local_sshd(state: Path) -> Iterator[LocalSshd]:
+    """Start an sshd on a free port of 127.0.0.1; all its files are in the empty folder ``state``.
+
+    The home of its sessions is a folder in ``state`` too, so that they leave the user's alone.
+    """
+    home, programs = state / "home", state / "programs"
+    home.mkdir()
+    programs.mkdir()
+    for key in ("host_key", "user_key"):
+        _output(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(state / key)])
+    session = state / "session"
+    session.write_text(
+        "#!/bin/sh\n"
+        f"export HOME={shlex.quote(str(home))} PATH={shlex.quote(str(programs))}:$PATH\n"
+        "unset XDG_CACHE_HOME\n"
+        'cd && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    session.chmod(0o755)
+    port = free_port()
+    write_sshd_config(state, port)
+    write_ssh_config(state, port)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd refuses to run as root without it
+    process = subprocess.Popen(
+        ["/usr/sbin/sshd", "-D", "-f", str(state / "sshd_config"), "-E", str(state / "sshd.log")]
+    )
+    device = LocalSshd(
+        host=f"{getpass.getuser()}@127.0.0.1:{port}",
+        ssh_config=state / "ssh_config",
+        state=state,
+        home=home,
+        programs=programs,
+        process=process,
+    )
+    try:
+        _wait_for_port(port)
+        yield device
+    finally:
+        device.drop_connections()
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_sshd_config(state: Path, port: int) -> None:
+    (state / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\n"
+        f"HostKey {state}/host_key\n"
+        f"AuthorizedKeysFile {state}/user_key.pub\n"
+        "StrictModes no\n"
+        "UsePAM no\n"
+        "PasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\n"
+        "PidFile none\n"
+        f"ForceCommand {state}/session\n"
+        "Subsystem sftp /usr/lib/openssh/sftp-server\n"
+    )
+
+
+def write_ssh_config(state: Path, port: int) -> None:
+    public_key = " ".join((state / "host_key.pub").read_text().split()[:2])
+    (state / "known_hosts").write_text(f"[127.0.0.1]:{port} {public_key}\n")
+    (state / "ssh_config").write_text(
+        "Host 127.0.0.1\n"
+        f"  Port {port}\n"
+        f"  IdentityFile {state}/user_key\n"
+        "  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {state}/known_hosts\n"
+        "  GlobalKnownHostsFile /dev/null\n"
+        "  StrictHostKeyChecking yes\n"
+    )
+
+
+def _read_virtual_pi(description: str) -> VirtualPi:
+    lines = dict(line.split(": ", 1) for line in description.splitlines() if ": " in line)
+    ssh_config = Path(lines["ssh config"])
+    return VirtualPi(host=lines["host"], ssh_config=ssh_config, state=ssh_config.parent)
+
+
+def _output(command: list[str]) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, f"{command} failed:\n{finished.stdout}{finished.stderr}"
+    return finished.stdout
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"sshd does not listen on port {port}")
+
+
+def _children(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in children.read_text().split()] if children.exists() else []
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
