@@ -1,0 +1,310 @@
+"""Binary 1x1 convolution with its threshold: packed bits in, packed bits out.
+
+Algebra. Bits stand for +1 and -1, so over C channels sum(x * w) = C - 2 * popcount(x xor w), and
+``sum >= threshold`` is ``popcount < bound`` with bound = floor((C - threshold) / 2) + 1, clipped to
+0 (never) .. C + 1 (always). Spare bits are 0 in x and w alike and cancel.
+
+Layout. A vector holds one word (``lane_bits``) of K of each of ``lanes`` output channels; the word
+of the pixel is broadcast, so that nothing is ever added across lanes. Weights are
+[tile][word of K][vector of the tile][byte]; the last tile has as many vectors as are left. A
+comparison gives one bit per lane: the packed output.
+
+Instructions.
+  NEON: lanes of 8 bits, 16 channels; eor, cnt, add per 128 bits, one broadcasting load per pixel
+  and one load per vector of weights, both shared by a tile of 4 pixels x 4 vectors. Sums stay in
+  bytes for 31 words of 8 bits, then widen to 16 bits.
+  x86: lanes of 32 bits, because broadcasting 32 bits from memory costs no shuffle. There is no
+  fast popcount, so words go through carry-save adders first: for 512 channels (16 words) 16 xor,
+  22 vpternlog and 5 popcounts of about 7 instructions instead of 16.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.network import pack_bits, packed_bytes, unpack_bits
+from bitat_deploy.operators.carry_save import add_words, full_adder
+from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.vector_code import (
+    build_function,
+    load,
+    load_word,
+    splat,
+    store_mask,
+)
+from bitat_deploy.target import Target
+
+_WORDS_PER_BYTE_SUM = 31  # 31 words add at most 8 * 31 = 248 to a byte
+
+
+@dataclass(frozen=True)
+class PointwiseSchedule:
+    """What can be chosen about the kernel without changing its result.
+
+    ``lane_bits`` (8 or 32) of K in each lane of a vector of ``vector_bytes``; a tile is ``pixels``
+    x ``channel_vectors``; ``carry_save_words`` words (1 to 31) are added by carry-save adders before
+    they are counted, 1 counts each word by itself.
+    """
+
+    lane_bits: int
+    vector_bytes: int
+    pixels: int
+    channel_vectors: int
+    carry_save_words: int
+
+    @property
+    def lanes(self) -> int:
+        """Output channels in one vector."""
+        return self.vector_bytes * 8 // self.lane_bits
+
+    @staticmethod
+    def default(target: Target) -> "PointwiseSchedule":
+        """The choice that measured best on the kind of processor."""
+        if target.architecture == "x86_64":
+            return PointwiseSchedule(32, target.vector_bytes, 1, 1, _WORDS_PER_BYTE_SUM)
+        return PointwiseSchedule(8, target.vector_bytes, 4, 4, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryPointwise:
+    """Binary 1x1 convolution at a fixed shape.
+
+    ``weight`` uint8 {0, 1} [out, channels]; ``threshold`` int32 [out], compared with the sum of +1
+    and -1. Reads packed [1, height, width, ceil(channels / 8)].
+    """
+
+    height: int
+    width: int
+    channels: int
+    weight: NDArray[np.uint8]
+    threshold: NDArray[np.int32]
+    target: Target
+    schedule: PointwiseSchedule | None = None
+
+    @property
+    def out_channels(self) -> int:
+        """Number of filters."""
+        return self.weight.shape[0]
+
+    @property
+    def input(self) -> TensorSpec:
+        """Packed activations."""
+        return TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8")
+
+    @property
+    def output(self) -> TensorSpec:
+        """Packed activations."""
+        return TensorSpec((1, self.height, self.width, packed_bytes(self.out_channels)), "uint8")
+
+    def constants(self) -> tuple[NDArray[Any], ...]:
+        """Weights, flat uint8 (see Layout above), and bounds [vectors * lanes]."""
+        schedule = self._schedule
+        vectors, words = self._vectors, self._words
+        bits = np.zeros((vectors * schedule.lanes, words * schedule.lane_bits), np.uint8)
+        bits[: self.out_channels, : self.channels] = self.weight
+        by_lane = pack_bits(bits).reshape(vectors, schedule.lanes, words, -1)
+        by_word = by_lane.transpose(0, 2, 1, 3).reshape(vectors, words, schedule.vector_bytes)
+        size = schedule.channel_vectors
+        tiles = [by_word[start : start + size] for start in range(0, vectors, size)]
+        weight = np.concatenate([tile.transpose(1, 0, 2).ravel() for tile in tiles])
+
+        bound = np.zeros(vectors * schedule.lanes, self._sum_dtype)  # 0: a spare channel's bit is 0
+        exact = (self.channels - self.threshold.astype(np.int64)) // 2 + 1
+        bound[: self.out_channels] = np.clip(exact, 0, self.channels + 1)
+        return weight, bound
+
+    def prim_func(self) -> Any:
+        """TIR function (x, weight, bound, y)."""
+        return build_function(
+            "binary_pointwise", self.input, self.constants(), self.output, self._emit
+        )
+
+    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
+        """The sum of +1 and -1, in plain numpy."""
+        signs = 2 * unpack_bits(x, self.channels).astype(np.int32) - 1
+        sums = signs @ (2 * self.weight.astype(np.int32) - 1).T
+        return pack_bits(sums >= self.threshold)
+
+    @property
+    def _schedule(self) -> PointwiseSchedule:
+        return self.schedule or PointwiseSchedule.default(self.target)
+
+    @property
+    def _vectors(self) -> int:
+        return -(-self.out_channels // self._schedule.lanes)
+
+    @property
+    def _words(self) -> int:
+        return -(-self.channels // self._schedule.lane_bits)
+
+    @property
+    def _sum_dtype(self) -> str:
+        if self._schedule.lane_bits > 8:
+            return "uint32"
+        return "uint8" if self._words <= _WORDS_PER_BYTE_SUM else "uint16"
+
+    def _emit(self, x: Any, weight: Any, bound: Any, y: Any) -> None:
+        """Loop over tiles of channels (their weights stay in the cache), then over pixels."""
+        schedule = self._schedule
+        tile_bytes = schedule.channel_vectors * schedule.lanes // 8
+        full_tiles, left = divmod(packed_bytes(self.out_channels), tile_bytes)
+        if full_tiles:
+            with T.serial(full_tiles) as tile:
+                self._emit_pixels(x, weight, bound, y, tile, schedule.channel_vectors, tile_bytes)
+        if left:
+            vectors = self._vectors - full_tiles * schedule.channel_vectors
+            self._emit_pixels(x, weight, bound, y, full_tiles, vectors, left)
+
+    def _emit_pixels(
+        self, x: Any, weight: Any, bound: Any, y: Any, tile: Any, vectors: int, size: int
+    ) -> None:
+        """All pixels of one tile of ``vectors`` vectors of channels: ``size`` bytes of output."""
+        schedule = self._schedule
+        total = self.height * self.width
+        pixels = min(schedule.pixels, total)
+        first_vector = tile * schedule.channel_vectors
+        weight_offset = first_vector * (self._words * schedule.vector_bytes)
+        bytes_per_vector = schedule.lanes // 8
+        with T.serial(-(-total // pixels)) as step:
+            # The last tile of pixels is moved back inside: it repeats some, it needs no other code.
+            first = T.bind(T.min(step * pixels, total - pixels)) if total % pixels else step * pixels
+            sums = self._emit_sums(x, weight, first, pixels, weight_offset, vectors)
+            for pixel in range(pixels):
+                row = (first + pixel) * packed_bytes(self.out_channels)
+                for vector in range(vectors):
+                    index = first_vector + vector
+                    limit = load(bound, index * schedule.lanes, schedule.lanes)
+                    mask = sums[pixel * vectors + vector] < limit
+                    offset = row + index * bytes_per_vector
+                    written = min(bytes_per_vector, size - vector * bytes_per_vector)
+                    store_mask(y, offset, mask, schedule.lanes, written)
+
+    def _emit_sums(
+        self, x: Any, weight: Any, first: Any, pixels: int, weight_offset: Any, vectors: int
+    ) -> list[Any]:
+        """popcount(x xor w) of a tile: a vector of sums for each pixel and vector of channels."""
+        schedule = self._schedule
+        block = schedule.carry_save_words
+        group = _WORDS_PER_BYTE_SUM // block * block
+        sums: list[Any] = []
+        for start in range(0, self._words, group):
+            stop = min(start + group, self._words)
+            blocks, rest = divmod(stop - start, block)
+            counts: list[Any] = []
+
+            def count(begin: Any, words: int, last: bool) -> list[Any]:
+                return self._emit_counts(
+                    x, weight, first, pixels, weight_offset, vectors, begin, words, last
+                )
+
+            if blocks == 1:
+                counts = count(start, block, start + block == self._words)
+            elif blocks > 1:
+                counts = self._emit_loop(count, start, blocks, pixels * vectors)
+            if rest:
+                counts = _add(counts, count(stop - rest, rest, stop == self._words))
+            sums = _add(sums, [self._emit_widen(value) for value in counts])
+        return sums
+
+    def _emit_loop(self, count: Any, start: int, blocks: int, size: int) -> list[Any]:
+        """Add the byte counts of blocks of words in registers, over a loop."""
+        schedule = self._schedule
+        lanes = schedule.vector_bytes
+        accumulators = T.alloc_buffer([size], f"uint8x{lanes}", scope="local")
+        for i in range(size):
+            T.buffer_store(accumulators, splat(0, "uint8", lanes), [i])
+        # The word that ends inside of the tensor's last bytes is read differently: outside the loop.
+        peeled = self._last_word_bytes * 8 != schedule.lane_bits and (
+            start + blocks * schedule.carry_save_words == self._words
+        )
+        with T.serial(blocks - peeled) as index:
+            begin = start + index * schedule.carry_save_words
+            for i, value in enumerate(count(begin, schedule.carry_save_words, False)):
+                T.buffer_store(accumulators, accumulators[i] + value, [i])
+        counts = [T.bind(accumulators[i]) for i in range(size)]
+        if peeled:
+            begin = start + (blocks - 1) * schedule.carry_save_words
+            counts = _add(counts, count(begin, schedule.carry_save_words, True))
+        return counts
+
+    @property
+    def _last_word_bytes(self) -> int:
+        word = self._schedule.lane_bits // 8
+        return packed_bytes(self.channels) - (self._words - 1) * word
+
+    def _emit_counts(
+        self,
+        x: Any,
+        weight: Any,
+        first: Any,
+        pixels: int,
+        weight_offset: Any,
+        vectors: int,
+        begin: Any,
+        words: int,
+        last: bool,
+    ) -> list[Any]:
+        """Byte counts of ``words`` words from word ``begin`` on; ``last``: they end the tensor."""
+        schedule = self._schedule
+        word_bytes = schedule.lane_bits // 8
+        row_bytes = packed_bytes(self.channels)
+        weights = []
+        for word in range(words):
+            offset = weight_offset + (begin + word) * (vectors * schedule.vector_bytes)
+            weights.append(
+                [
+                    T.bind(
+                        T.reinterpret(
+                            f"uint{schedule.lane_bits}x{schedule.lanes}",
+                            load(weight, offset + v * schedule.vector_bytes, schedule.vector_bytes),
+                        )
+                    )
+                    for v in range(vectors)
+                ]
+            )
+        counts = []
+        for pixel in range(pixels):
+            differences: list[list[Any]] = [[] for _ in range(vectors)]
+            for word in range(words):
+                size = self._last_word_bytes if last and word == words - 1 else word_bytes
+                offset = (first + pixel) * row_bytes + (begin + word) * word_bytes
+                value = load_word(x, offset, size, schedule.lane_bits)
+                activation = T.bind(T.broadcast(value, schedule.lanes))
+                for v in range(vectors):
+                    differences[v].append(T.bind(activation ^ weights[word][v]))
+            for v in range(vectors):
+                counts.append(self._emit_popcount(differences[v]))
+        return counts
+
+    def _emit_popcount(self, words: list[Any]) -> Any:
+        """Bits set in the words, counted in each byte by itself (at most 8 * 31)."""
+        lanes = self._schedule.vector_bytes
+        total = None
+        for level in reversed(add_words(words, full_adder(self.target))):
+            if total is not None:
+                total = T.bind(total + total)
+            for word in level:
+                count = T.bind(T.popcount(T.reinterpret(f"uint8x{lanes}", word)))
+                total = count if total is None else T.bind(total + count)
+        return total
+
+    def _emit_widen(self, counts: Any) -> Any:
+        """Byte counts to the dtype of sums: a lane's bytes added up, or widened."""
+        lanes = self._schedule.lanes
+        if self._schedule.lane_bits == 8:
+            return counts if self._sum_dtype == "uint8" else T.cast(counts, f"uint16x{lanes}")
+        wide = T.bind(T.reinterpret(f"uint32x{lanes}", counts))
+        every_other = splat(0x00FF00FF, "uint32", lanes)
+        pairs = T.bind((wide & every_other) + ((wide >> splat(8, "uint32", lanes)) & every_other))
+        fours = pairs + (pairs >> splat(16, "uint32", lanes))
+        return T.bind(fours & splat(0xFFFF, "uint32", lanes))
+
+
+def _add(a: list[Any], b: list[Any]) -> list[Any]:
+    """Sum element by element; an empty list is zero."""
+    if not a or not b:
+        return a or b
+    return [T.bind(left + right) for left, right in zip(a, b, strict=True)]

@@ -1,0 +1,95 @@
+"""Emitting vector code: the few TIR idioms that all operators are written with.
+
+Operators build their functions with TVM's IRBuilder. A value is bound to a name as soon as it
+is computed (``T.bind``), so that what we emit is straight-line code of vector instructions, and
+buffers are seen flat, so that an address is one number.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.operators.operator import TensorSpec
+
+
+def build_function(
+    name: str,
+    input_spec: TensorSpec,
+    constants: Sequence[NDArray[Any]],
+    output_spec: TensorSpec,
+    body: Callable[..., None],
+) -> Any:
+    """Build a TIR function with the parameters (input, *constants, output).
+
+    ``body`` is called with the same buffers, each flattened to one axis, and emits the code.
+    """
+    constant_specs = [TensorSpec(array.shape, array.dtype.name) for array in constants]
+    specs = [input_spec, *constant_specs, output_spec]
+    names = ["x", *(f"constant{i}" for i in range(len(constants))), "y"]
+    with IRBuilder() as builder:
+        with T.prim_func(s_tir=True):
+            T.func_name(name)
+            T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
+            parameters = [
+                T.arg(parameter, T.buffer(spec.shape, spec.dtype))
+                for parameter, spec in zip(names, specs, strict=True)
+            ]
+            flat = [
+                T.decl_buffer([math.prod(spec.shape)], spec.dtype, data=parameter.data)
+                for parameter, spec in zip(parameters, specs, strict=True)
+            ]
+            body(*flat)
+        return builder.get()
+
+
+def splat(value: int, dtype: str, lanes: int) -> Any:
+    """A constant in every lane."""
+    scalar = tirx.const(value, dtype)
+    return T.broadcast(scalar, lanes) if lanes > 1 else scalar
+
+
+def load(buffer: Any, offset: Any, lanes: int) -> Any:
+    """``lanes`` consecutive elements from ``offset`` on."""
+    return buffer[T.ramp(offset, 1, lanes)] if lanes > 1 else buffer[offset]
+
+
+def store(buffer: Any, offset: Any, value: Any, lanes: int) -> None:
+    """Write ``lanes`` consecutive elements from ``offset`` on."""
+    T.buffer_store(buffer, value, [T.ramp(offset, 1, lanes) if lanes > 1 else offset])
+
+
+def load_word(buffer: Any, offset: Any, size: int, bits: int) -> Any:
+    """``size`` bytes as one unsigned little-endian number of ``bits`` bits, zero-extended."""
+    dtype = f"uint{bits}"
+    if size * 8 == bits:
+        return T.reinterpret(dtype, load(buffer, offset, size)) if size > 1 else buffer[offset]
+    word = T.cast(buffer[offset], dtype)
+    for i in range(1, size):
+        word = word | (T.cast(buffer[offset + i], dtype) << splat(8 * i, dtype, 1))
+    return word
+
+
+def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> None:
+    """Pack a vector of ``lanes`` booleans into bits, lane 0 lowest; write its first ``size`` bytes.
+
+    LLVM turns the cast into a mask register (AVX-512), ``movmsk`` (AVX2) or a multiplication by
+    powers of two with a horizontal addition (NEON).
+    """
+    bits = T.reinterpret(f"uint{lanes}", T.cast(mask, f"uint1x{lanes}"))
+    if size * 8 == lanes:
+        store(buffer, offset, T.reinterpret(_vector("uint8", size), bits), size)
+        return
+    bits = T.bind(bits)
+    for i in range(size):
+        byte = T.cast(bits >> splat(8 * i, f"uint{lanes}", 1), "uint8")
+        T.buffer_store(buffer, byte, [offset + i])
+
+
+def _vector(dtype: str, lanes: int) -> str:
+    return f"{dtype}x{lanes}" if lanes > 1 else dtype
