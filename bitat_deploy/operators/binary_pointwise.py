@@ -18,6 +18,7 @@ Instructions.
   22 vpternlog and 5 popcounts of about 7 instructions instead of 16.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from bitat_deploy.operators.carry_save import add_words, full_adder
 from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.operators.vector_code import (
     build_function,
+    keep,
     load,
     load_word,
     splat,
@@ -224,7 +226,7 @@ class BinaryPointwise:
             begin = start + index * schedule.carry_save_words
             for i, value in enumerate(count(begin, schedule.carry_save_words, False)):
                 T.buffer_store(accumulators, accumulators[i] + value, [i])
-        counts = [T.bind(accumulators[i]) for i in range(size)]
+        counts = [keep(accumulators[i]) for i in range(size)]
         if peeled:
             begin = start + (blocks - 1) * schedule.carry_save_words
             counts = _add(counts, count(begin, schedule.carry_save_words, True))
@@ -250,45 +252,33 @@ class BinaryPointwise:
         """Byte counts of ``words`` words from word ``begin`` on; ``last``: they end the tensor."""
         schedule = self._schedule
         word_bytes = schedule.lane_bits // 8
-        row_bytes = packed_bytes(self.channels)
-        weights = []
-        for word in range(words):
-            offset = weight_offset + (begin + word) * (vectors * schedule.vector_bytes)
-            weights.append(
-                [
-                    T.bind(
-                        T.reinterpret(
-                            f"uint{schedule.lane_bits}x{schedule.lanes}",
-                            load(weight, offset + v * schedule.vector_bytes, schedule.vector_bytes),
-                        )
-                    )
-                    for v in range(vectors)
-                ]
-            )
-        counts = []
-        for pixel in range(pixels):
-            differences: list[list[Any]] = [[] for _ in range(vectors)]
-            for word in range(words):
-                size = self._last_word_bytes if last and word == words - 1 else word_bytes
-                offset = (first + pixel) * row_bytes + (begin + word) * word_bytes
-                value = load_word(x, offset, size, schedule.lane_bits)
-                activation = T.bind(T.broadcast(value, schedule.lanes))
-                for v in range(vectors):
-                    differences[v].append(T.bind(activation ^ weights[word][v]))
-            for v in range(vectors):
-                counts.append(self._emit_popcount(differences[v]))
-        return counts
 
-    def _emit_popcount(self, words: list[Any]) -> Any:
+        def difference(pixel: int, vector: int, word: int) -> Any:
+            # Written as if each tile element loaded for itself; LLVM shares the loads.
+            size = self._last_word_bytes if last and word == words - 1 else word_bytes
+            row = (first + pixel) * packed_bytes(self.channels)
+            value = load_word(x, row + (begin + word) * word_bytes, size, schedule.lane_bits)
+            offset = weight_offset + ((begin + word) * vectors + vector) * schedule.vector_bytes
+            weights = load(weight, offset, schedule.vector_bytes)
+            weights = T.reinterpret(f"uint{schedule.lane_bits}x{schedule.lanes}", weights)
+            return keep(T.broadcast(value, schedule.lanes) ^ weights)
+
+        return [
+            self._emit_popcount(difference(pixel, vector, word) for word in range(words))
+            for pixel in range(pixels)
+            for vector in range(vectors)
+        ]
+
+    def _emit_popcount(self, words: Iterable[Any]) -> Any:
         """Bits set in the words, counted in each byte by itself (at most 8 * 31)."""
         lanes = self._schedule.vector_bytes
         total = None
         for level in reversed(add_words(words, full_adder(self.target))):
             if total is not None:
-                total = T.bind(total + total)
+                total = keep(total + total)
             for word in level:
-                count = T.bind(T.popcount(T.reinterpret(f"uint8x{lanes}", word)))
-                total = count if total is None else T.bind(total + count)
+                count = keep(T.popcount(T.reinterpret(f"uint8x{lanes}", word)))
+                total = count if total is None else keep(total + count)
         return total
 
     def _emit_widen(self, counts: Any) -> Any:
@@ -296,15 +286,15 @@ class BinaryPointwise:
         lanes = self._schedule.lanes
         if self._schedule.lane_bits == 8:
             return counts if self._sum_dtype == "uint8" else T.cast(counts, f"uint16x{lanes}")
-        wide = T.bind(T.reinterpret(f"uint32x{lanes}", counts))
+        wide = keep(T.reinterpret(f"uint32x{lanes}", counts))
         every_other = splat(0x00FF00FF, "uint32", lanes)
-        pairs = T.bind((wide & every_other) + ((wide >> splat(8, "uint32", lanes)) & every_other))
+        pairs = keep((wide & every_other) + ((wide >> splat(8, "uint32", lanes)) & every_other))
         fours = pairs + (pairs >> splat(16, "uint32", lanes))
-        return T.bind(fours & splat(0xFFFF, "uint32", lanes))
+        return keep(fours & splat(0xFFFF, "uint32", lanes))
 
 
 def _add(a: list[Any], b: list[Any]) -> list[Any]:
     """Sum element by element; an empty list is zero."""
     if not a or not b:
         return a or b
-    return [T.bind(left + right) for left, right in zip(a, b, strict=True)]
+    return [keep(left + right) for left, right in zip(a, b, strict=True)]

@@ -7,12 +7,13 @@ method: H. S. Warren, Hacker's Delight, 2nd edition, section 5-1), or, where eve
 a channel, the count of each channel in bit-sliced form.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tvm
 from tvm.script.ir_builder import tirx as T
 
+from bitat_deploy.operators.vector_code import keep
 from bitat_deploy.target import Target
 
 FullAdder = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -30,7 +31,7 @@ def full_adder(target: Target) -> FullAdder:
     return _ternary_logic_adder if target.vector_bytes == 64 else _select_adder
 
 
-def add_words(words: Sequence[Any], adder: FullAdder) -> list[list[Any]]:
+def add_words(words: Iterable[Any], adder: FullAdder) -> list[list[Any]]:
     """Add words of weight 1 until at most two of each weight are left; entry l holds those of 2^l.
 
     A level is reduced as soon as it has three words, so that few are alive at any time.
@@ -51,7 +52,7 @@ def add_words(words: Sequence[Any], adder: FullAdder) -> list[list[Any]]:
     return levels
 
 
-def add_words_completely(words: Sequence[Any], adder: FullAdder) -> list[Any]:
+def add_words_completely(words: Iterable[Any], adder: FullAdder) -> list[Any]:
     """Add words of weight 1 to exactly one of each weight: the bit-sliced sum, lowest first."""
     levels = add_words(words, adder)
     planes = []
@@ -59,7 +60,7 @@ def add_words_completely(words: Sequence[Any], adder: FullAdder) -> list[Any]:
         while len(pending) > 1:
             if len(pending) == 2:
                 a, b = pending
-                total, carry = T.bind(a ^ b), T.bind(a & b)
+                total, carry = keep(a ^ b), keep(a & b)
             else:
                 total, carry = adder(*pending[:3])
             pending = [*pending[3:], total]
@@ -71,8 +72,8 @@ def add_words_completely(words: Sequence[Any], adder: FullAdder) -> list[Any]:
 
 
 def _select_adder(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
-    differ = T.bind(a ^ b)
-    return T.bind(differ ^ c), T.bind((differ & c) | (~differ & a))
+    differ = keep(a ^ b)
+    return keep(differ ^ c), keep((differ & c) | (~differ & a))
 
 
 def _ternary_logic_adder(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
@@ -87,4 +88,4 @@ def _ternary_logic(a: Any, b: Any, c: Any, table: int, bits: int) -> Any:
     words = [T.reinterpret(dtype, word) for word in (a, b, c)]
     name = f"llvm.x86.avx512.pternlog.d.{bits}"
     result = T.call_llvm_pure_intrin(dtype, name, *words, T.int32(table))
-    return T.bind(T.reinterpret(a.ty.dtype, result))
+    return keep(T.reinterpret(a.ty.dtype, result))

@@ -1,7 +1,7 @@
 """Emitting vector code: the few TIR idioms that all operators are written with.
 
-Operators build their functions with TVM's IRBuilder. A value is bound to a name as soon as it
-is computed (``T.bind``), so that what we emit is straight-line code of vector instructions, and
+Operators build their functions with TVM's IRBuilder. A value is kept under a name as soon as it is
+computed (:func:`keep`), so that what we emit is straight-line code of vector instructions, and
 buffers are seen flat, so that an address is one number.
 """
 
@@ -48,6 +48,18 @@ def build_function(
         return builder.get()
 
 
+def keep(value: Any) -> Any:
+    """Compute a value once, in a register, for several uses.
+
+    A store into a buffer of one element, which LLVM makes a register again. ``T.bind`` would say
+    it directly, but TVM's simplifier substitutes such a binding into every use, and a tree of
+    adders grows exponentially.
+    """
+    register = T.alloc_buffer([1], value.ty.dtype, scope="local")
+    T.buffer_store(register, value, [0])
+    return register[0]
+
+
 def splat(value: int, dtype: str, lanes: int) -> Any:
     """A constant in every lane."""
     scalar = tirx.const(value, dtype)
@@ -85,7 +97,7 @@ def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> No
     if size * 8 == lanes:
         store(buffer, offset, T.reinterpret(_vector("uint8", size), bits), size)
         return
-    bits = T.bind(bits)
+    bits = keep(bits)
     for i in range(size):
         byte = T.cast(bits >> splat(8 * i, f"uint{lanes}", 1), "uint8")
         T.buffer_store(buffer, byte, [offset + i])
