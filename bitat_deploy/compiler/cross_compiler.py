@@ -31,15 +31,16 @@ def compile_cpp(
 
     ``include_directories`` are third-party headers, whose warnings are not ours. ``libraries`` are
     shared libraries to link against; ``rpath`` says where the program looks for them when it runs
-    (``$ORIGIN`` is the program's own folder). The C++ standard library is linked statically.
-    Raises BuildError.
+    (``$ORIGIN`` is the program's own folder). The C++ standard library is linked statically;
+    symbols are hidden unless they say otherwise. Raises BuildError.
     """
-    arguments = ["-std=c++17", "-O2", "-s", *_WARNINGS]
+    arguments = ["-std=c++17", "-O2", "-s", "-fvisibility=hidden", *_WARNINGS]
     for directory in include_directories:
         arguments += ["-isystem", str(directory)]
     if shared:
         arguments += ["-shared", "-fPIC"]
-    arguments += [str(path) for path in (*sources, *libraries)]
+    # Also libraries that are needed only by what the program loads later.
+    arguments += ["-Wl,--no-as-needed", *(str(path) for path in (*sources, *libraries))]
     if rpath is not None:
         arguments.append(f"-Wl,-rpath,{rpath}")
     _run_zig(arguments, output, target)

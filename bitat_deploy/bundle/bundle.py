@@ -1,0 +1,147 @@
+"""Bundles on disk: writing one whole or not at all, and reading it back with every check."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitat_deploy.bundle.manifest import BundleFile, Manifest, parse_manifest
+from bitat_deploy.errors import BundleError, InputError
+
+MANIFEST = "manifest.json"
+MODEL_ONNX = "model.onnx"
+MODEL_LIBRARY = "model.so"
+RUNNER = "runner"
+LIBRARY_FOLDER = "lib"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with everything that a device needs, and what it was made of.
+
+    ``identity`` is the sha256 of its manifest, which names the sha256 of every file.
+    """
+
+    directory: Path
+    manifest: Manifest
+    identity: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that the manifest lists."""
+        return sum(file.size for file in self.manifest.files)
+
+    @property
+    def model_size(self) -> int:
+        """Bytes of the compiled network."""
+        return next(file.size for file in self.manifest.files if file.path == MODEL_LIBRARY)
+
+    @property
+    def pushed_files(self) -> tuple[BundleFile, ...]:
+        """The files that the device needs."""
+        return tuple(file for file in self.manifest.files if file.push)
+
+
+def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
+    """Entries of the manifest for ``contents``: path in the bundle to the file it is now."""
+    return tuple(
+        BundleFile(
+            path=path,
+            sha256=file_sha256(source),
+            size=source.stat().st_size,
+            executable=path == RUNNER,
+            push=path != MODEL_ONNX,
+        )
+        for path, source in sorted(contents.items())
+    )
+
+
+def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Path]) -> Bundle:
+    """Copy ``contents`` and the manifest to ``directory``, which appears complete or not at all.
+
+    An older bundle there is replaced; InputError if something else is there.
+    """
+    if directory.exists() and not is_replaceable(directory):
+        raise InputError(
+            f"'{directory}' exists and is no bundle, so it is left alone; "
+            "choose another folder with -o"
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=directory.parent) as workspace:
+        unfinished = Path(workspace) / "new"
+        for file in manifest.files:
+            destination = unfinished / file.path
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(contents[file.path], destination)
+            destination.chmod(0o755 if file.executable else 0o644)
+        text = manifest.to_json()
+        (unfinished / MANIFEST).write_text(text)
+        if directory.exists():
+            directory.rename(Path(workspace) / "old")
+        unfinished.rename(directory)
+    return Bundle(directory, manifest, _text_sha256(text))
+
+
+def is_replaceable(directory: Path) -> bool:
+    """Whether ``directory`` is empty or a bundle, so that nothing of the user's is lost."""
+    return directory.is_dir() and ((directory / MANIFEST).is_file() or not any(directory.iterdir()))
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """Read a bundle, checking size and sha256 of every file.
+
+    Raises InputError where there is no bundle, BundleError where it is damaged or was changed.
+    """
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"'{directory}' is no bundle (it has no {MANIFEST}); "
+            "'bitat-deploy build --target NAME' makes one"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        manifest = parse_manifest(text)
+    except UnicodeDecodeError as error:
+        raise BundleError(f"'{path}' is not text; build the bundle again") from error
+    except BundleError as error:
+        raise BundleError(f"'{path}' {error}; build the bundle again") from error
+    for file in manifest.files:
+        _check(directory, file)
+    missing = {MODEL_ONNX, MODEL_LIBRARY, RUNNER} - {file.path for file in manifest.files}
+    if missing:
+        raise BundleError(f"'{path}' does not list '{min(missing)}'; build the bundle again")
+    return Bundle(directory, manifest, _text_sha256(text))
+
+
+def folder_name(name: str) -> str:
+    """``name`` with everything replaced that is awkward in the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "model"
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check(directory: Path, file: BundleFile) -> None:
+    path = directory / file.path
+    steps = [path, *path.parents]
+    if any(step.is_symlink() for step in steps[: steps.index(directory)]):
+        raise BundleError(f"'{path}' is a symbolic link, which no bundle has; build again")
+    if not path.is_file():
+        raise BundleError(f"the bundle '{directory}' lacks '{file.path}'; build again")
+    if path.stat().st_size != file.size or file_sha256(path) != file.sha256:
+        raise BundleError(
+            f"the bundle '{directory}' was changed after it was built: '{file.path}'; build again"
+        )
+
+
+def _text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

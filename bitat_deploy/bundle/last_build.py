@@ -1,0 +1,38 @@
+"""The last build: what ``bench`` takes when no bundle is named."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.paths import cache_directory
+
+
+def remember_last_build(directory: Path) -> None:
+    """Record ``directory`` as the last build."""
+    record = _record()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".last-build-", dir=record.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(f"{directory.resolve()}\n")
+    Path(name).replace(record)
+
+
+def last_build() -> Path:
+    """Folder of the last build. Raises InputError if there is none."""
+    try:
+        directory = Path(_record().read_text().rstrip("\n"))
+    except FileNotFoundError as error:
+        raise InputError(
+            "there is no build yet; 'bitat-deploy build --target NAME' makes one, "
+            "or name the bundle's folder"
+        ) from error
+    if not directory.is_dir():
+        raise InputError(
+            f"the last build, '{directory}', is gone; build again or name another bundle"
+        )
+    return directory
+
+
+def _record() -> Path:
+    return cache_directory() / "last-build"

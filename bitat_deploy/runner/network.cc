@@ -1,0 +1,74 @@
+#include "network.h"
+
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+namespace bitat_deploy {
+
+namespace ffi = tvm::ffi;
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;  // a cache line, and TVM's kAllocAlignment
+constexpr int kPooledAllocator = 2;     // tvm::runtime::memory::AllocatorType::kPooled
+
+struct AlignedMemory {
+  void AllocData(DLTensor* tensor) {
+    const std::size_t bytes = ffi::GetDataSize(*tensor);
+    tensor->data = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    if (tensor->data == nullptr) throw std::bad_alloc();
+  }
+  void FreeData(DLTensor* tensor) { std::free(tensor->data); }
+};
+
+// Calls by tvm-ffi's C interface, where a failure is a return code. libtvm_ffi.so is built with
+// another C++ standard library than this program, so no exception may pass from one to the other,
+// as it would with `function(arguments...)`.
+template <typename Result = ffi::Any, typename... Arguments>
+Result Call(const ffi::Function& function, Arguments&&... arguments) {
+  return function.CallExpected<Result>(std::forward<Arguments>(arguments)...).value();
+}
+
+ffi::Module LoadModule(const std::string& path) {
+  // Without a slash the dynamic loader would look in the system's folders.
+  const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
+  return Call<ffi::Module>(ffi::Function::GetGlobalRequired("ffi.ModuleLoadFromFile"), file);
+}
+
+ffi::Function GetFunction(const ffi::Module& module, const std::string& name) {
+  const auto found = Call<ffi::Optional<ffi::Function>>(
+      ffi::Function::GetGlobalRequired("ffi.ModuleGetFunction"), module, name, false);
+  if (!found) throw std::runtime_error("the model has no function '" + name + "'");
+  return found.value();
+}
+
+ffi::Tensor AllocateImage(const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> batch = {1};
+  batch.insert(batch.end(), shape.begin(), shape.end());
+  return ffi::Tensor::FromNDAlloc(AlignedMemory(), ffi::ShapeView(batch.data(), batch.size()),
+                                  DLDataType{kDLUInt, 8, 1}, DLDevice{kDLCPU, 0});
+}
+
+}  // namespace
+
+Network::Network(const std::string& path, const std::vector<std::int64_t>& shape)
+    : executable_(LoadModule(path)),
+      machine_(Call<ffi::Module>(GetFunction(executable_, "vm_load_executable"))),
+      input_(AllocateImage(shape)) {
+  Call(GetFunction(machine_, "vm_initialization"), static_cast<int>(kDLCPU), 0, kPooledAllocator);
+  main_ = GetFunction(machine_, "main");
+}
+
+void Network::Run() {
+  ffi::Tensor output = Call<ffi::Tensor>(main_, input_);
+  const DLDataType type = output.dtype();
+  if (output.ndim() != 2 || output.size(0) != 1 || output.size(1) < 1 || type.code != kDLFloat ||
+      type.bits != 32 || type.lanes != 1) {
+    throw std::runtime_error("the model's result is not float32 [1, classes]");
+  }
+  output_ = std::move(output);
+}
+
+}  // namespace bitat_deploy

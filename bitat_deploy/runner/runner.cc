@@ -1,0 +1,98 @@
+// Measures a compiled network on the device: latency, logits of every image, peak memory.
+//
+// Needs libtvm_runtime.so and libtvm_ffi.so beside it in lib/, and nothing else that a Linux system
+// with a C++ library lacks. `runner --help` lists its options.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <thread>
+
+#include "arguments.h"
+#include "measure.h"
+#include "network.h"
+
+namespace bitat_deploy {
+namespace {
+
+enum ExitCode { kDone = 0, kBadUsage = 2, kBadFile = 3, kBadNetwork = 4, kInputClosed = 5 };
+
+// The host holds our standard input open for as long as it is there: when the connection breaks,
+// sshd closes it, and nothing is left running on the device.
+void StopAtEndOfInput() {
+  std::thread([] {
+    char ignored[64];
+    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0) {
+    }
+    _exit(kInputClosed);
+  }).detach();
+}
+
+void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Latency& latency,
+                   std::int64_t images, std::int64_t classes) {
+  std::printf("{\"schema_version\": 1, \"load_ns\": %lld, \"first_inference_ns\": %lld, ",
+              static_cast<long long>(load_ns), static_cast<long long>(latency.first_inference_ns));
+  std::printf("\"warmup\": %d, \"threads\": %d, \"images\": %lld, \"classes\": %lld, ",
+              arguments.warmup, arguments.threads, static_cast<long long>(images),
+              static_cast<long long>(classes));
+  std::printf("\"peak_rss_bytes\": %lld, \"durations_ns\": [",
+              static_cast<long long>(PeakMemoryBytes()));
+  const char* separator = "";
+  for (const std::int64_t duration : latency.durations_ns) {
+    std::printf("%s%lld", separator, static_cast<long long>(duration));
+    separator = ", ";
+  }
+  std::printf("]}\n");
+}
+
+int Run(const Arguments& arguments) {
+  if (arguments.stop_at_end_of_input) StopAtEndOfInput();
+  // TVM reads it when its thread pool starts, with the first parallel loop.
+  setenv("TVM_NUM_THREADS", std::to_string(arguments.threads).c_str(), 1);
+  if (access(arguments.model.c_str(), R_OK) != 0) {
+    throw FileError("cannot read the model '" + arguments.model + "'");
+  }
+  const std::int64_t start = Nanoseconds();
+  Network network(arguments.model, arguments.shape);
+  const std::int64_t load_ns = Nanoseconds(start);
+  const Latency latency = MeasureLatency(network, arguments);
+  const std::int64_t images = WriteLogits(network, arguments);
+  PrintDocument(arguments, load_ns, latency, images, network.classes());
+  return kDone;
+}
+
+int Fail(ExitCode code, const std::string& message) {
+  const std::string first_line = message.substr(0, message.find('\n'));
+  std::fprintf(stderr, "error: %s\n", first_line.c_str());
+  return code;
+}
+
+int Main(int count, char** values) {
+  try {
+    const Arguments arguments = ParseArguments(count, values);
+    if (arguments.help) {
+      std::fputs(kUsage, stdout);
+      return kDone;
+    }
+    return Run(arguments);
+  } catch (const UsageError& error) {
+    return Fail(kBadUsage, std::string(error.what()) + "; see runner --help");
+  } catch (const FileError& error) {
+    return Fail(kBadFile, error.what());
+  } catch (const std::exception& error) {
+    return Fail(kBadNetwork, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace bitat_deploy
+
+int main(int count, char** values) {
+  const int code = bitat_deploy::Main(count, values);
+  // The thread that waits for the end of input may be inside read(): leave without tidying up.
+  std::fflush(stdout);
+  _exit(code);
+}
