@@ -1,0 +1,55 @@
+"""What a training run shows while it works: a rich progress bar with the time left."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class TrainingProgress:
+    """One bar over all steps of all stages; a context manager."""
+
+    def __init__(self, total_steps: int, done: int, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=120,
+        )
+        self._task = self._progress.add_task("", total=total_steps, completed=done, loss=0.0)
+
+    def __enter__(self) -> "TrainingProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str) -> None:
+        """Name the stage that begins."""
+        self._progress.update(self._task, description=name)
+
+    def step(self, loss: float) -> None:
+        """One step is done."""
+        self._progress.update(self._task, advance=1, loss=loss)
+
+    def note(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, highlight=False)
