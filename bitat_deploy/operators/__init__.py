@@ -1,0 +1,21 @@
+"""Operators: each layer's TIR, the rearrangement of its weights, and its numpy reference."""
+
+from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv
+from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
+from bitat_deploy.operators.global_bit_count import GlobalBitCount
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.pack import ThresholdPack
+from bitat_deploy.operators.quantized_conv import QuantizedConv
+from bitat_deploy.operators.quantized_dense import QuantizedDense
+
+__all__ = [
+    "BinaryDepthwiseConv",
+    "BinaryPointwiseConv",
+    "GlobalBitCount",
+    "Operator",
+    "PointwiseSchedule",
+    "QuantizedConv",
+    "QuantizedDense",
+    "TensorSpec",
+    "ThresholdPack",
+]

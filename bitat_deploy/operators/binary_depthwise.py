@@ -1,8 +1,8 @@
 """Binary depthwise convolution with its threshold, bit-sliced: packed bits in, packed bits out.
 
-Algebra. Over the n = kernel^2 taps of a channel, sum(x * w) = n - 2 * d where d counts the taps at
-which x and w differ, so ``sum >= threshold`` is ``d < bound`` with bound = floor((n - threshold) / 2)
-+ 1, clipped to 0 (never) .. n + 1 (always). Spare channels have the bound 0, hence the bit 0.
+Algebra. Over the n = kernel^2 taps of a channel, sum(x * w) = n - 2 * d where d counts the taps
+at which x and w differ, so ``sum >= threshold`` is ``d < bound`` with bound = floor((n - threshold)
+/ 2) + 1, clipped to 0 (never) .. n + 1 (always). Spare channels have the bound 0, hence the bit 0.
 
 Layout. Every bit position of a vector is a channel: n words x xor w are added with full and half
 adders into the bit planes of d, and d < bound is decided plane by plane, which gives the packed
@@ -31,7 +31,7 @@ from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryDepthwise:
+class BinaryDepthwiseConv:
     """Binary depthwise convolution at a fixed shape; pads with +1.
 
     ``weight`` uint8 {0, 1} [kernel, kernel, channels]; ``threshold`` int32 [channels], compared
@@ -40,12 +40,16 @@ class BinaryDepthwise:
 
     height: int
     width: int
-    channels: int
     weight: NDArray[np.uint8]
     threshold: NDArray[np.int32]
     stride: int
     padding: int
     target: Target
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input and of the output."""
+        return self.weight.shape[2]
 
     @property
     def kernel(self) -> int:
@@ -125,10 +129,13 @@ class BinaryDepthwise:
         full, rest = divmod(row_bytes, vector)
         repeats = self._period // vector
         if full:
-            with T.serial(min(repeats, full)) as part, T.serial(height) as row:
-                with T.serial((full - 1 - part) // repeats + 1) as repeat:
-                    offset = (repeat * repeats + part) * vector
-                    self._emit_vector(copy, constants, y, row, offset, part * vector, vector)
+            with (
+                T.serial(min(repeats, full)) as part,
+                T.serial(height) as row,
+                T.serial((full - 1 - part) // repeats + 1) as repeat,
+            ):
+                offset = (repeat * repeats + part) * vector
+                self._emit_vector(copy, constants, y, row, offset, part * vector, vector)
         if rest:
             with T.serial(height) as row:
                 start = full * vector
@@ -174,7 +181,7 @@ class BinaryDepthwise:
     def _emit_vector(
         self, copy: Any, constants: Any, y: Any, row: Any, offset: Any, within: Any, size: int
     ) -> None:
-        """``size`` bytes of a row of outputs; ``within`` is their place in the constants' period."""
+        """``size`` bytes of a row of outputs; their constants are at ``within`` in the period."""
         pixel = packed_bytes(self.channels)
         columns = self._phase_columns
         words = []

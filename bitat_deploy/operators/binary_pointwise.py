@@ -47,7 +47,7 @@ class PointwiseSchedule:
     """What can be chosen about the kernel without changing its result.
 
     ``lane_bits`` (8 or 32) of K in each lane of a vector of ``vector_bytes``; a tile is ``pixels``
-    x ``channel_vectors``; ``carry_save_words`` words (1 to 31) are added by carry-save adders before
+    x ``channel_vectors``; ``carry_save_words`` words (1 to 31) go through carry-save adders before
     they are counted, 1 counts each word by itself.
     """
 
@@ -71,7 +71,7 @@ class PointwiseSchedule:
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryPointwise:
+class BinaryPointwiseConv:
     """Binary 1x1 convolution at a fixed shape.
 
     ``weight`` uint8 {0, 1} [out, channels]; ``threshold`` int32 [out], compared with the sum of +1
@@ -80,11 +80,15 @@ class BinaryPointwise:
 
     height: int
     width: int
-    channels: int
     weight: NDArray[np.uint8]
     threshold: NDArray[np.int32]
     target: Target
     schedule: PointwiseSchedule | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input."""
+        return self.weight.shape[1]
 
     @property
     def out_channels(self) -> int:
@@ -171,8 +175,8 @@ class BinaryPointwise:
         weight_offset = first_vector * (self._words * schedule.vector_bytes)
         bytes_per_vector = schedule.lanes // 8
         with T.serial(-(-total // pixels)) as step:
-            # The last tile of pixels is moved back inside: it repeats some, it needs no other code.
-            first = T.bind(T.min(step * pixels, total - pixels)) if total % pixels else step * pixels
+            # The last tile is moved back inside: it repeats some pixels and needs no code of its own.
+            first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
             sums = self._emit_sums(x, weight, first, pixels, weight_offset, vectors)
             for pixel in range(pixels):
                 row = (first + pixel) * packed_bytes(self.out_channels)
@@ -218,7 +222,7 @@ class BinaryPointwise:
         accumulators = T.alloc_buffer([size], f"uint8x{lanes}", scope="local")
         for i in range(size):
             T.buffer_store(accumulators, splat(0, "uint8", lanes), [i])
-        # The word that ends inside of the tensor's last bytes is read differently: outside the loop.
+        # A last word of fewer bytes is read differently: outside of the loop.
         peeled = self._last_word_bytes * 8 != schedule.lane_bits and (
             start + blocks * schedule.carry_save_words == self._words
         )

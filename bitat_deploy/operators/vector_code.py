@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder

@@ -1,0 +1,198 @@
+"""First convolution: uint8 image, int8 weights, int32 sums, one threshold per channel, packed bits.
+
+Algebra. sum = sum over taps and channels of x * w, exactly, in int32; bit = (sum >= threshold).
+Pads with 0, which adds nothing.
+
+Layout. Lanes are output channels, as in the binary 1x1 convolution: the input value is broadcast
+and nothing is added across lanes. The image is first copied into a border of zeros, where the
+kernel * channels values that one row of a filter needs are contiguous.
+
+  AVX-512 VNNI: lanes of four int8 weights; four bytes of the image are broadcast and one
+  ``vpdpbusd`` multiplies and adds 64 pairs. A row of a filter is filled up to a multiple of four
+  with zero weights: 3x3x3 takes 9 instructions per 16 channels.
+  Elsewhere: int16 weights, one value at a time, widening multiply-adds (``smlal`` on NEON).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.network import pack_bits, packed_bytes
+from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.vector_code import build_function, load, splat, store_mask
+from bitat_deploy.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedConv:
+    """Convolution of a uint8 image with int8 filters at a fixed shape; pads with 0.
+
+    ``weight`` int8 [out, kernel, kernel, channels]; ``threshold`` int32 [out]. Reads uint8
+    [1, height, width, channels], writes packed bits.
+    """
+
+    height: int
+    width: int
+    weight: NDArray[np.int8]
+    threshold: NDArray[np.int32]
+    stride: int
+    padding: int
+    target: Target
+
+    @property
+    def out_channels(self) -> int:
+        """Number of filters."""
+        return self.weight.shape[0]
+
+    @property
+    def kernel(self) -> int:
+        """Height and width of the filters."""
+        return self.weight.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return self.weight.shape[3]
+
+    @property
+    def input(self) -> TensorSpec:
+        """The image."""
+        return TensorSpec((1, self.height, self.width, self.channels), "uint8")
+
+    @property
+    def output(self) -> TensorSpec:
+        """Packed activations."""
+        height, width = (
+            (size + 2 * self.padding - self.kernel) // self.stride + 1
+            for size in (self.height, self.width)
+        )
+        return TensorSpec((1, height, width, packed_bytes(self.out_channels)), "uint8")
+
+    def constants(self) -> tuple[NDArray[Any], ...]:
+        """Weights [vector][filter row][step][lane][group], flat; thresholds [vectors * lanes]."""
+        lanes, group = self._lanes, self._group
+        filters = np.zeros((self._vectors * lanes, self.kernel, self._steps * group), np.int8)
+        rows = self.weight.reshape(self.out_channels, self.kernel, -1)
+        filters[: self.out_channels, :, : rows.shape[2]] = rows
+        grouped = filters.reshape(self._vectors, lanes, self.kernel, self._steps, group)
+        weight = grouped.transpose(0, 2, 3, 1, 4).ravel()
+        # No sum of a spare channel (always 0) reaches the largest int32: its bit is 0.
+        threshold = np.full(self._vectors * lanes, np.iinfo(np.int32).max, np.int32)
+        threshold[: self.out_channels] = self.threshold
+        return (weight if group == 4 else weight.astype(np.int16)), threshold
+
+    def prim_func(self) -> Any:
+        """TIR function (x, weight, threshold, y)."""
+        return build_function(
+            "quantized_conv", self.input, self.constants(), self.output, self._emit
+        )
+
+    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
+        """The sums, tap by tap, in plain numpy."""
+        border = (self.padding, self.padding)
+        padded = np.pad(x.astype(np.int32), ((0, 0), border, border, (0, 0)))
+        height, width = self.output.shape[1:3]
+        sums = np.zeros((1, height, width, self.out_channels), np.int32)
+        for i in range(self.kernel):
+            for j in range(self.kernel):
+                rows = slice(i, i + self.stride * (height - 1) + 1, self.stride)
+                columns = slice(j, j + self.stride * (width - 1) + 1, self.stride)
+                sums += padded[:, rows, columns] @ self.weight[:, i, j].astype(np.int32).T
+        return pack_bits(sums >= self.threshold)
+
+    @property
+    def _has_dot_product(self) -> bool:
+        return self.target.vector_bytes == 64 and "+avx512vnni" in self.target.features
+
+    @property
+    def _group(self) -> int:
+        """Values of the image that one instruction takes."""
+        return 4 if self._has_dot_product else 1
+
+    @property
+    def _lanes(self) -> int:
+        """Output channels at a time; at least a byte of output."""
+        return max(self.target.vector_bytes // 4, 8)
+
+    @property
+    def _vectors(self) -> int:
+        return -(-self.out_channels // self._lanes)
+
+    @property
+    def _steps(self) -> int:
+        """Instructions for one row of a filter."""
+        return -(-self.kernel * self.channels // self._group)
+
+    def _emit(self, x: Any, weight: Any, threshold: Any, y: Any) -> None:
+        """Copy, then loop over vectors of channels and over pixels."""
+        row_bytes = (self.width + 2 * self.padding) * self.channels
+        rows = self.height + 2 * self.padding
+        # Slack: the last group of a filter's row may read past its end, times weights of zero.
+        copy = T.alloc_buffer([rows * row_bytes + self._group], "uint8")
+        self._emit_copy(x, copy, rows, row_bytes)
+        lanes, bytes_per_vector = self._lanes, self._lanes // 8
+        _, height, width, out_bytes = self.output.shape
+
+        def emit(vector: Any, size: int) -> None:
+            with T.serial(height) as row, T.serial(width) as column:
+                sums = self._emit_sums(copy, weight, vector, row, column, row_bytes)
+                mask = sums >= load(threshold, vector * lanes, lanes)
+                offset = (row * width + column) * out_bytes + vector * bytes_per_vector
+                store_mask(y, offset, mask, lanes, size)
+
+        full, rest = divmod(out_bytes, bytes_per_vector)
+        if full:
+            with T.serial(full) as vector:
+                emit(vector, bytes_per_vector)
+        if rest:
+            emit(full, rest)
+
+    def _emit_copy(self, x: Any, copy: Any, rows: int, row_bytes: int) -> None:
+        """Copy x inside of a border of zeros."""
+        run = self.width * self.channels
+        with T.serial(rows * row_bytes + self._group) as byte:
+            T.buffer_store(copy, splat(0, "uint8", 1), [byte])
+        with T.serial(self.height) as row, T.serial(run) as byte:
+            target = (row + self.padding) * row_bytes + self.padding * self.channels + byte
+            T.buffer_store(copy, x[row * run + byte], [target])
+
+    def _emit_sums(
+        self, copy: Any, weight: Any, vector: Any, row: Any, column: Any, row_bytes: int
+    ) -> Any:
+        """One vector of int32 sums of one pixel."""
+        lanes, group = self._lanes, self._group
+        sums = T.alloc_buffer([1], f"int32x{lanes}", scope="local")
+        T.buffer_store(sums, splat(0, "int32", lanes), [0])
+
+        def step(i: Any, k: Any) -> None:
+            start = (row * self.stride + i) * row_bytes + column * (self.stride * self.channels)
+            offset = ((vector * self.kernel + i) * self._steps + k) * (lanes * group)
+            values = load(copy, start + k * group, group)
+            weights = load(weight, offset, lanes * group)
+            T.buffer_store(sums, self._emit_product(sums[0], values, weights), [0])
+
+        if self.kernel * self._steps <= 64:
+            for i in range(self.kernel):
+                for k in range(self._steps):
+                    step(i, k)
+        else:
+            with T.serial(self.kernel) as i, T.serial(self._steps) as k:
+                step(i, k)
+        return sums[0]
+
+    def _emit_product(self, sums: Any, values: Any, weights: Any) -> Any:
+        lanes = self._lanes
+        if self._has_dot_product:
+            image = T.broadcast(T.reinterpret("int32", values), lanes)
+            return _dot_product(sums, T.reinterpret("int8x64", image), weights)
+        wide = f"int32x{lanes}"
+        image = T.broadcast(T.cast(values, "int16"), lanes)
+        return sums + T.cast(image, wide) * T.cast(weights, wide)
+
+
+def _dot_product(sums: Any, image: Any, weights: Any) -> Any:
+    """Add four products of uint8 and int8 to each int32 lane: AVX-512 VNNI."""
+    return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpbusd.512", sums, image, weights)
