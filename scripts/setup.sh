@@ -36,3 +36,44 @@ install_packages() {
     --no-install-recommends "${missing[@]}" > /dev/null \
     || fail "apt-get could not install: ${missing[*]}"
 }
+
+# A virtual environment with this package in it: the active one, or else .venv.
+prepare_python() { # EXTRAS, for example '[train,dev]'
+  if [ -z "${VIRTUAL_ENV:-}" ]; then
+    [ -x .venv/bin/pip ] || create_environment
+    . .venv/bin/activate
+  fi
+  python -m pip install --quiet --quiet --disable-pip-version-check --editable ".$1" \
+    --constraint constraints.txt
+}
+
+create_environment() {
+  local python found=''
+  for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null || continue
+    found=$python
+    "$python" -c 'import ensurepip' 2> /dev/null && break
+  done
+  if [ -z "$found" ]; then
+    install_packages python3 python3-venv
+    python=python3
+  elif ! "$found" -c 'import ensurepip' 2> /dev/null; then
+    install_packages "$("$found" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')"
+    python=$found
+  fi
+  "$python" -m venv .venv || fail "no virtual environment; Python 3.10 or newer with venv is needed"
+}
+
+# Fashion-MNIST out of Debian's package, without installing it; where apt does not have it,
+# bitat-deploy itself downloads it when it is needed.
+provide_fashion_mnist() {
+  local package=dataset-fashion-mnist work
+  local cached=${XDG_CACHE_HOME:-$HOME/.cache}/bitat-deploy/datasets/fashion-mnist
+  [ ! -d "/usr/share/datasets/fashion-mnist" ] && [ ! -d "$cached" ] || return 0
+  mkdir -p "$(dirname "$cached")"
+  work=$(mktemp -d "$cached.XXXXXX")
+  if (cd "$work" && apt-get download "$package" && dpkg-deb --extract ./*.deb .) &> /dev/null; then
+    mv "$work/usr/share/datasets/fashion-mnist" "$cached"
+  fi
+  rm -rf "$work"
+}

@@ -12,7 +12,15 @@ from tests import ssh_devices
 from tests.ssh_devices import LocalSshd, VirtualPi
 
 # Costly to fetch or to build, and the same for everybody: taken from the user's own cache.
-SHARED_CACHES = ("datasets", "runtime", "virtual-pi")
+SHARED_CACHES = ("datasets", "runner", "runtime", "training", "virtual-pi")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, one of them has the virtual Pi, and a file's tests stay together."""
+    for item in items:
+        shared = item.get_closest_marker("virtual_pi") is not None
+        item.add_marker(pytest.mark.xdist_group("virtual_pi" if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session", autouse=True)
