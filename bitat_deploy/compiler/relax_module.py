@@ -7,6 +7,8 @@ from typing import Any
 
 from tvm import relax
 from tvm.ir import IRModule
+from tvm.ir.transform import Sequential
+from tvm.relax import transform
 from tvm.target import Target as TvmTarget
 
 from bitat_deploy.compiler.cross_compiler import link_shared
@@ -14,6 +16,23 @@ from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
 ENTRY_POINT = "main"
+
+# Relax's default pipeline without what looks into TIR for patterns (it wants schedulable blocks,
+# which our finished kernels do not have) and without what a chain of call_tir does not need.
+_PIPELINE = Sequential(
+    [
+        transform.ToNonDataflow(),
+        transform.RemovePurityChecking(),
+        transform.CallTIRRewrite(),
+        transform.StaticPlanBlockMemory(),
+        transform.LowerAllocTensor(),
+        transform.KillAfterLastUse(),
+        transform.LowerRuntimeBuiltin(),
+        transform.ComputePrimValue(),
+        transform.VMShapeLower(),
+        transform.AttachGlobalSymbol(),
+    ]
+)
 
 
 def tvm_target(target: Target) -> TvmTarget:
@@ -59,7 +78,7 @@ def build_shared_library(module: IRModule, target: Target, output: Path) -> None
 
     Raises BuildError where the cross compiler fails.
     """
-    executable = relax.build(module, tvm_target(target))
+    executable = relax.build(module, tvm_target(target), relax_pipeline=_PIPELINE)
 
     def link(file_name: str, objects: Sequence[str], **_: Any) -> None:
         link_shared([Path(name) for name in objects], Path(file_name), target)
