@@ -35,6 +35,7 @@ from bitat_deploy.operators.vector_code import (
     load,
     load_word,
     splat,
+    store,
     store_mask,
 )
 from bitat_deploy.target import Target
@@ -175,7 +176,7 @@ class BinaryPointwiseConv:
         weight_offset = first_vector * (self._words * schedule.vector_bytes)
         bytes_per_vector = schedule.lanes // 8
         with T.serial(-(-total // pixels)) as step:
-            # The last tile is moved back inside: it repeats some pixels and needs no code of its own.
+            # The last tile is moved back inside: it repeats pixels but needs no code of its own.
             first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
             sums = self._emit_sums(x, weight, first, pixels, weight_offset, vectors)
             for pixel in range(pixels):
@@ -219,9 +220,9 @@ class BinaryPointwiseConv:
         """Add the byte counts of blocks of words in registers, over a loop."""
         schedule = self._schedule
         lanes = schedule.vector_bytes
-        accumulators = T.alloc_buffer([size], f"uint8x{lanes}", scope="local")
+        accumulators = T.alloc_buffer([size * lanes], "uint8")
         for i in range(size):
-            T.buffer_store(accumulators, splat(0, "uint8", lanes), [i])
+            store(accumulators, i * lanes, splat(0, "uint8", lanes), lanes)
         # A last word of fewer bytes is read differently: outside of the loop.
         peeled = self._last_word_bytes * 8 != schedule.lane_bits and (
             start + blocks * schedule.carry_save_words == self._words
@@ -229,8 +230,9 @@ class BinaryPointwiseConv:
         with T.serial(blocks - peeled) as index:
             begin = start + index * schedule.carry_save_words
             for i, value in enumerate(count(begin, schedule.carry_save_words, False)):
-                T.buffer_store(accumulators, accumulators[i] + value, [i])
-        counts = [keep(accumulators[i]) for i in range(size)]
+                total = load(accumulators, i * lanes, lanes) + value
+                store(accumulators, i * lanes, total, lanes)
+        counts = [keep(load(accumulators, i * lanes, lanes)) for i in range(size)]
         if peeled:
             begin = start + (blocks - 1) * schedule.carry_save_words
             counts = _add(counts, count(begin, schedule.carry_save_words, True))

@@ -22,7 +22,7 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes
 from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat, store_mask
+from bitat_deploy.operators.vector_code import build_function, load, splat, store, store_mask
 from bitat_deploy.target import Target
 
 
@@ -164,15 +164,16 @@ class QuantizedConv:
     ) -> Any:
         """One vector of int32 sums of one pixel."""
         lanes, group = self._lanes, self._group
-        sums = T.alloc_buffer([1], f"int32x{lanes}", scope="local")
-        T.buffer_store(sums, splat(0, "int32", lanes), [0])
+        sums = T.alloc_buffer([lanes], "int32")
+        store(sums, 0, splat(0, "int32", lanes), lanes)
 
         def step(i: Any, k: Any) -> None:
             start = (row * self.stride + i) * row_bytes + column * (self.stride * self.channels)
             offset = ((vector * self.kernel + i) * self._steps + k) * (lanes * group)
             values = load(copy, start + k * group, group)
             weights = load(weight, offset, lanes * group)
-            T.buffer_store(sums, self._emit_product(sums[0], values, weights), [0])
+            total = self._emit_product(load(sums, 0, lanes), values, weights)
+            store(sums, 0, total, lanes)
 
         if self.kernel * self._steps <= 64:
             for i in range(self.kernel):
@@ -181,7 +182,7 @@ class QuantizedConv:
         else:
             with T.serial(self.kernel) as i, T.serial(self._steps) as k:
                 step(i, k)
-        return sums[0]
+        return load(sums, 0, lanes)
 
     def _emit_product(self, sums: Any, values: Any, weights: Any) -> Any:
         lanes = self._lanes

@@ -86,23 +86,21 @@ class QuantizedDense:
         if full:
             with T.serial(full) as vector:
                 logits = self._emit_logits(x, weight, bias, scale, vector)
-                store(y, vector * self._lanes, logits[0], self._lanes)
+                store(y, vector * self._lanes, logits, self._lanes)
         if rest:
             logits = self._emit_logits(x, weight, bias, scale, full)
-            spill = T.alloc_buffer([self._lanes], "float32", scope="local")
-            store(spill, 0, logits[0], self._lanes)
+            spill = T.alloc_buffer([self._lanes], "float32")
+            store(spill, 0, logits, self._lanes)
             for lane in range(rest):
                 T.buffer_store(y, spill[lane], [full * self._lanes + lane])
 
     def _emit_logits(self, x: Any, weight: Any, bias: Any, scale: Any, vector: Any) -> Any:
         lanes = self._lanes
-        sums = T.alloc_buffer([1], f"int32x{lanes}", scope="local")
-        T.buffer_store(sums, load(bias, vector * lanes, lanes), [0])
+        sums = T.alloc_buffer([lanes], "int32")
+        store(sums, 0, load(bias, vector * lanes, lanes), lanes)
         with T.serial(self.channels) as channel:
             weights = load(weight, (vector * self.channels + channel) * lanes, lanes)
             product = T.broadcast(x[channel], lanes) * T.cast(weights, f"int32x{lanes}")
-            T.buffer_store(sums, sums[0] + product, [0])
-        logits = T.alloc_buffer([1], f"float32x{lanes}", scope="local")
-        scaled = T.cast(sums[0], f"float32x{lanes}") * T.broadcast(scale[0], lanes)
-        T.buffer_store(logits, scaled, [0])
-        return logits
+            store(sums, 0, load(sums, 0, lanes) + product, lanes)
+        total = T.cast(load(sums, 0, lanes), f"float32x{lanes}")
+        return total * T.broadcast(scale[0], lanes)

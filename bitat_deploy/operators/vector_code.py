@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
+import tvm
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
@@ -50,13 +51,19 @@ def build_function(
 def keep(value: Any) -> Any:
     """Compute a value once, in a register, for several uses.
 
-    A store into a buffer of one element, which LLVM makes a register again. ``T.bind`` would say
-    it directly, but TVM's simplifier substitutes such a binding into every use, and a tree of
-    adders grows exponentially.
+    A store into a small buffer on the stack, which LLVM makes a register again. ``T.bind`` would
+    say it directly, but TVM's simplifier substitutes such a binding into every use, and a tree of
+    adders grows exponentially. (Not ``scope="local"``: on a CPU that is a heap allocation.)
     """
-    register = T.alloc_buffer([1], value.ty.dtype, scope="local")
-    T.buffer_store(register, value, [0])
-    return register[0]
+    kind = tvm.DataType(value.ty.dtype)
+    register = T.alloc_buffer([kind.lanes], element_dtype(value))
+    store(register, 0, value, kind.lanes)
+    return load(register, 0, kind.lanes)
+
+
+def element_dtype(value: Any) -> str:
+    """The dtype of one lane: uint8 of uint8x16."""
+    return str(value.ty.dtype).split("x")[0]
 
 
 def splat(value: int, dtype: str, lanes: int) -> Any:
