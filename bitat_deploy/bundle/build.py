@@ -19,7 +19,7 @@ from bitat_deploy.bundle.bundle import (
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
-from bitat_deploy.compiler import compile_model
+from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
 

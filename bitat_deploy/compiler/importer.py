@@ -123,12 +123,18 @@ def _check_channels(node: _Node, weight: NDArray[Any]) -> int:
     return channels
 
 
+def _check_vector(name: str, vector: NDArray[Any], size: int) -> None:
+    if vector.dtype != np.int32 or vector.shape != (size,):
+        raise ValueError(f"its {name} is {vector.dtype} {vector.shape} and not int32 ({size},)")
+
+
 def _quantized_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     stride, padding = node.window()
     height, width, channels = node.input_shape
     if weight.dtype != np.int8 or weight.shape[3] != channels:
         raise ValueError(f"its weights {weight.shape} do not fit {channels} input channels")
+    _check_vector("threshold", threshold, weight.shape[0])
     operator = QuantizedConv(
         height=height,
         width=width,
@@ -158,6 +164,7 @@ def _quantized_conv(node: _Node) -> CompiledLayer:
 def _binary_depthwise_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     channels = _check_channels(node, weight)
+    _check_vector("threshold", threshold, channels)
     stride, padding = node.window()
     height, width, _ = node.input_shape
     operator = BinaryDepthwiseConv(
@@ -178,6 +185,7 @@ def _binary_depthwise_conv(node: _Node) -> CompiledLayer:
 def _binary_pointwise_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     channels = _check_channels(node, weight)
+    _check_vector("threshold", threshold, weight.shape[0])
     height, width, _ = node.input_shape
     operator = BinaryPointwiseConv(
         height=height,
@@ -230,8 +238,11 @@ def _global_bit_count(node: _Node) -> CompiledLayer:
 
 def _quantized_dense(node: _Node) -> CompiledLayer:
     weight, bias, scale = node.constants
-    operator = QuantizedDense(weight=weight, bias=bias, scale=np.float32(scale), target=node.target)
     classes, features = weight.shape
+    _check_vector("bias", bias, classes)
+    if weight.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != ():
+        raise ValueError("its weights are not int8, or its scale is not one float32")
+    operator = QuantizedDense(weight=weight, bias=bias, scale=np.float32(scale), target=node.target)
     if features != node.input_shape[-1]:
         raise ValueError(f"it reads {features} features, but is given {node.input_shape[-1]}")
     report = LayerReport(

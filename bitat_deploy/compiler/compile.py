@@ -1,0 +1,45 @@
+"""The compiler stage: an ONNX file to a shared library for one target."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitat_deploy.compiler.importer import import_layers
+from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler.model import read_model
+from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
+from bitat_deploy.target import Target
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """What a bundle has to know of the network it carries.
+
+    ``input_shape`` is (height, width, channels) of the uint8 image.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    metadata: dict[str, str]
+    layers: tuple[LayerReport, ...]
+
+
+def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
+    """Compile the ONNX file ``path`` to the shared library ``output``.
+
+    Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
+    have, BuildError where linking fails.
+    """
+    model = read_model(path)
+    layers = import_layers(model, target)
+    module = relax_module(
+        [layer.operator for layer in layers], [layer.report.name for layer in layers]
+    )
+    build_shared_library(module, target, output)
+    return CompiledModel(
+        name=model.name,
+        input_shape=model.input_shape,
+        class_names=model.class_names,
+        metadata=model.metadata,
+        layers=tuple(layer.report for layer in layers),
+    )
