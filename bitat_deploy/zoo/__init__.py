@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bitat_deploy.errors import InputError
 
-DEFAULT_MODEL = "mobilenet-v1-0.5-fashion-mnist"
+DEFAULT_MODEL = "fashion-mnist-mobilenet"
 
 
 def zoo_names() -> list[str]:
