@@ -1,0 +1,1 @@
+"""Source of the native program that runs a network on the device."""

@@ -1,0 +1,88 @@
+"""What a bench measured."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitat_deploy.device.inspect import Device
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Statistics over single runs of one image, in milliseconds."""
+
+    mean: float
+    std: float
+    min: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+    runs: int
+    warmup: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """``top1`` is a fraction of 1.
+
+    ``differing_from_reference`` counts images whose prediction is not that of ONNX Runtime on the
+    host; ``logits_equal`` says whether all logits are equal to its, bit for bit.
+    """
+
+    top1: float
+    images: int
+    differing_from_reference: int
+    logits_equal: bool
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """One bench of one bundle on one device. Sizes are in bytes."""
+
+    model_name: str
+    model_sha256: str
+    target: str
+    dataset: str
+    device: Device
+    threads: int
+    load_ms: float
+    first_inference_ms: float
+    latency: Latency
+    accuracy: Accuracy
+    peak_rss_bytes: int
+    model_bytes: int
+    bundle_bytes: int
+    pushed_bytes: int
+    versions: dict[str, str]
+
+
+def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:
+    """Summarise the nanoseconds of the measured runs."""
+    milliseconds = np.asarray(durations_ns, dtype=np.float64) / 1e6
+    p50, p90, p99 = np.percentile(milliseconds, [50, 90, 99])
+    return Latency(
+        mean=float(milliseconds.mean()),
+        std=float(milliseconds.std()),
+        min=float(milliseconds.min()),
+        p50=float(p50),
+        p90=float(p90),
+        p99=float(p99),
+        max=float(milliseconds.max()),
+        runs=len(milliseconds),
+        warmup=warmup,
+    )
+
+
+def compare_logits(
+    logits: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Accuracy:
+    """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
+    predictions = logits.argmax(axis=1)
+    return Accuracy(
+        top1=float((predictions == labels).mean()),
+        images=len(labels),
+        differing_from_reference=int((predictions != reference.argmax(axis=1)).sum()),
+        logits_equal=bool((logits == reference).all()),
+    )

@@ -1,0 +1,49 @@
+"""What reaching a device means: running commands there. Everything else is built on that.
+
+Files travel over a command's standard input and output, so a device needs a shell and the usual
+small tools, and no file transfer service.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+LineSink = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. ``exit_code`` is 128 + N where signal N ended it."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def last_error(self) -> str:
+        """The last line on standard error, which is where programs say why they failed."""
+        lines = self.stderr.strip().splitlines()
+        return lines[-1].strip() if lines else f"it ended with exit code {self.exit_code}"
+
+
+class Connection(Protocol):
+    """An open connection; leaving its ``with`` block closes it and ends what still runs there."""
+
+    @property
+    def name(self) -> str:
+        """The device as the user named it."""
+
+    def __enter__(self) -> "Connection": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def run(
+        self, command: Sequence[str], *, stdin: Path | None = None, on_error: LineSink | None = None
+    ) -> Result:
+        """Run ``command``, a program and its arguments, and wait for its end.
+
+        Its standard input is the file ``stdin``, or else stays open and empty for as long as the
+        connection lasts. ``on_error`` gets each line of standard error as it comes. Raises
+        RunFailedError where the connection is lost; the exit code is the caller's to judge.
+        """

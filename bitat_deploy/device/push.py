@@ -1,0 +1,142 @@
+"""Bringing files to the device: each only once, checked there, never half-written.
+
+Files are stored by content, ``objects/<sha256>``, in the device's cache folder. A run gets a
+folder of its own with hard links to its objects, which is removed when the run is over.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.errors import RunFailedError
+
+# $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
+# what was not used for long or was left by a lost connection.
+_PRESENT = r"""
+set -eu
+umask 077
+mkdir -p "$1/objects" "$1/runs"
+cd "$1"
+find objects -type f -name '.incoming-*' -mmin +60 -exec rm -f {} +
+find objects -type f -mtime +30 -exec rm -f {} +
+find runs -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +
+cd objects
+shift
+for object do
+  if [ -f "$object" ]; then touch "$object"; sha256sum "$object"; fi
+done
+"""
+
+# $1 objects folder, $2 random name, $3 sha256, $4 mode; the content comes by standard input.
+_RECEIVE = r"""
+set -eu
+umask 077
+incoming="$1/.incoming-$2"
+trap 'rm -f "$incoming"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+cat > "$incoming"
+set -- "$1" "$(sha256sum "$incoming" | cut -d ' ' -f 1)" "$3" "$4"
+if [ "$2" != "$3" ]; then echo 'it arrived incomplete' >&2; exit 1; fi
+chmod "$4" "$incoming"
+mv -f "$incoming" "$1/$3"
+"""
+
+# $1 cache folder, $2 run folder, then pairs of object and path. Copies where links are not to be.
+_LINK = r"""
+set -eu
+umask 077
+cd "$1"
+mkdir "$2"
+run=$2
+shift 2
+while [ $# -gt 0 ]; do
+  mkdir -p "$run/$(dirname "$2")"
+  ln "objects/$1" "$run/$2" 2>/dev/null || cp -p "objects/$1" "$run/$2"
+  shift 2
+done
+"""
+
+
+@dataclass(frozen=True)
+class PushFile:
+    """A file for the device: ``path`` is its place in the run folder."""
+
+    source: Path
+    path: str
+    sha256: str
+    size: int
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a run's files are on the device, and how many bytes had to be sent."""
+
+    run_folder: str
+    bytes_sent: int
+
+
+@contextlib.contextmanager
+def pushed(
+    connection: Connection,
+    cache: str,
+    identity: str,
+    files: Sequence[PushFile],
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> Iterator[Pushed]:
+    """Have ``files`` in a folder of their own on the device for as long as the block lasts.
+
+    ``cache`` is the device's cache folder, ``identity`` begins the folder's name; ``on_bytes`` is
+    told how many bytes went each time. Raises RunFailedError.
+    """
+    root = f"{cache}/bitat-deploy"
+    absent = _absent(connection, root, files)
+    sent = 0
+    for file in absent:
+        _send(connection, root, file)
+        sent += file.size
+        on_bytes(file.size)
+    run_folder = f"runs/{identity[:16]}-{secrets.token_hex(4)}"
+    links = [part for file in files for part in (file.sha256, file.path)]
+    linked = connection.run(["sh", "-c", _LINK, "sh", root, run_folder, *links])
+    _check(connection, linked, f"the run folder '{root}/{run_folder}'")
+    try:
+        yield Pushed(f"{root}/{run_folder}", sent)
+    finally:
+        # After a lost connection the folder stays; the next push clears it away.
+        with contextlib.suppress(RunFailedError):
+            connection.run(["rm", "-rf", f"{root}/{run_folder}"])
+
+
+def _absent(connection: Connection, root: str, files: Sequence[PushFile]) -> list[PushFile]:
+    names = [file.sha256 for file in files]
+    result = connection.run(["sh", "-c", _PRESENT, "sh", root, *names])
+    _check(connection, result, f"the folder '{root}'")
+    present = set()
+    for line in result.stdout.decode(errors="replace").splitlines():
+        checksum, _, name = line.partition(" ")
+        if checksum == name.strip(" *"):
+            present.add(checksum)
+    unique = {file.sha256: file for file in files if file.sha256 not in present}
+    return list(unique.values())
+
+
+def _send(connection: Connection, root: str, file: PushFile) -> None:
+    mode = "755" if file.executable else "644"
+    arguments = [f"{root}/objects", secrets.token_hex(8), file.sha256, mode]
+    result = connection.run(["sh", "-c", _RECEIVE, "sh", *arguments], stdin=file.source)
+    _check(connection, result, f"'{file.path}'")
+
+
+def _check(connection: Connection, result: Result, what: str) -> None:
+    if result.exit_code == 0:
+        return
+    if "No space left" in result.stderr or "quota" in result.stderr.lower():
+        raise RunFailedError(
+            f"the disk of '{connection.name}' is full: {what} could not be stored and was "
+            "removed again; make room there"
+        )
+    raise RunFailedError(f"{what} could not be stored on '{connection.name}': {result.last_error}")

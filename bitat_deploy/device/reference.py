@@ -1,0 +1,31 @@
+"""The host's answer to the test images: stock ONNX Runtime on the bundle's own ONNX file."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.onnx_format import reference_logits
+from bitat_deploy.paths import cache_directory
+
+
+def cached_reference_logits(
+    model: Path, model_sha256: str, images: NDArray[np.uint8], images_sha256: str
+) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C]; slow once, then cached."""
+    record = cache_directory() / "references" / f"{model_sha256[:32]}-{images_sha256[:32]}.npy"
+    try:
+        cached: NDArray[np.float32] = np.load(record, allow_pickle=False)
+        if cached.ndim == 2 and len(cached) == len(images):
+            return cached
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or damaged: computed below
+    logits = reference_logits(model, images)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".reference-", dir=record.parent)
+    with os.fdopen(handle, "wb") as file:
+        np.save(file, logits)
+    Path(name).replace(record)
+    return logits

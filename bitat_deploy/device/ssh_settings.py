@@ -1,0 +1,116 @@
+"""How to reach a device by SSH: what the user typed, completed by their ssh configuration."""
+
+import getpass
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from bitat_deploy.errors import InputError
+
+_HOST = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.$-]*)@)?"
+    r"(?:(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)|\[(?P<address>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?)\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
+_USER_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
+_DEFAULT_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class SshSettings:
+    """Where to connect, as whom, and which keys to trust and to offer.
+
+    ``name`` is what the user typed, ``host`` what that stands for. ``timeout`` is in seconds;
+    ``proxy_command`` is a command whose standard input and output lead to the device.
+    """
+
+    name: str
+    host: str
+    port: int
+    user: str
+    known_hosts: tuple[Path, ...]
+    identities: tuple[Path, ...]
+    identities_only: bool
+    timeout: float
+    proxy_command: str | None
+
+    @property
+    def known_as(self) -> str:
+        """The device's name in known_hosts."""
+        return self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+
+
+def read_settings(host: str, config_file: Path | None) -> SshSettings:
+    """Complete ``host``, ``[user@]name[:port]``, by ``config_file`` or else the user's own.
+
+    Raises InputError for a malformed host and for a missing or malformed configuration.
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        raise InputError(
+            f"'{host}' is not 'local' and not of the form user@host or user@host:port "
+            "(an IPv6 address goes in square brackets)"
+        )
+    name: str = match["name"] or match["address"]
+    options = _options(name, config_file)
+    try:
+        port = int(match["port"] or options.get("port", 22))
+        timeout = float(options.get("connecttimeout", _DEFAULT_TIMEOUT))
+    except ValueError as error:
+        raise InputError(f"the ssh configuration of '{name}' is malformed: {error}") from error
+    if not 0 < port < 65536:
+        raise InputError(f"'{host}' has a port that is not between 1 and 65535")
+    resolved = str(options.get("hostname", name)).lower()
+    user = match["user"] or options.get("user", getpass.getuser())
+    known_hosts = options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS)
+    known_hosts += " " + options.get("userknownhostsfile", _USER_KNOWN_HOSTS)
+    return SshSettings(
+        name=host,
+        host=resolved,
+        port=port,
+        user=user,
+        known_hosts=tuple(Path(path).expanduser() for path in shlex.split(known_hosts)),
+        identities=tuple(Path(path).expanduser() for path in options.get("identityfile", [])),
+        identities_only=options.get("identitiesonly", "no").lower() == "yes",
+        timeout=timeout,
+        proxy_command=_proxy_command(options, resolved, port, user, config_file),
+    )
+
+
+def _options(name: str, config_file: Path | None) -> dict[str, Any]:
+    if config_file is not None and not config_file.is_file():
+        raise InputError(f"there is no ssh configuration file '{config_file}'")
+    files = [config_file] if config_file else [Path("~/.ssh/config"), Path("/etc/ssh/ssh_config")]
+    texts = []
+    for file in files:
+        path = file.expanduser()
+        try:
+            texts.append(path.read_text() if path.is_file() else "")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the ssh configuration '{path}' cannot be read: {error}") from error
+    try:
+        # As with ssh, the first value found counts: the user's file comes before the system's.
+        return dict(paramiko.SSHConfig.from_text("\nHost *\n".join(texts)).lookup(name))
+    except (paramiko.SSHException, ImportError) as error:
+        raise InputError(f"the ssh configuration '{files[0]}' is malformed: {error}") from error
+
+
+def _proxy_command(
+    options: dict[str, Any], host: str, port: int, user: str, config_file: Path | None
+) -> str | None:
+    if options.get("proxycommand"):
+        template: str = options["proxycommand"]
+        # paramiko has put in the configuration's own port and user, not those that were typed.
+        return template.replace("%h", host).replace("%p", str(port)).replace("%r", user)
+    jump = options.get("proxyjump")
+    if not jump or jump.lower() == "none":
+        return None
+    command = ["ssh", *(["-F", str(config_file)] if config_file else [])]
+    *before, last = jump.split(",")
+    command += ["-J", ",".join(before)] if before else []
+    return shlex.join([*command, "-W", f"[{host}]:{port}", last])

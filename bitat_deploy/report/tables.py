@@ -1,0 +1,98 @@
+"""Tables for the terminal: a build's layers, a bench's result."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+
+from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.device.bench_result import BenchResult
+
+
+def layer_table(layers: Sequence[LayerReport]) -> Table:
+    """One row for each layer: binarized? fused? packed output? And if not, why not."""
+    table = Table(title="Layers", title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    table.add_column("output", overflow="fold")
+    table.add_column("bits", justify="right")
+    table.add_column("MMAC", justify="right")
+    for question in ("binarized", "fused", "packed"):
+        table.add_column(question)
+    table.add_column("why not", overflow="fold")
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            "x".join(str(extent) for extent in layer.output_shape),
+            f"{layer.weight_bits}/{layer.activation_bits}",
+            f"{layer.macs / 1e6:.2f}",
+            _yes_or_no(layer.binarized),
+            _yes_or_no(layer.fused),
+            _yes_or_no(layer.packed_output),
+            layer.reason,
+        )
+    total = sum(layer.macs for layer in layers)
+    binary = sum(layer.macs for layer in layers if layer.binarized)
+    table.caption = (
+        f"bits: weights/activations. {total / 1e6:.1f} million multiply-accumulates, "
+        f"{binary / max(total, 1):.1%} of them binary"
+    )
+    return table
+
+
+def bench_report(result: BenchResult) -> RenderableType:
+    """The result as a table, under a banner where the device is not real hardware."""
+    table = Table(title="Bench", title_justify="left", show_header=False)
+    table.add_column("what", style="bold", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    for what, value in _rows(result):
+        table.add_row(what, value)
+    if not result.device.emulated:
+        return table
+    banner = Panel(
+        "[bold]E M U L A T E D[/bold]\n"
+        "The processor is emulated: accuracy and memory hold, the times are not those of hardware.",
+        border_style="red",
+        style="red",
+        expand=False,
+    )
+    return Group(banner, table)
+
+
+def _rows(result: BenchResult) -> list[tuple[str, str]]:
+    device, latency, accuracy = result.device, result.latency, result.accuracy
+    board = f"{device.board}, " if device.board else ""
+    emulated = " (EMULATED)" if device.emulated else ""
+    spread = ", ".join(
+        f"{name} {getattr(latency, name):.3f}"
+        for name in ("mean", "std", "min", "p50", "p90", "p99", "max")
+    )
+    logits = "equal, bit for bit" if accuracy.logits_equal else "NOT equal"
+    glibc = f"glibc {device.glibc}" if device.glibc else "no glibc"
+    return [
+        ("model", f"{result.model_name} ({result.model_sha256[:12]}), target {result.target}"),
+        ("device", f"{device.name}: {board}{device.cores} x {device.cpu} ({device.arch})"),
+        ("system", f"{device.os}, {device.kernel}, {glibc}, {_size(device.memory_bytes)} memory"),
+        ("threads", str(result.threads)),
+        (f"latency{emulated}", f"{latency.p50:.3f} ms (median of {latency.runs} runs)"),
+        ("", f"{spread} ms, after {latency.warmup} runs of warm-up"),
+        ("", f"load {result.load_ms:.1f} ms, first image {result.first_inference_ms:.3f} ms"),
+        ("accuracy", f"{accuracy.top1:.2%} top-1 on {accuracy.images:,} images, {result.dataset}"),
+        ("reference", f"{accuracy.differing_from_reference} predictions differ; logits {logits}"),
+        ("peak memory", _size(result.peak_rss_bytes)),
+        (
+            "size",
+            f"model {_size(result.model_bytes)}, bundle {_size(result.bundle_bytes)}, "
+            f"pushed {_size(result.pushed_bytes)}",
+        ),
+    ]
+
+
+def _yes_or_no(value: bool) -> str:
+    return "[green]yes[/green]" if value else "[yellow]no[/yellow]"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
