@@ -51,7 +51,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         torch.save(document, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -32,7 +32,7 @@ class Batch:
 def split_training(dataset: Dataset, recipe: DataRecipe) -> tuple[ImageSet, ImageSet]:
     """Training and validation images: the validation images are the last of the limited set."""
     total = min(recipe.train_images or len(dataset.labels), len(dataset.labels))
-    boundary = total - recipe.validation_images
+    boundary = max(total - recipe.validation_images, 0)
     everything = to_image_set(dataset, total)
     return (
         ImageSet(everything.images[:boundary], everything.labels[:boundary]),

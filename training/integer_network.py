@@ -8,6 +8,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitat_deploy.errors import InputError
 from bitat_deploy.network import (
     BinaryDepthwiseConv,
     BinaryPointwiseConv,
@@ -43,7 +44,12 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
     """The integer network of a checkpoint, with its metadata."""
     recipe = checkpoint.recipe
     network = build_network(recipe.network, checkpoint.input_shape, len(checkpoint.class_names))
-    network.load_state_dict(checkpoint.network)
+    try:
+        network.load_state_dict(checkpoint.network)
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint's weights do not fit its recipe '{recipe.name}'; it is damaged"
+        ) from error
     metadata = {
         "dataset": recipe.dataset,
         "recipe": recipe.name,
@@ -151,7 +157,7 @@ def integer_logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> NDArra
     """
     with torch.no_grad():
         batches = [
-            _evaluate(network, torch.from_numpy(np.ascontiguousarray(images[i : i + _BATCH])))
+            _evaluate(network, torch.from_numpy(images[i : i + _BATCH].copy()))
             for i in range(0, len(images), _BATCH)
         ]
     return np.concatenate(batches)

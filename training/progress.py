@@ -16,7 +16,7 @@ from rich.progress import (
 class TrainingProgress:
     """One bar over all steps of all stages; a context manager."""
 
-    def __init__(self, total_steps: int, done: int, console: Console) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
@@ -28,7 +28,7 @@ class TrainingProgress:
             console=console,
             speed_estimate_period=120,
         )
-        self._task = self._progress.add_task("", total=total_steps, completed=done, loss=0.0)
+        self._task = self._progress.add_task("", total=None, loss=0.0)
 
     def __enter__(self) -> "TrainingProgress":
         self._progress.start()
@@ -41,6 +41,10 @@ class TrainingProgress:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """Set the bar's length; ``done`` steps lie behind a resumed run."""
+        self._progress.update(self._task, total=total_steps, completed=done)
 
     def stage(self, name: str) -> None:
         """Name the stage that begins."""

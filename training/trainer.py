@@ -3,106 +3,99 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as functional
-from rich.console import Console
 from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
-from bitat_deploy.training.bitat.importance import relative_output_error
+from bitat_deploy.errors import InputError
 from bitat_deploy.training.bitat.stage import calibrate, commit_layer, reestimate_normalization
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.data import (
-    ImageSet,
+    Batch,
     images_to_tensor,
     split_training,
     steps_per_epoch,
     to_image_set,
     training_batch,
 )
-from bitat_deploy.training.errors import TrainingDivergedError
+from bitat_deploy.training.divergence import check_parameters, raise_for_loss
+from bitat_deploy.training.evaluation import EVALUATION_BATCH, network_logits, network_top1
 from bitat_deploy.training.integer_network import checkpoint_network, integer_top1
-from bitat_deploy.training.networks import BinaryMobileNet, build_network
+from bitat_deploy.training.networks import BinaryLayer, BinaryMobileNet, build_network
+from bitat_deploy.training.objective import importance_loss, task_loss
 from bitat_deploy.training.progress import TrainingProgress
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.schedule import Stage, StageKind, build_stages, configure
 
-_EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """What one training step needs besides the network and the optimizer."""
-
-    images: Tensor
-    labels: Tensor
-    teacher: Tensor | None
-    second_moment: Tensor | None
+_CHECK_STEPS = 100
 
 
 class Trainer:
-    """Trains one recipe on one data set; its state is a :class:`Checkpoint`."""
+    """Trains one recipe on one data set; its state is a :class:`Checkpoint`.
+
+    ``data_path`` is given to :func:`~bitat_deploy.datasets.load_dataset`; ``checkpoint`` is
+    written every ``checkpoint_seconds`` and after every stage.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
         data_path: Path | None,
-        output: Path,
-        console: Console,
+        checkpoint: Path,
         checkpoint_seconds: float = 60.0,
     ) -> None:
         dataset = load_dataset(recipe.dataset, "train", data_path)
         self._test = load_dataset(recipe.dataset, "test", data_path)
         self._training, self._validation = split_training(dataset, recipe.data)
         if len(self._training) < recipe.data.batch_size:
-            from bitat_deploy.errors import InputError
-
             raise InputError(
-                f"the data set holds too few training images ({len(dataset.labels)}) for recipe "
-                f"'{recipe.name}'"
+                f"the data set's {len(dataset.labels)} training images leave no batch of "
+                f"{recipe.data.batch_size} besides {recipe.data.validation_images} for validation"
             )
         self._recipe = recipe
-        self._path = output / "checkpoint.pt"
-        self._console = console
+        self._path = checkpoint
         self._seconds = checkpoint_seconds
         self._class_names = dataset.class_names
         height, width, channels = dataset.images.shape[1:]
         self._input_shape = (height, width, channels)
         torch.manual_seed(recipe.seed)
         self._network = build_network(recipe.network, self._input_shape, len(self._class_names))
+        self._layers = list(self._network.binary_layers())
         self._stages = build_stages(recipe, self._network)
 
     def start(self) -> Checkpoint:
         """The state before the first step."""
         return Checkpoint(
-            self._recipe,
-            self._class_names,
-            self._input_shape,
-            _copied(self._network),
-            None,
-            0,
-            0,
-            None,
-            (),
-            0.0,
+            recipe=self._recipe,
+            class_names=self._class_names,
+            input_shape=self._input_shape,
+            network=_copied(self._network),
+            optimizer=None,
+            stage=0,
+            step=0,
+            teacher=None,
+            history=(),
+            elapsed=0.0,
         )
 
-    def run(self, state: Checkpoint) -> Checkpoint:
-        """Train from ``state`` to the end, evaluate, save. Raises TrainingDivergedError."""
+    def run(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
+        """Train from ``state`` to the end, evaluate in integers, save.
+
+        Raises TrainingDivergedError when a loss or a weight is not finite any more.
+        """
         self._network.load_state_dict(state.network)
         done = sum(map(self._steps, self._stages[: state.stage])) + state.step
-        total = sum(map(self._steps, self._stages))
-        with TrainingProgress(total, done, self._console) as progress:
-            while state.stage < len(self._stages):
-                stage = self._stages[state.stage]
-                progress.stage(stage.name)
-                state = self._run_stage(stage, state, progress)
-                save_checkpoint(state, self._path)
-                progress.note(_describe(state.history[-1]))
+        progress.begin(total_steps=sum(map(self._steps, self._stages)), done=done)
+        while state.stage < len(self._stages):
+            stage = self._stages[state.stage]
+            progress.stage(stage.name)
+            state = self._run_stage(stage, state, progress)
+            save_checkpoint(state, self._path)
+            progress.note(_describe(state.history[-1]))
         if state.top1 is None:
             state = self._evaluate(state)
             save_checkpoint(state, self._path)
@@ -117,98 +110,87 @@ class Trainer:
         optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate)
         if state.optimizer is not None:
             optimizer.load_state_dict(state.optimizer)
-        moment = self._second_moment(stage)
-        steps = self._steps(stage)
+        # H is the same at every resume, for all below the stage's layer is frozen.
+        layer = None if stage.layer is None else self._layers[stage.layer]
+        moment = None if layer is None else calibrate(self._network, layer, self._calibration())
         seed = self._recipe.seed * 1009 + state.stage
         began = saved = time.monotonic()
         losses: list[float] = []
+        steps = self._steps(stage)
         for step in range(state.step, steps):
             _set_rate(optimizer, stage.learning_rate, step, steps)
             batch = training_batch(self._training, self._recipe.data, seed, step)
-            teacher = None if state.teacher is None else state.teacher[batch.index]
-            inputs = _Step(images_to_tensor(batch.images), batch.labels, teacher, moment)
-            loss = self._loss(stage, inputs)
+            loss = self._loss(batch, state.teacher, layer, moment)
             value = float(loss.detach())
+            where = f"stage '{stage.name}', step {step} of {steps}"
             if not math.isfinite(value):
-                raise TrainingDivergedError(
-                    f"the loss became {value} in stage '{stage.name}', step {step} of {steps}; "
-                    "lower this stage's learning_rate and start again in a new folder"
-                )
+                raise_for_loss(value, self._network, where)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            if step % _CHECK_STEPS == 0 or step + 1 == steps:
+                check_parameters(self._network, where)
             losses = [*losses[-99:], value]
             progress.step(sum(losses) / len(losses))
             now = time.monotonic()
             if now - saved > self._seconds and step + 1 < steps:
-                elapsed = state.elapsed + now - began
+                check_parameters(self._network, where)
                 save_checkpoint(
                     replace(
                         state,
                         network=_copied(self._network),
-                        step=step + 1,
                         optimizer=optimizer.state_dict(),
-                        elapsed=elapsed,
+                        step=step + 1,
+                        elapsed=state.elapsed + now - began,
                     ),
                     self._path,
                 )
                 saved = now
-        record: dict[str, Any] = {
-            "stage": stage.name,
-            "steps": steps,
-            "loss": sum(losses) / max(len(losses), 1),
-        }
-        record |= self._finish(stage, moment)
-        teacher_logits = state.teacher
+        record = {"stage": stage.name, "steps": steps, "loss": sum(losses) / max(len(losses), 1)}
+        record |= self._finish(stage, layer, moment)
+        teacher = state.teacher
         if stage.kind is StageKind.FULL_PRECISION and self._recipe.distillation.weight > 0:
-            teacher_logits = self._logits(self._training)
+            teacher = network_logits(self._network, self._training.images)
+        record["validation_top1"] = network_top1(self._network, self._validation)
         elapsed = state.elapsed + time.monotonic() - began
-        record |= {"validation_top1": self._validate(), "elapsed_seconds": round(elapsed, 1)}
         return replace(
             state,
             network=_copied(self._network),
             optimizer=None,
             stage=state.stage + 1,
             step=0,
-            teacher=teacher_logits,
-            history=(*state.history, record),
+            teacher=teacher,
+            history=(*state.history, {**record, "elapsed_seconds": round(elapsed, 1)}),
             elapsed=elapsed,
         )
 
-    def _loss(self, stage: Stage, step: _Step) -> Tensor:
-        logits = self._network(step.images)
-        loss = functional.cross_entropy(logits, step.labels)
-        if step.teacher is not None:
-            weight, heat = self._recipe.distillation.weight, self._recipe.distillation.temperature
-            soft = functional.kl_div(
-                (logits / heat).log_softmax(dim=1),
-                (step.teacher / heat).log_softmax(dim=1),
-                reduction="batchmean",
-                log_target=True,
-            )
-            loss = (1 - weight) * loss + weight * heat**2 * soft
-        if step.second_moment is not None:
-            assert stage.layer is not None
-            layer = list(self._network.binary_layers())[stage.layer]
-            importance = self._recipe.progressive.importance_weight
-            loss = loss + importance * relative_output_error(layer, step.second_moment)
+    def _loss(
+        self,
+        batch: Batch,
+        teacher: Tensor | None,
+        layer: BinaryLayer | None,
+        moment: Tensor | None,
+    ) -> Tensor:
+        logits = self._network(images_to_tensor(batch.images))
+        soft = None if teacher is None else teacher[batch.index]
+        loss = task_loss(logits, batch.labels, soft, self._recipe.distillation)
+        if layer is not None and moment is not None:
+            loss = loss + importance_loss(layer, moment, self._recipe.progressive.importance_weight)
         return loss
 
-    def _second_moment(self, stage: Stage) -> Tensor | None:
-        """H of the stage's layer; the same at every resume, for all below the layer is frozen."""
-        if stage.layer is None:
-            return None
-        layer = list(self._network.binary_layers())[stage.layer]
-        return calibrate(self._network, layer, self._calibration()).to(torch.float32)
-
-    def _finish(self, stage: Stage, moment: Tensor | None) -> dict[str, Any]:
-        """Commit a progressive stage's layer; tell what that did."""
-        if stage.layer is None or moment is None:
+    def _finish(
+        self, stage: Stage, layer: BinaryLayer | None, moment: Tensor | None
+    ) -> dict[str, Any]:
+        """Commit a progressive stage's layer and tell what that did; settle the statistics."""
+        if stage.kind is StageKind.FINE_TUNE:
+            everything = (self._network.stem, *self._layers)
+            reestimate_normalization(self._network, everything, self._calibration())
+        if stage.layer is None or layer is None or moment is None:
             return {}
-        before = self._validate()
-        layer = list(self._network.binary_layers())[stage.layer]
+        before = network_top1(self._network, self._validation)
         commit = commit_layer(layer, moment, self._recipe.progressive.descent_sweeps)
-        reestimate_normalization(self._network, stage.layer, self._calibration())
+        above = self._layers[stage.layer :]
+        reestimate_normalization(self._network, above, self._calibration())
         return {
             "validation_top1_before_commit": before,
             "relative_output_error_before": commit.error_before,
@@ -218,28 +200,11 @@ class Trainer:
 
     def _calibration(self) -> Iterator[Tensor]:
         count = min(self._recipe.progressive.calibration_images, len(self._training))
-        for images in self._training.images[:count].split(_EVALUATION_BATCH):
+        for images in self._training.images[:count].split(EVALUATION_BATCH):
             yield images_to_tensor(images)
 
-    def _logits(self, data: ImageSet) -> Tensor:
-        self._network.eval()
-        with torch.no_grad():
-            parts = [
-                self._network(images_to_tensor(images))
-                for images in data.images.split(_EVALUATION_BATCH)
-            ]
-        return torch.cat(parts)
-
-    def _validate(self) -> float | None:
-        """Top-1 on the held-out training images, in evaluation mode as the stage's network is."""
-        if not len(self._validation):
-            return None
-        hits = self._logits(self._validation).argmax(dim=1) == self._validation.labels
-        return float(hits.to(torch.float64).mean())
-
     def _evaluate(self, state: Checkpoint) -> Checkpoint:
-        limit = self._recipe.data.test_images
-        test = to_image_set(self._test, limit)
+        test = to_image_set(self._test, self._recipe.data.test_images)
         network = checkpoint_network(state)
         top1 = integer_top1(network, test.images.numpy(), test.labels.numpy())
         return replace(state, top1=top1, test_images=len(test))

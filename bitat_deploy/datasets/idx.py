@@ -16,9 +16,9 @@ _UINT8 = 8
 
 
 def read_idx(content: bytes, source: str, axes: int) -> NDArray[np.uint8]:
-    """Decode decompressed IDX ``content`` with ``axes`` axes of uint8; ``source`` names it in errors.
+    """Decode decompressed IDX ``content`` with ``axes`` axes of uint8.
 
-    Raises InputError when the header or the length is wrong.
+    ``source`` names it in messages. Raises InputError when the header or the length is wrong.
     """
     header = 4 + 4 * axes
     if len(content) < header:

@@ -1,6 +1,6 @@
 """BiTAT's steps around the training of one layer: calibrate before, commit after."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from bitat_deploy.training.bitat.importance import (
     patches_of,
     ungrouped_weight,
 )
-from bitat_deploy.training.networks import BinaryLayer, BinaryMobileNet
+from bitat_deploy.training.networks import BinaryLayer, BinaryMobileNet, NormalizedLayer
 
 
 def calibrate(network: BinaryMobileNet, layer: BinaryLayer, images: Iterable[Tensor]) -> Tensor:
@@ -44,7 +44,7 @@ def calibrate(network: BinaryMobileNet, layer: BinaryLayer, images: Iterable[Ten
         handle.remove()
         for module, training in modes.items():
             module.training = training
-    return moment.mean()
+    return moment.mean().to(torch.float32)
 
 
 def commit_layer(layer: BinaryLayer, second_moment: Tensor, sweeps: int) -> Commit:
@@ -57,10 +57,15 @@ def commit_layer(layer: BinaryLayer, second_moment: Tensor, sweeps: int) -> Comm
 
 
 def reestimate_normalization(
-    network: BinaryMobileNet, first_layer: int, images: Iterable[Tensor]
+    network: BinaryMobileNet,
+    layers: Sequence[NormalizedLayer],
+    images: Iterable[Tensor],
 ) -> None:
-    """Set the running statistics of layer ``first_layer`` and all above to those of ``images``."""
-    layers = list(network.binary_layers())[first_layer:]
+    """Set the running statistics of ``layers`` to those of ``images``, [N, C, H, W] in [0, 1].
+
+    ``layers`` are to be the top of the network from some layer on. Leaves the network in
+    evaluation mode.
+    """
     normalizations = [layer.normalization for layer in layers]
     momenta = [normalization.momentum for normalization in normalizations]
     network.eval()

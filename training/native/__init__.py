@@ -8,7 +8,6 @@ anyway, and kept in the cache.
 import ctypes
 import functools
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -45,11 +44,12 @@ def normalize_and_sign(values: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
             scale.detach(),
             shift.detach(),
         )
+    result: Tensor
     result, mean, variance = _NormalizeSign.apply(
         values, normalization.weight, normalization.bias, normalization.eps
     )
     _advance(normalization, mean, variance, values.numel() // values.shape[1])
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def scale_and_shift(normalization: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -179,7 +179,7 @@ def _compile(source: str, path: Path) -> bool:
                 check=True,
                 capture_output=True,
             )
-            os.replace(built, path)
+            built.replace(path)
     except (OSError, subprocess.CalledProcessError):
         return False
     return True

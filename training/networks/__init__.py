@@ -1,6 +1,11 @@
 """Networks to train: floating-point modules that can become a packed integer chain."""
 
-from bitat_deploy.training.networks.layers import BinaryLayer, Classifier, QuantizedStem
+from bitat_deploy.training.networks.layers import (
+    BinaryLayer,
+    Classifier,
+    NormalizedLayer,
+    QuantizedStem,
+)
 from bitat_deploy.training.networks.mobilenet import (
     BinaryMobileNet,
     MobileNetShape,
@@ -12,6 +17,7 @@ __all__ = [
     "BinaryMobileNet",
     "Classifier",
     "MobileNetShape",
+    "NormalizedLayer",
     "QuantizedStem",
     "build_network",
 ]

@@ -22,7 +22,7 @@ class WeightMode(Enum):
     COMMITTED = "committed"  # the stored weight is alpha * signs already; no gradient
 
 
-class _NormalizedLayer(nn.Module):
+class NormalizedLayer(nn.Module):
     """What all convolutions share: the batch normalisation and the activation behind them."""
 
     def __init__(self, channels: int) -> None:
@@ -37,7 +37,7 @@ class _NormalizedLayer(nn.Module):
         return functional.hardtanh(self.normalization(sums))
 
 
-class QuantizedStem(_NormalizedLayer):
+class QuantizedStem(NormalizedLayer):
     """First convolution: image in [0, 1] (pixel / 255), 8-bit weights, pads with 0."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -54,7 +54,7 @@ class QuantizedStem(_NormalizedLayer):
         return self.activate(sums)
 
 
-class BinaryLayer(_NormalizedLayer):
+class BinaryLayer(NormalizedLayer):
     """Depthwise 3x3 (pads with +1) or pointwise 1x1 convolution with 1-bit weights."""
 
     def __init__(

@@ -63,7 +63,9 @@ class BinaryMobileNet(nn.Module):
     def binary_layers(self) -> Iterator[BinaryLayer]:
         """All 1-bit layers, from the bottom to the top."""
         for block in self.blocks:
-            yield from block.children()
+            for layer in block.children():
+                assert isinstance(layer, BinaryLayer)
+                yield layer
 
     def set_activations(self, binary: bool) -> None:
         """Switch every activation to sign, or back to hard tanh."""
@@ -82,5 +84,6 @@ def build_network(
     """The network of a recipe, freshly initialised, channels last in memory."""
     blocks = tuple((int(channels * recipe.width), stride) for channels, stride in recipe.blocks)
     stem = int(recipe.stem_channels * recipe.width)
-    shape = MobileNetShape(tuple(input_shape), stem, recipe.stem_stride, blocks, classes)
-    return BinaryMobileNet(shape).to(memory_format=torch.channels_last)
+    shape = MobileNetShape(input_shape, stem, recipe.stem_stride, blocks, classes)
+    network = BinaryMobileNet(shape)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

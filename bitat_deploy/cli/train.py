@@ -1,0 +1,68 @@
+"""``bitat-deploy train``: a recipe to a checkpoint."""
+
+import importlib.util
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bitat_deploy.errors import InputError
+
+
+@click.command()
+@click.option("--recipe", "name", help="Name of a recipe, or path of a .yaml file.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder with the data set's files; otherwise found or downloaded.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for checkpoint and report.  [default: runs/RECIPE]",
+)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a recipe value.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--list", "list_recipes", is_flag=True, help="List the recipes and stop.")
+def train(
+    name: str | None,
+    data: Path | None,
+    output: Path | None,
+    changes: tuple[str, ...],
+    threads: int | None,
+    list_recipes: bool,
+) -> None:
+    """Train a binarized network from a recipe.
+
+    A run that was stopped goes on where it was when the same command is given again.
+
+    Example: bitat-deploy train --recipe fashion-mnist-mobilenet
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "training needs PyTorch; install it with: pip install 'bitat-deploy[train]'"
+        )
+    from bitat_deploy.training.process import tune_process
+
+    tune_process()  # before torch is imported
+
+    import torch
+
+    from bitat_deploy.training.recipe import load_recipe, recipe_names
+    from bitat_deploy.training.run import CHECKPOINT_NAME, train
+
+    if list_recipes:
+        for entry in recipe_names():
+            click.echo(f"{entry:<26} {load_recipe(entry).description}")
+        return
+    if name is None:
+        raise click.UsageError("Missing option '--recipe'; --list shows the recipes.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe = load_recipe(name, changes)
+    output = output or Path("runs") / recipe.name
+    result = train(recipe, data, output, Console())
+    click.echo(
+        f"top-1 {result.top1:.4f} on {result.test_images} test images (integer evaluation), "
+        f"{result.elapsed:.0f} s of training; {output / CHECKPOINT_NAME}"
+    )
