@@ -1,0 +1,128 @@
+"""Operators with drawn shapes, weights and thresholds, and inputs for them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.network import pack_bits
+from bitat_deploy.operators import (
+    BinaryDepthwiseConv,
+    BinaryPointwiseConv,
+    GlobalBitCount,
+    Operator,
+    PointwiseSchedule,
+    QuantizedConv,
+    QuantizedDense,
+    ThresholdPack,
+)
+from bitat_deploy.target import Target
+
+INT32 = np.iinfo(np.int32)
+
+# height, width, channels, out channels. 31 words of 8 bits, and of 32 bits, are where sums widen.
+POINTWISE = [
+    (1, 1, 1, 1),
+    (3, 5, 3, 7),
+    (2, 2, 9, 17),
+    (1, 3, 33, 65),
+    (3, 3, 65, 130),
+    (2, 3, 130, 33),
+    (5, 1, 248, 64),
+    (2, 2, 249, 16),
+    (1, 5, 512, 100),
+    (1, 1, 1025, 24),
+]
+# height, width, channels, kernel, stride, padding
+DEPTHWISE = [
+    (1, 1, 1, 3, 1, 1),
+    (3, 5, 3, 3, 2, 1),
+    (5, 4, 17, 3, 1, 1),
+    (7, 7, 33, 5, 2, 2),
+    (4, 6, 65, 3, 1, 0),
+    (6, 5, 130, 3, 2, 1),
+    (4, 4, 512, 3, 1, 1),
+    (3, 2, 9, 1, 1, 0),
+    (8, 8, 24, 5, 1, 2),
+]
+# height, width, channels, out channels, kernel, stride, padding
+FIRST_CONV = [
+    (1, 1, 1, 1, 1, 1, 0),
+    (1, 1, 3, 7, 3, 1, 1),
+    (7, 5, 3, 33, 3, 2, 1),
+    (6, 7, 4, 17, 5, 2, 2),
+    (5, 5, 9, 65, 3, 1, 0),
+    (3, 4, 65, 9, 3, 1, 1),
+]
+BIT_COUNT = [(1, 1, 1), (3, 4, 3), (7, 7, 130), (16, 9, 17)]
+DENSE = [(1, 1), (3, 7), (65, 33), (130, 10)]
+PACK = [
+    (1, 1, 1, "int32"),
+    (3, 4, 3, "int8"),
+    (2, 2, 65, "uint8"),
+    (2, 3, 130, "int32"),
+    (1, 5, 17, "int8"),
+]
+SCHEDULES = [
+    PointwiseSchedule(8, 16, 3, 2, 1),
+    PointwiseSchedule(8, 16, 4, 1, 3),
+    PointwiseSchedule(32, 32, 2, 2, 7),
+]
+
+
+def drawn_operators(target: Target, seed: int) -> list[Operator]:
+    """Every operator at all shapes above."""
+    random = np.random.default_rng(seed)
+    operators: list[Operator] = [pointwise(random, target, *shape) for shape in POINTWISE]
+    for height, width, channels, kernel, stride, padding in DEPTHWISE:
+        weight = random.integers(0, 2, (kernel, kernel, channels), dtype=np.uint8)
+        threshold = thresholds(random, channels, kernel**2)
+        operators.append(
+            BinaryDepthwiseConv(height, width, weight, threshold, stride, padding, target)
+        )
+    for height, width, channels, out, kernel, stride, padding in FIRST_CONV:
+        weight8 = random.integers(-128, 128, (out, kernel, kernel, channels)).astype(np.int8)
+        threshold = thresholds(random, out, 30000)
+        operators.append(QuantizedConv(height, width, weight8, threshold, stride, padding, target))
+    operators += [GlobalBitCount(*shape, target) for shape in BIT_COUNT]
+    for channels, classes in DENSE:
+        weight8 = random.integers(-128, 128, (classes, channels)).astype(np.int8)
+        bias = random.integers(-(10**6), 10**6, classes).astype(np.int32)
+        operators.append(QuantizedDense(weight8, bias, np.float32(0.0123), target))
+    for height, width, channels, dtype in PACK:
+        threshold = thresholds(random, channels, 200)
+        operators.append(ThresholdPack(height, width, dtype, threshold, target))
+    return operators
+
+
+def pointwise(
+    random: np.random.Generator,
+    target: Target,
+    height: int,
+    width: int,
+    channels: int,
+    out: int,
+    schedule: PointwiseSchedule | None = None,
+) -> BinaryPointwiseConv:
+    """A binary 1x1 convolution with drawn weights and thresholds."""
+    weight = random.integers(0, 2, (out, channels), dtype=np.uint8)
+    threshold = thresholds(random, out, min(channels, 3 + round(2 * channels**0.5)))
+    return BinaryPointwiseConv(height, width, weight, threshold, target, schedule)
+
+
+def thresholds(random: np.random.Generator, channels: int, reach: int) -> NDArray[np.int32]:
+    """Within and just beyond ``reach``; among them the extremes of int32."""
+    drawn = random.integers(-reach - 1, reach + 2, channels).astype(np.int32)
+    extremes = [INT32.min, INT32.max, INT32.min + 1, INT32.max - 1]
+    drawn[: channels // 4] = np.resize(extremes, channels // 4)
+    return drawn
+
+
+def drawn_input(operator: Operator, random: np.random.Generator) -> NDArray[Any]:
+    """An input that the operator can meet: spare bits are 0."""
+    spec = operator.input
+    if isinstance(operator, BinaryPointwiseConv | BinaryDepthwiseConv | GlobalBitCount):
+        return pack_bits(random.integers(0, 2, (*spec.shape[:3], operator.channels)))
+    limits = np.iinfo(spec.dtype)
+    low, high = max(limits.min, -1000), min(limits.max, 1000)
+    return random.integers(low, high + 1, spec.shape).astype(spec.dtype)

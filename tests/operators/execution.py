@@ -1,0 +1,92 @@
+"""Running many compiled operators at once: in this process, or as ARM code in one qemu process."""
+
+import struct
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+
+from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
+from bitat_deploy.compiler.cross_compiler import compile_cpp, link_shared
+from bitat_deploy.compiler.relax_module import tvm_target
+from bitat_deploy.operators import Operator
+from bitat_deploy.target import Target
+
+QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+GARBAGE = 0xA5  # what an output holds before the call
+
+
+def run_here(
+    operators: Sequence[Operator], inputs: Sequence[NDArray[Any]], target: Target
+) -> list[NDArray[Any]]:
+    """Outputs of all operators, compiled together and called in this process."""
+    library = _compile(operators, target)
+    outputs = []
+    for index, (operator, x) in enumerate(zip(operators, inputs, strict=True)):
+        tensors = [tvm.runtime.tensor(array) for array in _arguments(operator, x)]
+        library[f"f{index}"](*tensors)
+        outputs.append(tensors[-1].numpy())
+    return outputs
+
+
+def run_in_qemu(
+    operators: Sequence[Operator], inputs: Sequence[NDArray[Any]], target: Target, folder: Path
+) -> list[NDArray[Any]]:
+    """The same for an ARM target, in one qemu-aarch64 process; ``folder`` is for its files."""
+    library_object, library = folder / "functions.o", folder / "functions.so"
+    _compile(operators, target).mod.write_to_file(str(library_object))
+    link_shared([library_object], library, target)
+    program = folder / "call_functions"
+    libraries = runtime_libraries(target)
+    compile_cpp(
+        [Path(__file__).with_name("call_functions.cc")],
+        program,
+        target,
+        include_directories=[include_directory()],
+        libraries=libraries,
+        rpath=str(libraries[0].parent),
+    )
+    with (folder / "tensors").open("wb") as file:
+        for operator, x in zip(operators, inputs, strict=True):
+            arguments = _arguments(operator, x)
+            file.write(struct.pack("<q", len(arguments)))
+            for array in arguments:
+                file.write(_serialized(array))
+    command = [*QEMU, str(program), str(library), str(folder / "tensors"), str(folder / "outputs")]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return _split((folder / "outputs").read_bytes(), operators)
+
+
+def _compile(operators: Sequence[Operator], target: Target) -> Any:
+    functions = {
+        f"f{index}": operator.prim_func().with_attr("global_symbol", f"f{index}")
+        for index, operator in enumerate(operators)
+    }
+    return tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
+
+
+def _arguments(operator: Operator, x: NDArray[Any]) -> list[NDArray[Any]]:
+    output = np.zeros(operator.output.shape, operator.output.dtype)
+    output.view(np.uint8)[...] = GARBAGE
+    return [x, *operator.constants(), output]
+
+
+def _serialized(array: NDArray[Any]) -> bytes:
+    code = {"i": 0, "u": 1, "f": 2}[array.dtype.kind]  # DLPack's
+    header = (code, array.dtype.itemsize * 8, array.ndim, *array.shape)
+    return struct.pack(f"<{len(header)}q", *header) + array.tobytes()
+
+
+def _split(data: bytes, operators: Sequence[Operator]) -> list[NDArray[Any]]:
+    outputs = []
+    for operator in operators:
+        empty = np.empty(operator.output.shape, operator.output.dtype)
+        chunk, data = data[: empty.nbytes], data[empty.nbytes :]
+        outputs.append(np.frombuffer(chunk, empty.dtype).reshape(empty.shape))
+    assert not data
+    return outputs

@@ -1,0 +1,68 @@
+"""Every operator, compiled for each kind of processor, equals its plain numpy reference."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bitat_deploy.operators import Operator
+from bitat_deploy.target import Target, load_target
+from tests.operators.drawn_operators import SCHEDULES, drawn_input, drawn_operators, pointwise
+from tests.operators.execution import run_here, run_in_qemu
+
+Run = Callable[[Sequence[Operator], Sequence[NDArray[Any]]], list[NDArray[Any]]]
+
+
+def avx2(host: Target) -> Target:
+    return replace(host, cpu="haswell", features=(), vector_bytes=32)
+
+
+def test_this_machine() -> None:
+    target = load_target("host")
+    check(drawn_operators(target, seed=1), lambda ops, xs: run_here(ops, xs, target))
+
+
+def test_avx2() -> None:
+    target = load_target("host")
+    if target.architecture != "x86_64" or target.vector_bytes < 64:
+        pytest.skip("this machine's own target is the same")
+    target = avx2(target)
+    check(drawn_operators(target, seed=2), lambda ops, xs: run_here(ops, xs, target))
+
+
+def test_cortex_a72(tmp_path: Path) -> None:
+    if shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
+    target = load_target("rpi4")
+    check(drawn_operators(target, seed=3), lambda ops, xs: run_in_qemu(ops, xs, target, tmp_path))
+
+
+def test_pointwise_schedules() -> None:
+    """A schedule changes the time, not the result."""
+    target = avx2(load_target("host"))
+    random = np.random.default_rng(4)
+    operators: list[Operator] = [
+        pointwise(random, target, *shape, schedule)
+        for schedule in SCHEDULES
+        for shape in [(1, 3, 70, 40), (3, 3, 300, 33)]
+    ]
+    check(operators, lambda ops, xs: run_here(ops, xs, target))
+
+
+def check(operators: list[Operator], run: Run) -> None:
+    random = np.random.default_rng(0)
+    inputs = [drawn_input(operator, random) for operator in operators]
+    outputs = run(operators, inputs)
+    for operator, x, output in zip(operators, inputs, outputs, strict=True):
+        expected = operator.reference(x)
+        assert (expected.shape, expected.dtype) == (operator.output.shape, operator.output.dtype)
+        assert np.array_equal(output, expected), _describe(operator)
+
+
+def _describe(operator: Operator) -> str:
+    return f"{type(operator).__name__} from {operator.input} to {operator.output}"
