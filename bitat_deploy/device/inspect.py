@@ -30,7 +30,14 @@ say virtualization "$(systemd-detect-virt 2>/dev/null)"
 say dmi "$(cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name 2>/dev/null)"
 say governor "$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}
-mkdir -p "$cache" 2>/dev/null
+refusal=$(mkdir -p "$cache" 2>&1)
+folder=$cache/bitat-deploy
+[ -d "$folder" ] || folder=$cache
+probe=$folder/.probe-$$
+[ "$refusal" ] || refusal=$( (printf '#!/bin/sh\n' > "$probe" && chmod 700 "$probe") 2>&1)
+say write_refusal "$refusal"
+say execute_refusal "$([ -f "$probe" ] && "$probe" 2>&1)"
+rm -f "$probe"
 say cache "$cache"
 say free "$(df -Pk "$cache" 2>/dev/null | awk 'END { print $4 }')"
 """
@@ -58,7 +65,9 @@ class Device:
 
     ``arch`` is that of the programs that run there, not of the kernel: a 32-bit system may sit on
     a 64-bit kernel. ``emulated``: its timings are not those of real hardware. ``glibc`` is empty
-    where the C library is another one. ``cache`` is a folder there.
+    where the C library is another one. ``cache`` is a folder there; ``write_refusal`` and
+    ``execute_refusal`` say in the system's words why files cannot be written there or programs not
+    be started from there, and are empty where they can.
     """
 
     name: str
@@ -75,6 +84,8 @@ class Device:
     governor: str
     emulated: bool
     cache: str
+    write_refusal: str = ""
+    execute_refusal: str = ""
 
 
 def inspect_device(connection: Connection) -> Device:
@@ -105,6 +116,8 @@ def inspect_device(connection: Connection) -> Device:
         governor=facts["governor"],
         emulated=is_emulated(facts),
         cache=facts["cache"],
+        write_refusal=_reason(facts["write_refusal"]),
+        execute_refusal=_reason(facts["execute_refusal"]),
     )
 
 
@@ -138,6 +151,11 @@ def is_emulated(facts: dict[str, str]) -> bool:
 def _cpu(facts: dict[str, str]) -> str:
     core = _ARM_CORES.get((facts["implementer"], facts["part"]), "")
     return core or facts["cpu_name"] or facts["machine"]
+
+
+def _reason(message: str) -> str:
+    """The last part of a shell's error message, as in "sh: 1: cannot create X: Reason"."""
+    return message.rpartition(": ")[2]
 
 
 def _number(text: str) -> int:

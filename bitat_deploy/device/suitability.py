@@ -1,5 +1,6 @@
 """Whether a device can run what was built for a target."""
 
+from bitat_deploy.device.finding import Finding, Severity
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.errors import DeviceUnsuitableError
 from bitat_deploy.target import Target
@@ -32,30 +33,84 @@ def check_suitable(device: Device, target: Target, needed_bytes: int) -> None:
 
     ``needed_bytes`` is what may have to be stored there.
     """
-    prefix = f"'{device.name}' cannot run a bundle for '{target.name}':"
-    if device.arch != target.architecture:
-        raise DeviceUnsuitableError(f"{prefix} {_wrong_architecture(device, target)}")
-    if not device.glibc:
+    for problem in [*target_problems(device, target), *folder_problems(device, needed_bytes)]:
         raise DeviceUnsuitableError(
-            f"{prefix} its C library is not glibc ({device.os or 'unknown system'}); "
-            "a Debian, Ubuntu or Raspberry Pi OS is needed"
+            f"'{device.name}' cannot run a bundle for '{target.name}': {problem.message}; "
+            f"{problem.remedy}"
         )
-    if _version(device.glibc) < _version(target.glibc):
-        raise DeviceUnsuitableError(
-            f"{prefix} its C library is glibc {device.glibc}, {target.glibc} or newer is needed; "
-            "upgrade its system"
+
+
+def target_problems(device: Device, target: Target) -> list[Finding]:
+    """Why the device's processor and system do not run programs for ``target``."""
+    if device.arch != target.architecture:
+        return [_wrong_architecture(device, target)]
+    problems = []
+    if not device.glibc:
+        problems.append(
+            Finding(
+                Severity.PROBLEM,
+                "C library",
+                f"its C library is not glibc ({device.os or 'unknown system'})",
+                "a Debian, Ubuntu or Raspberry Pi OS is needed",
+            )
+        )
+    elif _version(device.glibc) < _version(target.glibc):
+        problems.append(
+            Finding(
+                Severity.PROBLEM,
+                "C library",
+                f"its C library is glibc {device.glibc}, {target.glibc} or newer is needed",
+                "upgrade its system",
+            )
         )
     missing = sorted(required_features(target) - device.features)
     if missing:
-        raise DeviceUnsuitableError(
-            f"{prefix} its processor ({device.cpu}) lacks {', '.join(missing)}; "
-            "build for another target"
+        problems.append(
+            Finding(
+                Severity.PROBLEM,
+                "processor",
+                f"its processor ({device.cpu}) lacks {', '.join(missing)}",
+                "build for another target",
+            )
         )
-    if device.free_disk_bytes < needed_bytes:
-        raise DeviceUnsuitableError(
-            f"{prefix} {needed_bytes / 1e6:.0f} MB are needed in '{device.cache}', "
-            f"{device.free_disk_bytes / 1e6:.0f} MB are free; make room there"
-        )
+    return problems
+
+
+def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
+    """Why the device's cache folder does not hold and start a bundle of that size."""
+    # Where there is no folder, how much is free is not known either.
+    space_known = device.free_disk_bytes > 0 or not device.write_refusal
+    if space_known and device.free_disk_bytes < needed_bytes:
+        return [
+            Finding(
+                Severity.PROBLEM,
+                "disk",
+                f"{needed_bytes / 1e6:.0f} MB are needed in '{device.cache}', "
+                f"{device.free_disk_bytes / 1e6:.0f} MB are free",
+                "make room there",
+            )
+        ]
+    if device.write_refusal:
+        return [
+            Finding(
+                Severity.PROBLEM,
+                "work folder",
+                f"the folder '{device.cache}' cannot be written: {device.write_refusal}",
+                "make it writable for this user, or set XDG_CACHE_HOME there to one that is",
+            )
+        ]
+    if device.execute_refusal:
+        return [
+            Finding(
+                Severity.PROBLEM,
+                "work folder",
+                f"programs cannot be started in the folder '{device.cache}': "
+                f"{device.execute_refusal}",
+                "it may be mounted noexec: mount it without, or set XDG_CACHE_HOME there to a "
+                "folder where programs may run",
+            )
+        ]
+    return []
 
 
 def required_features(target: Target) -> set[str]:
@@ -67,15 +122,19 @@ def required_features(target: Target) -> set[str]:
     return needed
 
 
-def _wrong_architecture(device: Device, target: Target) -> str:
+def _wrong_architecture(device: Device, target: Target) -> Finding:
     if (device.arch, target.architecture) == ("armv7l", "aarch64"):
-        return (
-            f"its system is 32-bit ({device.arch}), a 64-bit one ({target.architecture}) is "
-            "needed; install a 64-bit system"
+        return Finding(
+            Severity.PROBLEM,
+            "system",
+            f"its system is 32-bit ({device.arch}), a 64-bit one ({target.architecture}) is needed",
+            "install a 64-bit system",
         )
-    return (
-        f"it is {device.arch}, the bundle is for {target.architecture}; "
-        "build for a target that fits"
+    return Finding(
+        Severity.PROBLEM,
+        "system",
+        f"it is {device.arch}, the bundle is for {target.architecture}",
+        "build for a target that fits",
     )
 
 
