@@ -10,6 +10,7 @@ kernel * channels values that one row of a filter needs are contiguous.
   AVX-512 VNNI: lanes of four int8 weights; four bytes of the image are broadcast and one
   ``vpdpbusd`` multiplies and adds 64 pairs. A row of a filter is filled up to a multiple of four
   with zero weights: 3x3x3 takes 9 instructions per 16 channels.
+  Other x86: the same with two int16 weights and values, ``vpmaddwd`` and an addition.
   Elsewhere: int16 weights, one value at a time, widening multiply-adds (``smlal`` on NEON).
 """
 
@@ -22,7 +23,15 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes
 from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat, store, store_mask
+from bitat_deploy.operators.vector_code import (
+    build_function,
+    dot_product,
+    has_dot_product,
+    load,
+    splat,
+    store,
+    store_mask,
+)
 from bitat_deploy.target import Target
 
 
@@ -104,13 +113,15 @@ class QuantizedConv:
         return pack_bits(sums >= self.threshold)
 
     @property
-    def _has_dot_product(self) -> bool:
-        return self.target.vector_bytes == 64 and "+avx512vnni" in self.target.features
+    def _group(self) -> int:
+        """Values of the image that an output channel takes with one instruction."""
+        if self.target.architecture != "x86_64":
+            return 1
+        return 4 if has_dot_product(self.target) else 2
 
     @property
-    def _group(self) -> int:
-        """Values of the image that one instruction takes."""
-        return 4 if self._has_dot_product else 1
+    def _copy_dtype(self) -> str:
+        return "int16" if self._group == 2 else "uint8"
 
     @property
     def _lanes(self) -> int:
@@ -128,17 +139,17 @@ class QuantizedConv:
 
     def _emit(self, x: Any, weight: Any, threshold: Any, y: Any) -> None:
         """Copy, then loop over vectors of channels and over pixels."""
-        row_bytes = (self.width + 2 * self.padding) * self.channels
+        row_length = (self.width + 2 * self.padding) * self.channels
         rows = self.height + 2 * self.padding
         # Slack: the last group of a filter's row may read past its end, times weights of zero.
-        copy = T.alloc_buffer([rows * row_bytes + self._group], "uint8")
-        self._emit_copy(x, copy, rows, row_bytes)
+        copy = T.alloc_buffer([rows * row_length + self._group], self._copy_dtype)
+        self._emit_copy(x, copy, rows, row_length)
         lanes, bytes_per_vector = self._lanes, self._lanes // 8
         _, height, width, out_bytes = self.output.shape
 
         def emit(vector: Any, size: int) -> None:
             with T.serial(height) as row, T.serial(width) as column:
-                sums = self._emit_sums(copy, weight, vector, row, column, row_bytes)
+                sums = self._emit_sums(copy, weight, vector, row, column, row_length)
                 mask = sums >= load(threshold, vector * lanes, lanes)
                 offset = (row * width + column) * out_bytes + vector * bytes_per_vector
                 store_mask(y, offset, mask, lanes, size)
@@ -150,17 +161,17 @@ class QuantizedConv:
         if rest:
             emit(full, rest)
 
-    def _emit_copy(self, x: Any, copy: Any, rows: int, row_bytes: int) -> None:
+    def _emit_copy(self, x: Any, copy: Any, rows: int, row_length: int) -> None:
         """Copy x inside of a border of zeros."""
         run = self.width * self.channels
-        with T.serial(rows * row_bytes + self._group) as byte:
-            T.buffer_store(copy, splat(0, "uint8", 1), [byte])
-        with T.serial(self.height) as row, T.serial(run) as byte:
-            target = (row + self.padding) * row_bytes + self.padding * self.channels + byte
-            T.buffer_store(copy, x[row * run + byte], [target])
+        with T.serial(rows * row_length + self._group) as value:
+            T.buffer_store(copy, splat(0, self._copy_dtype, 1), [value])
+        with T.serial(self.height) as row, T.serial(run) as value:
+            target = (row + self.padding) * row_length + self.padding * self.channels + value
+            T.buffer_store(copy, T.cast(x[row * run + value], self._copy_dtype), [target])
 
     def _emit_sums(
-        self, copy: Any, weight: Any, vector: Any, row: Any, column: Any, row_bytes: int
+        self, copy: Any, weight: Any, vector: Any, row: Any, column: Any, row_length: int
     ) -> Any:
         """One vector of int32 sums of one pixel."""
         lanes, group = self._lanes, self._group
@@ -168,7 +179,7 @@ class QuantizedConv:
         store(sums, 0, splat(0, "int32", lanes), lanes)
 
         def step(i: Any, k: Any) -> None:
-            start = (row * self.stride + i) * row_bytes + column * (self.stride * self.channels)
+            start = (row * self.stride + i) * row_length + column * (self.stride * self.channels)
             offset = ((vector * self.kernel + i) * self._steps + k) * (lanes * group)
             values = load(copy, start + k * group, group)
             weights = load(weight, offset, lanes * group)
@@ -186,14 +197,13 @@ class QuantizedConv:
 
     def _emit_product(self, sums: Any, values: Any, weights: Any) -> Any:
         lanes = self._lanes
-        if self._has_dot_product:
-            image = T.broadcast(T.reinterpret("int32", values), lanes)
-            return _dot_product(sums, T.reinterpret("int8x64", image), weights)
         wide = f"int32x{lanes}"
-        image = T.broadcast(T.cast(values, "int16"), lanes)
-        return sums + T.cast(image, wide) * T.cast(weights, wide)
-
-
-def _dot_product(sums: Any, image: Any, weights: Any) -> Any:
-    """Add four products of uint8 and int8 to each int32 lane: AVX-512 VNNI."""
-    return T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpbusd.512", sums, image, weights)
+        if self._group == 1:
+            image = T.broadcast(T.cast(values, "int16"), lanes)
+            return sums + T.cast(image, wide) * T.cast(weights, wide)
+        image = T.broadcast(T.reinterpret("int32", values), lanes)
+        if self._group == 4:
+            return dot_product(sums, T.reinterpret(f"uint8x{4 * lanes}", image), weights)
+        pairs = T.reinterpret(f"int16x{2 * lanes}", image)
+        name = "llvm.x86.avx512.pmaddw.d.512" if lanes == 16 else "llvm.x86.avx2.pmadd.wd"
+        return sums + T.call_llvm_pure_intrin(wide, name, pairs, weights)

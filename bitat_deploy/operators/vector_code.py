@@ -16,6 +16,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.target import Target
 
 
 def build_function(
@@ -107,6 +108,18 @@ def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> No
     for i in range(size):
         byte = T.cast(bits >> splat(8 * i, f"uint{lanes}", 1), "uint8")
         T.buffer_store(buffer, byte, [offset + i])
+
+
+def has_dot_product(target: Target) -> bool:
+    """Whether :func:`dot_product` is there: AVX-512 VNNI."""
+    return target.vector_bytes == 64 and "+avx512vnni" in target.features
+
+
+def dot_product(sums: Any, unsigned: Any, signed: Any) -> Any:
+    """Add four products of uint8 and int8 (both 64 lanes) to each of 16 int32 lanes."""
+    name = "llvm.x86.avx512.vpdpbusd.512"
+    unsigned = T.reinterpret("int8x64", unsigned)
+    return T.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
 
 
 def _vector(dtype: str, lanes: int) -> str:
