@@ -48,6 +48,17 @@ class StageRecipe:
 
 
 @dataclass(frozen=True)
+class FineTuneRecipe:
+    """The last, joint stage: batch normalisation (alpha and thresholds with it), the 8-bit stem
+    and classifier; where ``signs`` is true also the committed signs, straight-through.
+    """
+
+    epochs: float
+    learning_rate: float
+    signs: bool
+
+
+@dataclass(frozen=True)
 class ProgressiveRecipe:
     """BiTAT's layer-by-layer stage; epochs are for each layer of the kind.
 
@@ -84,7 +95,7 @@ class Recipe:
     full_precision: StageRecipe
     binary_activations: StageRecipe
     progressive: ProgressiveRecipe
-    fine_tune: StageRecipe
+    fine_tune: FineTuneRecipe
     distillation: DistillationRecipe
 
 

@@ -31,7 +31,7 @@ DOWNLOAD_ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 DEBIAN_DIRECTORY = Path("/usr/share/datasets/fashion-mnist")
 _TIMEOUT_SECONDS = 30
 
-_SHA256 = {
+SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -114,7 +114,7 @@ def _verified(file: Path, name: str) -> bytes | None:
         content = _read(file)
     except InputError:
         return None
-    return content if hashlib.sha256(content).hexdigest() == _SHA256[name] else None
+    return content if hashlib.sha256(content).hexdigest() == SHA256[name] else None
 
 
 def _download(name: str, folder: Path) -> bytes:
@@ -125,7 +125,7 @@ def _download(name: str, folder: Path) -> bytes:
         content = gzip.decompress(compressed)
     except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
         raise BuildError(f"download of {address} failed ({error}); {_REMEDIES}") from error
-    if hashlib.sha256(content).hexdigest() != _SHA256[name]:
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise BuildError(f"download of {address} has a wrong checksum; {_REMEDIES}")
     _write(compressed, folder / f"{name}.gz")
     return content

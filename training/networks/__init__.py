@@ -5,6 +5,7 @@ from bitat_deploy.training.networks.layers import (
     Classifier,
     NormalizedLayer,
     QuantizedStem,
+    WeightMode,
 )
 from bitat_deploy.training.networks.mobilenet import (
     BinaryMobileNet,
@@ -19,5 +20,6 @@ __all__ = [
     "MobileNetShape",
     "NormalizedLayer",
     "QuantizedStem",
+    "WeightMode",
     "build_network",
 ]

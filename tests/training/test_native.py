@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torch import nn
+
+from bitat_deploy.training import native
+from bitat_deploy.training.quantizers import sign_of_activation
+
+
+def normalizations(channels: int) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
+    """Two equal ones with scales of both signs."""
+    torch.manual_seed(channels)
+    first, second = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        first.weight.copy_(torch.randn(channels))
+        first.bias.copy_(torch.randn(channels) / 2)
+    second.load_state_dict(first.state_dict())
+    return first, second
+
+
+def test_kernels_compile_here() -> None:
+    assert native._library() is not None
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3, 5), (2, 13, 7, 7), (3, 40, 9, 4), (40, 16, 5, 5)])
+def test_training_equals_pytorchs_operators(shape: tuple[int, ...]) -> None:
+    fused, plain = normalizations(shape[1])
+    values = torch.randn(shape) * 3 + 0.5
+    left, right = values.clone().requires_grad_(), values.clone().requires_grad_()
+    gradient = torch.randn(shape)
+    for _ in range(2):
+        result = native.normalize_and_sign(left, fused)
+        expected = sign_of_activation(plain(right))
+        assert torch.equal(result, expected)
+        result.backward(gradient)
+        expected.backward(gradient)
+    torch.testing.assert_close(left.grad, right.grad, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(fused.weight.grad, plain.weight.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(fused.bias.grad, plain.bias.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(fused.running_mean, plain.running_mean)
+    torch.testing.assert_close(fused.running_var, plain.running_var, rtol=1e-4, atol=1e-5)
+
+
+def test_running_average_without_momentum() -> None:
+    fused, plain = normalizations(5)
+    fused.momentum = plain.momentum = None
+    for _ in range(3):
+        values = torch.randn(4, 5, 6, 6)
+        native.normalize_and_sign(values, fused)
+        plain(values)
+    torch.testing.assert_close(fused.running_mean, plain.running_mean)
+    torch.testing.assert_close(fused.running_var, plain.running_var, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_equals_pytorchs_operators() -> None:
+    fused, plain = normalizations(12)
+    fused.eval()
+    plain.eval()
+    values = torch.randn(3, 12, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
+
+
+def test_works_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_library", lambda: None)
+    fused, plain = normalizations(4)
+    values = torch.randn(3, 4, 5, 5)
+    assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
