@@ -81,10 +81,14 @@ def bench(
         with pushed(connection, device.cache, bundle.identity, files, on_bytes) as place:
             document = _run(bundle, connection, device, place, options, progress)
             logits = _fetch_logits(connection, place, document)
-    progress("computing the reference on this machine", 0, 0)
+    count = len(dataset.images)
     model = bundle.manifest.model
     reference = cached_reference_logits(
-        bundle.directory / MODEL_ONNX, model.sha256, dataset.images, images_sha256
+        bundle.directory / MODEL_ONNX,
+        model.sha256,
+        dataset.images,
+        images_sha256,
+        lambda done: progress("computing the reference on this machine, once", done, count),
     )
     return BenchResult(
         model_name=model.name,

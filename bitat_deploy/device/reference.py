@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,20 @@ from numpy.typing import NDArray
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.paths import cache_directory
 
+_CHUNK = 250
+
 
 def cached_reference_logits(
-    model: Path, model_sha256: str, images: NDArray[np.uint8], images_sha256: str
+    model: Path,
+    model_sha256: str,
+    images: NDArray[np.uint8],
+    images_sha256: str,
+    on_images: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C]; slow once, then cached."""
+    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C]; slow once, then cached.
+
+    ``on_images`` is told now and then how many images are done.
+    """
     record = cache_directory() / "references" / f"{model_sha256[:32]}-{images_sha256[:32]}.npy"
     try:
         cached: NDArray[np.float32] = np.load(record, allow_pickle=False)
@@ -22,7 +32,11 @@ def cached_reference_logits(
             return cached
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged: computed below
-    logits = reference_logits(model, images)
+    chunks = []
+    for start in range(0, len(images), _CHUNK):
+        on_images(start)
+        chunks.append(reference_logits(model, images[start : start + _CHUNK]))
+    logits = np.concatenate(chunks)
     record.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".reference-", dir=record.parent)
     with os.fdopen(handle, "wb") as file:

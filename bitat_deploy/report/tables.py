@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -10,36 +11,34 @@ from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import BenchResult
 
 
-def layer_table(layers: Sequence[LayerReport]) -> Table:
-    """One row for each layer: binarized? fused? packed output? And if not, why not."""
-    table = Table(title="Layers", title_justify="left")
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind", overflow="fold")
-    table.add_column("output", overflow="fold")
-    table.add_column("bits", justify="right")
-    table.add_column("MMAC", justify="right")
+def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
+    """One row for each layer: binarized? fused? packed output? And below, if not, why not."""
+    table = Table(
+        title="Layers", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    for name in ("layer", "kind", "output"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("bits", justify="right", no_wrap=True)
     for question in ("binarized", "fused", "packed"):
-        table.add_column(question)
-    table.add_column("why not", overflow="fold")
+        table.add_column(question, no_wrap=True)
     for layer in layers:
         table.add_row(
             layer.name,
             layer.kind,
             "x".join(str(extent) for extent in layer.output_shape),
             f"{layer.weight_bits}/{layer.activation_bits}",
-            f"{layer.macs / 1e6:.2f}",
             _yes_or_no(layer.binarized),
             _yes_or_no(layer.fused),
             _yes_or_no(layer.packed_output),
-            layer.reason,
         )
+    notes = [f"Why not: {layer.name}: {layer.reason}" for layer in layers if layer.reason]
     total = sum(layer.macs for layer in layers)
     binary = sum(layer.macs for layer in layers if layer.binarized)
-    table.caption = (
-        f"bits: weights/activations. {total / 1e6:.1f} million multiply-accumulates, "
-        f"{binary / max(total, 1):.1%} of them binary"
+    notes.append(
+        f"Bits are those of weights/activations. Of {total / 1e6:.1f} million "
+        f"multiply-accumulates {binary / max(total, 1):.1%} are binary."
     )
-    return table
+    return Group(table, *notes)
 
 
 def bench_report(result: BenchResult) -> RenderableType:
@@ -95,4 +94,7 @@ def _yes_or_no(value: bool) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 1e3:.1f} kB"
