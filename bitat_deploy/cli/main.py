@@ -13,6 +13,8 @@ _COMMANDS = {
     "export": "Export a checkpoint to an ONNX file.",
     "build": "Compile a network for a target and write a bundle.",
     "bench": "Measure latency and accuracy of a bundle on a device.",
+    "compare": "Say what changed between two reports of bench.",
+    "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
 }
 
 

@@ -44,6 +44,11 @@ THROTTLE_BITS = {
 }
 SINCE_BOOT = 16
 
+_ADJUSTING = ("ondemand", "conservative", "schedutil", "interactive")
+
+# Frequencies are rounded here and there: what is this close to the maximum is the maximum.
+_NEARLY = 0.98
+
 # A Raspberry Pi lowers its clock from here on; its firmware does so, the kernel knows no such trip.
 _PI_LIMIT = 80.0
 
@@ -64,6 +69,26 @@ class Clock:
     governor: str
     driver: str
     seconds_at: tuple[tuple[float, float], ...]
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether the governor moves the clock as the load changes."""
+        in_hardware = self.driver.startswith(("intel_pstate", "amd-pstate", "amd_pstate"))
+        return self.governor in _ADJUSTING or (in_hardware and self.governor == "powersave")
+
+    @property
+    def limited(self) -> bool:
+        """Whether the system forbids the hardware's maximum."""
+        return self.limit < _NEARLY * self.max
+
+    def share_at_limit(self, before: "Clock") -> float | None:
+        """The part of the time since ``before`` at full clock; None where it was not counted."""
+        earlier = dict(before.seconds_at)
+        spent = {mhz: seconds - earlier.get(mhz, 0.0) for mhz, seconds in self.seconds_at}
+        total = sum(spent.values())
+        if total <= 0:
+            return None
+        return sum(s for mhz, s in spent.items() if mhz >= _NEARLY * self.limit) / total
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,12 @@ class Health:
     uptime_seconds: float | None
     busy_seconds: float | None
     stolen_seconds: float | None
+
+    @property
+    def fastest_clocks(self) -> tuple[Clock, ...]:
+        """The clocks of the fastest cores, where a run is put if the cores differ."""
+        fastest = max((clock.max for clock in self.clocks), default=0.0)
+        return tuple(clock for clock in self.clocks if clock.max == fastest)
 
 
 def read_health(connection: Connection, root: str = "/") -> Health:

@@ -1,0 +1,93 @@
+"""``bitat-deploy doctor``: is a device ready for a bench?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bitat_deploy.device import connect
+from bitat_deploy.device.diagnosis import diagnose
+from bitat_deploy.device.finding import Finding, Severity
+from bitat_deploy.device.health import read_health
+from bitat_deploy.device.inspect import inspect_device
+from bitat_deploy.errors import DeviceUnsuitableError, InputError
+from bitat_deploy.target import Target, load_target, target_names
+
+_MARKS = {
+    Severity.OK: "[green]ok[/green]",
+    Severity.WARNING: "[yellow]warning[/yellow]",
+    Severity.PROBLEM: "[bold red]problem[/bold red]",
+}
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="local",
+    show_default=True,
+    metavar="local|USER@HOST[:PORT]",
+    help="The device: this machine, or another one by SSH.",
+)
+@click.option(
+    "--target",
+    "target_name",
+    metavar="NAME",
+    help="What you build for: a file's name in targets/.  [default: any that fits]",
+)
+@click.option(
+    "-F",
+    "--ssh-config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="SSH configuration to use instead of the usual ones, as with ssh -F.",
+)
+def doctor(host: str, target_name: str | None, ssh_config: Path | None) -> None:
+    """Look at a device, and say what would stop a bench or spoil its result, and the remedy.
+
+    Warnings leave the exit code 0; a problem that would stop a bench makes it 7. Nothing is
+    installed on the device.
+
+    Example: bitat-deploy doctor --host pi@device --target rpi4
+    """
+    targets = [load_target(target_name)] if target_name is not None else _all_targets()
+    with connect(host, ssh_config) as connection:
+        device = inspect_device(connection)
+        health = read_health(connection)
+    findings = diagnose(device, health, targets)
+    Console().print(_table(host, findings))
+    problems = sum(finding.severity is Severity.PROBLEM for finding in findings)
+    warnings = sum(finding.severity is Severity.WARNING for finding in findings)
+    if problems:
+        raise DeviceUnsuitableError(f"a bench on '{host}' would stop; see the problems above")
+    if warnings:
+        click.echo("A bench runs here; its times are worth more once the warnings are gone.")
+    else:
+        click.echo("All is well for a bench.")
+
+
+def _all_targets() -> list[Target]:
+    targets = []
+    for name in target_names():
+        try:
+            targets.append(load_target(name))
+        except InputError:
+            continue  # this machine is no target itself
+    return targets
+
+
+def _table(host: str, findings: Sequence[Finding]) -> Table:
+    table = Table(
+        title=f"Doctor: {escape(host)}", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("what", style="bold", no_wrap=True)
+    table.add_column("found, and what to do", overflow="fold")
+    for finding in findings:
+        text = escape(finding.message)
+        if finding.remedy:
+            text += f"\n[cyan]→ {escape(finding.remedy)}[/cyan]"
+        table.add_row(_MARKS[finding.severity], finding.subject, text)
+    return table
