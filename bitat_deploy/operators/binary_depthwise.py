@@ -203,5 +203,5 @@ class BinaryDepthwiseConv:
                 below = keep(~digit & bound)
             else:
                 differ = keep(digit ^ bound)
-                below = keep((differ & bound) | (~differ & below))
+                below = keep(((bound ^ below) & differ) ^ below)
         store(y, row * (self.output.shape[2] * pixel) + offset, below, size)

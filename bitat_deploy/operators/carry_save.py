@@ -26,7 +26,7 @@ def full_adder(target: Target) -> FullAdder:
 
     AVX-512: two ``vpternlog``, named explicitly because LLVM finds them only where the operands
     have a single use (three instructions otherwise). Elsewhere: xor, xor and a select by the
-    first xor, which is one ``bsl`` on NEON: three instructions.
+    first xor, which is one ``bsl`` or ``bit`` on NEON: three instructions.
     """
     return _ternary_logic_adder if target.vector_bytes == 64 else _select_adder
 
@@ -72,8 +72,9 @@ def add_words_completely(words: Iterable[Any], adder: FullAdder) -> list[Any]:
 
 
 def _select_adder(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
+    # LLVM makes ((a ^ c) & differ) ^ a a select; (differ & c) | (~differ & a) it takes apart.
     differ = keep(a ^ b)
-    return keep(differ ^ c), keep((differ & c) | (~differ & a))
+    return keep(differ ^ c), keep(((a ^ c) & differ) ^ a)
 
 
 def _ternary_logic_adder(a: Any, b: Any, c: Any) -> tuple[Any, Any]:
