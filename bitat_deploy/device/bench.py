@@ -17,10 +17,12 @@ from bitat_deploy.bundle.bundle import MODEL_LIBRARY, MODEL_ONNX, RUNNER
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_result import BenchResult, compare_logits, latency_statistics
 from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import Pushed, PushFile, pushed
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.device.suitability import check_suitable
+from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import DeviceUnsuitableError, InputError, RunFailedError
 
 _IMAGES, _LOGITS = "images", "logits"
@@ -79,7 +81,9 @@ def bench(
             progress("pushing", sent, total)
 
         with pushed(connection, device.cache, bundle.identity, files, on_bytes) as place:
+            before = read_health(connection)
             document = _run(bundle, connection, device, place, options, progress)
+            after = read_health(connection)
             logits = _fetch_logits(connection, place, document)
     count = len(dataset.images)
     model = bundle.manifest.model
@@ -90,6 +94,9 @@ def bench(
         images_sha256,
         lambda done: progress("computing the reference on this machine, once", done, count),
     )
+    latency = latency_statistics(document["durations_ns"], document["warmup"])
+    # Runners of earlier bundles do not tell it.
+    runner_seconds = document["cpu_ns"] / 1e9 if "cpu_ns" in document else None
     return BenchResult(
         model_name=model.name,
         model_sha256=model.sha256,
@@ -99,13 +106,16 @@ def bench(
         threads=document["threads"],
         load_ms=document["load_ns"] / 1e6,
         first_inference_ms=document["first_inference_ns"] / 1e6,
-        latency=latency_statistics(document["durations_ns"], document["warmup"]),
+        latency=latency,
         accuracy=compare_logits(logits, reference, dataset.labels),
         peak_rss_bytes=document["peak_rss_bytes"],
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
         pushed_bytes=place.bytes_sent,
         versions=bundle.manifest.versions,
+        health_before=before,
+        health_after=after,
+        not_trustworthy=reasons_for_distrust(device, before, after, latency, runner_seconds),
     )
 
 

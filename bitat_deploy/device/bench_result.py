@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 
 
@@ -39,7 +40,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """One bench of one bundle on one device. Sizes are in bytes."""
+    """One bench of one bundle on one device. Sizes are in bytes.
+
+    ``not_trustworthy`` says why the times should not be trusted, one reason each; the health is
+    that just before and after the run.
+    """
 
     model_name: str
     model_sha256: str
@@ -56,6 +61,9 @@ class BenchResult:
     bundle_bytes: int
     pushed_bytes: int
     versions: dict[str, str]
+    health_before: Health
+    health_after: Health
+    not_trustworthy: tuple[str, ...]
 
 
 def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:

@@ -4,6 +4,8 @@ from bitat_deploy.device.bench_result import Latency
 from bitat_deploy.device.health import SINCE_BOOT, Clock, Health, throttle_names
 from bitat_deploy.device.inspect import Device
 
+EMULATED = "the processor is emulated: its times are not those of hardware"
+
 # From here on a result is called not trustworthy.
 _FULL_CLOCK_SHARE = 0.9
 _CLOSE_TO_LIMIT = 5.0  # degrees Celsius
@@ -22,9 +24,8 @@ def reasons_for_distrust(
 
     ``runner_seconds`` is the processor time of the runner itself, None where it does not tell.
     """
-    reasons = ["the processor is emulated: its times are not those of hardware"]
     return (
-        *(reasons if device.emulated else []),
+        *([EMULATED] if device.emulated else []),
         *_throttling(before, after),
         *_clock(before, after),
         *_temperature(after),

@@ -35,6 +35,9 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
             "pushed_bytes": result.pushed_bytes,
         },
         "versions": result.versions,
+        "health_before": asdict(result.health_before),
+        "health_after": asdict(result.health_after),
+        "not_trustworthy": list(result.not_trustworthy),
     }
 
 

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import BenchResult
+from bitat_deploy.device.trust import EMULATED
+from bitat_deploy.report.conditions import condition_rows
 
 
 def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
@@ -42,22 +45,30 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
 
 
 def bench_report(result: BenchResult) -> RenderableType:
-    """The result as a table, under a banner where the device is not real hardware."""
+    """The result as a table, under a banner where its times are not to be trusted."""
     table = Table(title="Bench", title_justify="left", show_header=False)
     table.add_column("what", style="bold", no_wrap=True)
     table.add_column("value", overflow="fold")
     for what, value in _rows(result):
         table.add_row(what, value)
-    if not result.device.emulated:
-        return table
-    banner = Panel(
-        "[bold]E M U L A T E D[/bold]\n"
-        "The processor is emulated: accuracy and memory hold, the times are not those of hardware.",
-        border_style="red",
-        style="red",
-        expand=False,
-    )
-    return Group(banner, table)
+    return Group(_banner(result), table) if result.not_trustworthy else table
+
+
+def _banner(result: BenchResult) -> Panel:
+    lines = ["[bold]NOT TRUSTWORTHY[/bold]"]
+    if result.device.emulated:
+        lines = [
+            "[bold]E M U L A T E D[/bold]",
+            "The processor is emulated: accuracy and memory hold, the times are not those of "
+            "hardware.",
+        ]
+    others = [reason for reason in result.not_trustworthy if reason != EMULATED]
+    if others:
+        lines.append("The times are not to be trusted, because:")
+        lines += [f"- {escape(reason)}" for reason in others]
+        lines.append(f"Remedies: bitat-deploy doctor --host {escape(result.device.name)}")
+    style = "red" if result.device.emulated else "yellow"
+    return Panel("\n".join(lines), border_style=style, style=style, expand=False)
 
 
 def _rows(result: BenchResult) -> list[tuple[str, str]]:
@@ -80,6 +91,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         ("", f"load {result.load_ms:.1f} ms, first image {result.first_inference_ms:.3f} ms"),
         ("accuracy", f"{accuracy.top1:.2%} top-1 on {accuracy.images:,} images, {result.dataset}"),
         ("reference", f"{accuracy.differing_from_reference} predictions differ; logits {logits}"),
+        *condition_rows(result),
         ("peak memory", _size(result.peak_rss_bytes)),
         (
             "size",

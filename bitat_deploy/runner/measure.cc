@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 
 namespace bitat_deploy {
@@ -56,6 +58,14 @@ void ReadImage(std::ifstream& file, Network& network, const Arguments& arguments
 std::int64_t Nanoseconds(std::int64_t start) {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - start;
+}
+
+std::int64_t ProcessorNanoseconds() {
+  timespec used{};
+  if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0) {
+    throw std::runtime_error("this system does not tell how much processor time was used");
+  }
+  return static_cast<std::int64_t>(used.tv_sec) * 1000000000 + used.tv_nsec;
 }
 
 Latency MeasureLatency(Network& network, const Arguments& arguments) {

@@ -23,6 +23,9 @@ std::int64_t WriteLogits(Network& network, const Arguments& arguments);
 // How much memory this process had at its peak.
 std::int64_t PeakMemoryBytes();
 
+// Processor time of all threads of this process.
+std::int64_t ProcessorNanoseconds();
+
 // Nanoseconds since `start`, or since some fixed moment.
 std::int64_t Nanoseconds(std::int64_t start = 0);
 

@@ -38,8 +38,9 @@ void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Laten
   std::printf("\"warmup\": %d, \"threads\": %d, \"images\": %lld, \"classes\": %lld, ",
               arguments.warmup, arguments.threads, static_cast<long long>(images),
               static_cast<long long>(classes));
-  std::printf("\"peak_rss_bytes\": %lld, \"durations_ns\": [",
-              static_cast<long long>(PeakMemoryBytes()));
+  std::printf("\"peak_rss_bytes\": %lld, \"cpu_ns\": %lld, \"durations_ns\": [",
+              static_cast<long long>(PeakMemoryBytes()),
+              static_cast<long long>(ProcessorNanoseconds()));
   const char* separator = "";
   for (const std::int64_t duration : latency.durations_ns) {
     std::printf("%s%lld", separator, static_cast<long long>(duration));
