@@ -49,3 +49,9 @@ class RunFailedError(BitatDeployError):
     """The push or the run broke off on the device: connection lost, crash, disk full."""
 
     exit_code = 8
+
+
+class RegressionError(BitatDeployError):
+    """A comparison found something worse by more than noise."""
+
+    exit_code = 9

@@ -1,0 +1,49 @@
+"""``bitat-deploy compare``: what changed between two reports."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bitat_deploy.errors import RegressionError
+from bitat_deploy.report.comparison import compare_reports
+from bitat_deploy.report.comparison_table import comparison_table, format_change
+from bitat_deploy.report.reading import read_report
+
+
+@click.command()
+@click.argument("before", metavar="A.json", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B.json", type=click.Path(path_type=Path))
+@click.option(
+    "--minimum-change",
+    type=click.FloatRange(0, 100),
+    default=2.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Smaller changes of latency, memory and size do not count.",
+)
+def compare(before: Path, after: Path, minimum_change: float) -> None:
+    """Say what changed from report A to report B, and whether it is more than noise.
+
+    Both are files that bench --json wrote. Latency counts as changed where a 99 % bootstrap
+    interval of the ratio of medians excludes 1 and the change reaches the minimum; accuracy where
+    a two-proportion test at 99 % says so, and always for the same network on the same images.
+
+    Exit code: 0 where B is not worse, 9 where it is, 3 for a file that is no report.
+
+    Example: bitat-deploy compare main.json branch.json --minimum-change 5
+    """
+    comparison = compare_reports(read_report(before), read_report(after), minimum_change / 100)
+    Console().print(comparison_table(comparison, _names(before, after)))
+    if comparison.regressions:
+        worse = ", ".join(
+            f"{change.what} ({format_change(change)})" for change in comparison.regressions
+        )
+        raise RegressionError(f"'{after}' is worse than '{before}' by more than noise: {worse}")
+
+
+def _names(before: Path, after: Path) -> tuple[str, str]:
+    """The file names, or more of the paths where they have the same."""
+    if before.name != after.name:
+        return before.name, after.name
+    return str(before), str(after)

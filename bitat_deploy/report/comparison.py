@@ -1,0 +1,204 @@
+"""What changed between two bench reports, and whether it is more than noise."""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bitat_deploy.report.noise import (
+    MINIMUM_RUNS,
+    mean_change_interval,
+    median_change_interval,
+    proportions_differ,
+)
+
+Report = Mapping[str, Any]
+
+
+class Verdict(enum.Enum):
+    """What a change means."""
+
+    BETTER = "better"
+    SAME = "same"
+    WORSE = "worse"
+    NOT_JUDGED = "not judged"
+
+
+class Unit(enum.Enum):
+    """What a value counts."""
+
+    MILLISECONDS = "ms"
+    BYTES = "bytes"
+    FRACTION = "fraction of 1"
+    IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value before and after.
+
+    ``interval`` is the 99 % interval of the relative change, where the noise is known; ``basis``
+    says in a few words what the verdict rests on, or why there is none.
+    """
+
+    what: str
+    unit: Unit
+    before: float
+    after: float
+    interval: tuple[float, float] | None
+    verdict: Verdict
+    basis: str
+
+    @property
+    def relative(self) -> float:
+        """after / before - 1; infinite where something came from nothing."""
+        if self.before == self.after:
+            return 0.0
+        return self.after / self.before - 1 if self.before else float("inf")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All changes, and what speaks against comparing the two reports at all."""
+
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """What is worse by more than noise."""
+        return tuple(change for change in self.changes if change.verdict is Verdict.WORSE)
+
+
+def compare_reports(before: Report, after: Report, minimum_change: float = 0.02) -> Comparison:
+    """Compare two reports as :func:`read_report` gives them.
+
+    Latency counts as changed where the 99 % interval of the ratio of medians (of means, without
+    samples) excludes 1 and the change is at least ``minimum_change``, a fraction: the interval
+    knows the noise within a session, the minimum stands for that between sessions. Memory and
+    size, read once, count from ``minimum_change`` on. Accuracy is exact for the same network on
+    the same images; else it has to pass a two-proportion test at 99 %. More predictions that
+    differ from the reference are always worse.
+    """
+    changes = [
+        _latency(before["latency_ms"], after["latency_ms"], minimum_change),
+        _shown("latency, p90", before["latency_ms"]["p90"], after["latency_ms"]["p90"]),
+        _shown("load", before["load_ms"], after["load_ms"]),
+        _shown("first image", before["first_inference_ms"], after["first_inference_ms"]),
+        _accuracy(before, after),
+        _differing(before["accuracy"], after["accuracy"]),
+        _bytes(
+            "peak memory",
+            before["memory"]["peak_rss_bytes"],
+            after["memory"]["peak_rss_bytes"],
+            minimum_change,
+        ),
+    ]
+    for name, key in (("model", "model_bytes"), ("bundle", "bundle_bytes")):
+        changes.append(
+            _bytes(f"{name} size", before["size"][key], after["size"][key], minimum_change)
+        )
+    return Comparison(tuple(changes), tuple(_warnings(before, after)))
+
+
+def _latency(before: Report, after: Report, minimum: float) -> Change:
+    sampled = "samples" in before and "samples" in after
+    key, name = ("p50", "latency, median") if sampled else ("mean", "latency, mean")
+    runs = min(len(side["samples"]) if sampled else side["runs"] for side in (before, after))
+    if runs < MINIMUM_RUNS or min(before[key], after[key]) <= 0:
+        basis = f"fewer than {MINIMUM_RUNS} runs" if runs < MINIMUM_RUNS else "shorter than a tick"
+        return _change(name, Unit.MILLISECONDS, before[key], after[key], None, basis)
+    if sampled:
+        interval = median_change_interval(before["samples"], after["samples"])
+    else:
+        interval = mean_change_interval(before, after)
+    change = after[key] / before[key] - 1
+    beyond = abs(change) >= minimum and not interval[0] <= 0 <= interval[1]
+    verdict = _direction(change) if beyond else Verdict.SAME
+    basis = "99 % interval" if sampled else "99 % interval, runs as if independent"
+    return Change(name, Unit.MILLISECONDS, before[key], after[key], interval, verdict, basis)
+
+
+def _accuracy(before: Report, after: Report) -> Change:
+    first, second = before["accuracy"], after["accuracy"]
+    gain = second["top1"] - first["top1"]
+    if _same_question(before, after):
+        changed, basis = gain != 0, "exact: same network, same images"
+    else:
+        changed = proportions_differ(
+            first["top1"], second["top1"], (first["images"], second["images"])
+        )
+        basis = "two-proportion test"
+    verdict = _direction(-gain) if changed else Verdict.SAME
+    return _change("accuracy, top-1", Unit.FRACTION, first["top1"], second["top1"], verdict, basis)
+
+
+def _same_question(before: Report, after: Report) -> bool:
+    asked: Callable[[Report], tuple[Any, ...]] = lambda report: (  # noqa: E731
+        report["model"]["sha256"],
+        report["dataset"],
+        report["accuracy"]["images"],
+    )
+    return asked(before) == asked(after)
+
+
+def _differing(before: Report, after: Report) -> Change:
+    first, second = (side["differing_from_reference"] for side in (before, after))
+    lost = before["logits_equal"] and not after["logits_equal"]
+    worse = second > first or lost
+    verdict = Verdict.WORSE if worse else _direction(second - first)
+    basis = "logits were equal, and are not any more" if lost else "exact"
+    name = "unlike the reference"
+    return _change(name, Unit.IMAGES, first, second, verdict, basis)
+
+
+def _bytes(what: str, before: int, after: int, minimum: float) -> Change:
+    changed = abs(after - before) >= minimum * before and before != after
+    verdict = _direction(after - before) if changed else Verdict.SAME
+    return _change(what, Unit.BYTES, before, after, verdict, f"from {minimum:.3g} on")
+
+
+def _shown(what: str, before: float, after: float) -> Change:
+    return _change(what, Unit.MILLISECONDS, before, after, None, "")
+
+
+def _change(
+    what: str, unit: Unit, before: float, after: float, verdict: Verdict | None, basis: str
+) -> Change:
+    return Change(what, unit, before, after, None, verdict or Verdict.NOT_JUDGED, basis)
+
+
+def _direction(increase: float) -> Verdict:
+    """For what should be small."""
+    if increase == 0:
+        return Verdict.SAME
+    return Verdict.WORSE if increase > 0 else Verdict.BETTER
+
+
+def _warnings(before: Report, after: Report) -> list[str]:
+    found = []
+    for name, value in _CIRCUMSTANCES.items():
+        first, second = value(before), value(after)
+        if first != second:
+            found.append(f"{name} differs: {first or 'unknown'} and {second or 'unknown'}")
+    for name, report in (("A", before), ("B", after)):
+        if report["device"]["emulated"]:
+            found.append(f"{name} was measured on an emulated processor; its times mean little")
+        for reason in report.get("not_trustworthy", ()):
+            found.append(f"{name} is not trustworthy: {reason}")
+    return found
+
+
+_CIRCUMSTANCES: dict[str, Callable[[Report], Any]] = {
+    "the processor": lambda report: report["device"]["cpu"],
+    "the architecture": lambda report: report["device"]["arch"],
+    "the board": lambda report: report["device"]["board"],
+    "the number of cores": lambda report: report["device"]["cores"],
+    "the clock governor": lambda report: report["device"]["governor"],
+    "the kernel": lambda report: report["device"]["kernel"],
+    "the target": lambda report: report["target"],
+    "the number of threads": lambda report: report["threads"],
+    "the network": lambda report: report["model"]["name"],
+    "the data set": lambda report: report["dataset"],
+    "the number of images": lambda report: report["accuracy"]["images"],
+}

@@ -1,0 +1,22 @@
+"""Numbers as people read them."""
+
+
+def byte_size(count: float) -> str:
+    """Bytes with a decimal prefix: "400 bytes", "12.3 kB", "1.23 MB"."""
+    if count < 1e3:
+        return f"{count:.0f} bytes"
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def duration(milliseconds: float) -> str:
+    """Milliseconds with what is worth reading of them: never more than microseconds' tenths."""
+    if milliseconds >= 100:
+        return f"{milliseconds:,.0f} ms"
+    if milliseconds >= 10:
+        return f"{milliseconds:.2f} ms"
+    return f"{milliseconds:.3f} ms" if milliseconds >= 1 else f"{milliseconds:.4f} ms"
+
+
+def percentage(fraction: float) -> str:
+    """A share of 1 in percent, with two decimals."""
+    return f"{fraction:.2%}"
