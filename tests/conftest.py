@@ -5,10 +5,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
+from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.onnx_format import to_onnx
 from bitat_deploy.paths import cache_directory
+from bitat_deploy.target import load_target
 from tests import ssh_devices
+from tests.drawn_networks import draw_network
 from tests.ssh_devices import LocalSshd, VirtualPi
 
 # Costly to fetch or to build, and the same for everybody: taken from the user's own cache.
@@ -39,6 +44,25 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(shared.parent / "zig")),
         )
         yield root
+
+
+@pytest.fixture(scope="session")
+def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn network, for Fashion-MNIST's images, built for this machine."""
+    return _build("host", tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="session")
+def rpi4_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network, built for a Raspberry Pi 4."""
+    return _build("rpi4", tmp_path_factory.mktemp("rpi4"))
+
+
+def _build(target: str, folder: Path) -> Path:
+    network = draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))
+    model = folder / "model.onnx"
+    onnx.save(to_onnx(network), model)
+    return build_bundle(model, load_target(target), folder / "bundle").directory
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,8 @@ def local_sshd(state: Path) -> Iterator[LocalSshd]:
     session.chmod(0o755)
     port = free_port()
     write_sshd_config(state, port)
-    write_ssh_config(state, port)
+    (state / "known_hosts").write_text(f"127.0.0.1 {(state / 'host_key.pub').read_text()}")
+    write_ssh_config(state, port, state)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd refuses to run as root without it
     process = subprocess.Popen(
@@ -150,17 +151,19 @@ def write_sshd_config(state: Path, port: int) -> None:
     )
 
 
-def write_ssh_config(state: Path, port: int) -> None:
-    public_key = " ".join((state / "host_key.pub").read_text().split()[:2])
-    (state / "known_hosts").write_text(f"[127.0.0.1]:{port} {public_key}\n")
-    (state / "ssh_config").write_text(
+def write_ssh_config(folder: Path, port: int, state: Path) -> None:
+    """Write ``folder/ssh_config`` for a port that leads to the device with that ``state``."""
+    trusted = (state / "known_hosts").read_text().split()[1:3]
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(trusted)}\n")
+    (folder / "ssh_config").write_text(
         "Host 127.0.0.1\n"
         f"  Port {port}\n"
         f"  IdentityFile {state}/user_key\n"
         "  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {state}/known_hosts\n"
+        f"  UserKnownHostsFile {folder}/known_hosts\n"
         "  GlobalKnownHostsFile /dev/null\n"
         "  StrictHostKeyChecking yes\n"
+        "  ConnectTimeout 10\n"
     )
 
 

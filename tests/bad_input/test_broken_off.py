@@ -1,0 +1,88 @@
+"""The push or the run breaks off: exit code 8, and nothing half-written is left in use."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.errors import RunFailedError
+from tests.bench_command import bench, finish, start_bench
+from tests.fragile_link import fragile
+from tests.ssh_devices import LocalSshd, VirtualPi
+
+EXIT_CODE = RunFailedError.exit_code
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.virtual_pi
+def test_disk_full(virtual_pi: VirtualPi, rpi4_bundle: Path, tmp_path: Path) -> None:
+    # The file system that bench asks for its free space is not the one that it then writes to,
+    # as if another program had filled the disk in the meantime.
+    cache = "~/.cache/bitat-deploy"
+    virtual_pi.run(f"rm -rf {cache}; mkdir -p ~/.cache && ln -s /mnt/small {cache}")
+    try:
+        finished = bench(rpi4_bundle, virtual_pi, tmp_path / "report.json")
+        left = virtual_pi.run("cd /mnt/small/objects && ls -A")
+        checksums = virtual_pi.run("cd /mnt/small/objects && sha256sum * | cut -d ' ' -f 1")
+    finally:
+        virtual_pi.run(f"rm -rf {cache} /mnt/small/*")
+    finished.assert_refused(EXIT_CODE, virtual_pi.host, "full")
+    assert left == checksums  # objects are named by their checksums: what is there is whole
+
+
+def test_connection_lost_in_the_push(
+    local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
+) -> None:
+    objects = local_sshd.home / ".cache" / "bitat-deploy" / "objects"
+    for file in objects.glob("*"):
+        file.unlink()
+    with fragile(local_sshd, tmp_path, limit=1_000_000) as (device, _):
+        finished = bench(host_bundle, device, tmp_path / "report.json")
+    finished.assert_refused(EXIT_CODE, device.host, "lost")
+    wait_until(lambda: not list(objects.glob(".incoming-*")))
+    for file in objects.iterdir():
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
+    bench(host_bundle, local_sshd, tmp_path / "report.json").json()  # the next one goes well
+
+
+def test_connection_lost_in_the_run(
+    local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    with fragile(local_sshd, tmp_path) as (device, link):
+        process = start_bench(host_bundle, device, report, "--min-seconds", "60")
+        wait_until(lambda: runners(local_sshd))
+        link.cut()
+        finished = finish(process, report)
+    finished.assert_refused(EXIT_CODE, device.host, "lost")
+    wait_until(lambda: not runners(local_sshd))  # it does not run on by itself
+
+
+@pytest.mark.virtual_pi
+def test_power_lost_in_the_run(
+    doomed_virtual_pi: VirtualPi, rpi4_bundle: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    process = start_bench(rpi4_bundle, doomed_virtual_pi, report, "--min-seconds", "60")
+    wait_until(lambda: doomed_virtual_pi.run("pgrep -x runner", check=False))
+    doomed_virtual_pi.switch_off()
+    finish(process, report).assert_refused(EXIT_CODE, doomed_virtual_pi.host, "lost")
+
+
+def runners(device: LocalSshd) -> list[Path]:
+    """Processes that run in the device's home."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(device.home / ".cache"):
+                found.append(process)
+    return found
