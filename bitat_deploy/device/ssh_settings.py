@@ -57,36 +57,38 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
             "(an IPv6 address goes in square brackets)"
         )
     name: str = match["name"] or match["address"]
-    options = _options(name, config_file)
+    options = _options(name, match["port"], match["user"], config_file)
     try:
-        port = int(match["port"] or options.get("port", 22))
+        port = int(options.get("port", 22))
         timeout = float(options.get("connecttimeout", _DEFAULT_TIMEOUT))
     except ValueError as error:
         raise InputError(f"the ssh configuration of '{name}' is malformed: {error}") from error
     if not 0 < port < 65536:
         raise InputError(f"'{host}' has a port that is not between 1 and 65535")
     resolved = str(options.get("hostname", name)).lower()
-    user = match["user"] or options.get("user", getpass.getuser())
     known_hosts = options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS)
     known_hosts += " " + options.get("userknownhostsfile", _USER_KNOWN_HOSTS)
     return SshSettings(
         name=host,
         host=resolved,
         port=port,
-        user=user,
+        user=options.get("user", getpass.getuser()),
         known_hosts=tuple(Path(path).expanduser() for path in shlex.split(known_hosts)),
         identities=tuple(Path(path).expanduser() for path in options.get("identityfile", [])),
         identities_only=options.get("identitiesonly", "no").lower() == "yes",
         timeout=timeout,
-        proxy_command=_proxy_command(options, resolved, port, user, config_file),
+        proxy_command=_proxy_command(options, resolved, port, config_file),
     )
 
 
-def _options(name: str, config_file: Path | None) -> dict[str, Any]:
+def _options(
+    name: str, port: str | None, user: str | None, config_file: Path | None
+) -> dict[str, Any]:
     if config_file is not None and not config_file.is_file():
         raise InputError(f"there is no ssh configuration file '{config_file}'")
     files = [config_file] if config_file else [Path("~/.ssh/config"), Path("/etc/ssh/ssh_config")]
-    texts = []
+    # The first value found counts: what was typed, then the user's file, then the system's.
+    texts = [f"Port {port}" if port else "", f"User {user}" if user else ""]
     for file in files:
         path = file.expanduser()
         try:
@@ -94,19 +96,16 @@ def _options(name: str, config_file: Path | None) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"the ssh configuration '{path}' cannot be read: {error}") from error
     try:
-        # As with ssh, the first value found counts: the user's file comes before the system's.
         return dict(paramiko.SSHConfig.from_text("\nHost *\n".join(texts)).lookup(name))
     except (paramiko.SSHException, ImportError) as error:
         raise InputError(f"the ssh configuration '{files[0]}' is malformed: {error}") from error
 
 
 def _proxy_command(
-    options: dict[str, Any], host: str, port: int, user: str, config_file: Path | None
+    options: dict[str, Any], host: str, port: int, config_file: Path | None
 ) -> str | None:
     if options.get("proxycommand"):
-        template: str = options["proxycommand"]
-        # paramiko has put in the configuration's own port and user, not those that were typed.
-        return template.replace("%h", host).replace("%p", str(port)).replace("%r", user)
+        return str(options["proxycommand"])
     jump = options.get("proxyjump")
     if not jump or jump.lower() == "none":
         return None

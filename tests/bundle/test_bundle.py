@@ -1,0 +1,114 @@
+"""Bundles on disk: whole or not at all, and every change is found."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.bundle import read_bundle, write_bundle
+from bitat_deploy.bundle.bundle import Bundle, folder_name
+from bitat_deploy.errors import BundleError, InputError
+
+
+@pytest.fixture
+def copied(host_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(host_bundle, tmp_path / "copied"))
+
+
+def write_again(bundle: Bundle, directory: Path) -> Bundle:
+    contents = {file.path: bundle.directory / file.path for file in bundle.manifest.files}
+    return write_bundle(directory, bundle.manifest, contents)
+
+
+def test_what_is_written_is_read(host_bundle: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(host_bundle)
+    again = write_again(bundle, tmp_path / "again")
+    assert read_bundle(again.directory) == again
+    assert (again.manifest, again.identity) == (bundle.manifest, bundle.identity)
+    assert again.directory.joinpath("runner").stat().st_mode & 0o111
+    assert {file.path for file in again.pushed_files} == {
+        "model.so",
+        "runner",
+        "lib/libtvm_ffi.so",
+        "lib/libtvm_runtime.so",
+    }
+
+
+def test_a_bundle_is_replaced_whole(host_bundle: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(host_bundle)
+    write_again(bundle, tmp_path / "twice")
+    (tmp_path / "twice" / "left-over").touch()
+    write_again(bundle, tmp_path / "twice")
+    assert not (tmp_path / "twice" / "left-over").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["twice"]
+
+
+def test_what_is_no_bundle_is_left_alone(host_bundle: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "home" / "thesis.tex"
+    precious.parent.mkdir()
+    precious.touch()
+    with pytest.raises(InputError, match="no bundle"):
+        write_again(read_bundle(host_bundle), precious.parent)
+    assert precious.exists()
+
+
+def test_failure_leaves_nothing(host_bundle: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(host_bundle)
+    contents = {file.path: host_bundle / file.path for file in bundle.manifest.files}
+    contents["runner"] = tmp_path / "not-there"
+    with pytest.raises(FileNotFoundError):
+        write_bundle(tmp_path / "new", bundle.manifest, contents)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no bundle"):
+        read_bundle(tmp_path)
+
+
+def test_symbolic_link(copied: Path) -> None:
+    (copied / "lib").rename(copied.parent / "lib")
+    (copied / "lib").symlink_to(copied.parent / "lib")
+    with pytest.raises(BundleError, match="symbolic link"):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [("/etc/passwd", "outside"), ("../runner", "outside"), ("lib/../../x", "outside")],
+)
+def test_path_outside(copied: Path, path: str, sentence: str) -> None:
+    edit(copied, lambda document: document["files"][0].update(path=path))
+    with pytest.raises(BundleError, match=sentence):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda document: document.pop("layers"), "missing or unknown keys in 'manifest'"),
+        (lambda document: document["target"].update(color=1), "keys in 'manifest.target'"),
+        (lambda document: document["files"][0].update(size="1"), r"'manifest.files\[0\].size'"),
+        (lambda document: document["model"].update(input_shape=[1, 2]), "model.input_shape"),
+        (lambda document: document["files"].pop(), "does not list"),
+        (lambda document: document["files"].append(document["files"][0]), "twice"),
+        (lambda document: document.update(schema_version=99), "schema version 99"),
+    ],
+)
+def test_malformed_manifest(copied: Path, change, sentence: str) -> None:
+    edit(copied, change)
+    with pytest.raises(BundleError, match=sentence):
+        read_bundle(copied)
+
+
+def test_folder_name() -> None:
+    assert folder_name("../a b/c-host") == "a-b-c-host"
+    assert folder_name("///") == "model"
+
+
+def edit(bundle: Path, change) -> None:
+    manifest = bundle / "manifest.json"
+    document = json.loads(manifest.read_text())
+    change(document)
+    manifest.write_text(json.dumps(document))

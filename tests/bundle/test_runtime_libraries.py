@@ -1,0 +1,37 @@
+"""TVM's runtime libraries come from the cache, and only if they are what they should be."""
+
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.bundle.runtime_libraries import runtime_libraries
+from bitat_deploy.errors import BuildError
+from bitat_deploy.target import load_target
+
+
+def test_cached_libraries_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intact = runtime_libraries(load_target("rpi4"))[0].parent
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    offline(monkeypatch)
+    copied = tmp_path / "bitat-deploy" / "runtime" / intact.name
+    copied.mkdir(parents=True)
+    for library in intact.iterdir():
+        (copied / library.name).write_bytes(library.read_bytes())
+    assert all(path.parent == copied for path in runtime_libraries(load_target("rpi4")))
+
+    with (copied / "libtvm_ffi.so").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BuildError, match=r"could not be fetched.*network"):
+        runtime_libraries(load_target("rpi4"))
+    assert list(copied.parent.iterdir()) == [copied]
+
+
+def test_host_takes_the_installed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    offline(monkeypatch)
+    assert all("site-packages" in str(path) for path in runtime_libraries(load_target("host")))
+
+
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")

@@ -1,0 +1,69 @@
+"""A bench of this machine, and the arithmetic behind its figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitat_deploy.bundle import read_bundle
+from bitat_deploy.datasets import Dataset
+from bitat_deploy.device import bench, connect
+from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench_result import compare_logits, latency_statistics
+from bitat_deploy.errors import DeviceUnsuitableError, InputError
+
+QUICK = BenchOptions(min_seconds=0)
+
+
+def draw_dataset(shape: tuple[int, ...]) -> Dataset:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, shape, dtype=np.uint8)
+    labels = random.integers(0, 10, shape[0])
+    return Dataset("drawn", images, labels, tuple("0123456789"))
+
+
+def test_this_machine(host_bundle: Path) -> None:
+    stages = set()
+    with connect("local") as connection:
+        result = bench(
+            read_bundle(host_bundle),
+            connection,
+            draw_dataset((100, 28, 28, 1)),
+            QUICK,
+            lambda stage, done, total: stages.add(stage),
+        )
+    assert result.accuracy.logits_equal
+    assert (result.accuracy.images, result.accuracy.differing_from_reference) == (100, 0)
+    assert (result.latency.runs, result.latency.warmup, result.threads) == (50, 10, 1)
+    assert 0 < result.latency.min <= result.latency.p50 <= result.latency.p99
+    assert result.bundle_bytes > result.model_bytes > 0
+    assert any("pushing" in stage for stage in stages)
+
+
+def test_images_of_another_size(host_bundle: Path) -> None:
+    with pytest.raises(InputError, match=r"32x32x3.*28x28x1"):
+        bench(read_bundle(host_bundle), connect("local"), draw_dataset((2, 32, 32, 3)), QUICK)
+
+
+def test_bundle_for_another_machine(rpi4_bundle: Path) -> None:
+    with pytest.raises(DeviceUnsuitableError, match=r"x86_64.*aarch64"):
+        bench(read_bundle(rpi4_bundle), connect("local"), draw_dataset((2, 28, 28, 1)), QUICK)
+
+
+def test_latency_statistics() -> None:
+    latency = latency_statistics([n * 1_000_000 for n in range(1, 102)], warmup=7)
+    assert (latency.mean, latency.min, latency.max) == (51, 1, 101)
+    assert (latency.p50, latency.p90, latency.p99) == (51, 91, 100)
+    assert latency.std == pytest.approx(np.std(range(1, 102)))
+    assert (latency.runs, latency.warmup) == (101, 7)
+
+
+def test_compare_logits() -> None:
+    reference = np.array([[0, 1], [1, 0], [0, 1], [1, 0]], dtype=np.float32)
+    labels = np.array([1, 0, 0, 0])
+    same = compare_logits(reference.copy(), reference, labels)
+    assert (same.top1, same.differing_from_reference, same.logits_equal) == (0.75, 0, True)
+    logits = reference.copy()
+    logits[0] = [5, 1]
+    other = compare_logits(logits, reference, labels)
+    assert (other.top1, other.differing_from_reference, other.logits_equal) == (0.5, 1, False)

@@ -1,0 +1,115 @@
+"""The runner by itself: on this machine, and as ARM code in qemu-user."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitat_deploy.onnx_format import reference_logits
+
+QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+SHAPE = (28, 28, 1)
+COUNT = 40
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    random = np.random.default_rng(0)
+    path.write_bytes(random.integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8).tobytes())
+    return path
+
+
+def run(
+    bundle: Path, images: Path, *options: str, emulator: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[str]":
+    arguments = {
+        "--model": str(bundle / "model.so"),
+        "--shape": "28x28x1",
+        "--images": str(images),
+        "--logits": str(images.with_name("logits")),
+        "--min-seconds": "0",
+    }
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    command = [*emulator, str(bundle / "runner")]
+    command += [part for pair in (arguments | given).items() for part in pair]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("target", "emulator"), [("host", ()), ("rpi4", QEMU)])
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_measures_and_equals_the_reference(
+    target: str,
+    emulator: tuple[str, ...],
+    threads: str,
+    images: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    bundle = request.getfixturevalue(f"{target}_bundle")
+    finished = run(bundle, images, "--threads", threads, "--warmup", "3", emulator=emulator)
+    assert finished.returncode == 0, finished.stderr
+    document = json.loads(finished.stdout)
+    assert len(document["durations_ns"]) == 50
+    assert min(document["durations_ns"]) > 0
+    assert (document["warmup"], document["threads"]) == (3, int(threads))
+    assert 1e6 < document["peak_rss_bytes"] < 1e8
+    shape = (document["images"], document["classes"])
+    logits = np.fromfile(images.with_name("logits"), dtype=np.float32).reshape(shape)
+    pixels = np.fromfile(images, dtype=np.uint8).reshape(COUNT, *SHAPE)
+    assert np.array_equal(logits, reference_logits(bundle / "model.onnx", pixels))
+
+
+def test_measures_for_as_long_as_asked(host_bundle: Path, images: Path) -> None:
+    finished = run(host_bundle, images, "--min-seconds", "0.2", "--min-runs", "1")
+    assert sum(json.loads(finished.stdout)["durations_ns"]) > 0.1e9
+    capped = run(host_bundle, images, "--min-runs", "1000000000", "--max-seconds", "0.1",
+                 "--max-runs", "1000000000")  # fmt: skip
+    assert sum(json.loads(capped.stdout)["durations_ns"]) < 2e9
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code", "sentence"),
+    [
+        ("--colour", "red", 2, "unknown option '--colour'"),
+        ("--shape", "28x28", 2, "not HEIGHTxWIDTHxCHANNELS"),
+        ("--threads", "0", 2, "--threads '0' is not a number in range"),
+        ("--min-runs", "1.5", 2, "not a whole number"),
+        ("--model", "/nowhere/model.so", 3, "cannot read the model"),
+        ("--images", "/nowhere/images", 3, "cannot read the images"),
+        ("--shape", "28x28x3", 3, "not a whole number of images"),
+        ("--logits", "/nowhere/logits", 3, "cannot write the logits '/nowhere/logits'"),
+        ("--shape", "14x28x1", 4, "shape"),
+    ],
+)
+def test_bad_input(
+    option: str, value: str, code: int, sentence: str, host_bundle: Path, images: Path
+) -> None:
+    finished = run(host_bundle, images, option, value)
+    assert finished.returncode == code
+    assert finished.stdout == ""
+    errors = [line for line in finished.stderr.splitlines() if not line.startswith("progress ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert sentence in errors[0]
+
+
+def test_library_that_is_no_network(host_bundle: Path, images: Path) -> None:
+    finished = run(host_bundle, images, "--model", str(host_bundle / "lib" / "libtvm_ffi.so"))
+    assert finished.returncode == 4
+    assert "no function 'vm_load_executable'" in finished.stderr
+
+
+def test_ends_with_its_input(host_bundle: Path, images: Path) -> None:
+    command = [str(host_bundle / "runner"), "--model", str(host_bundle / "model.so")]
+    command += ["--shape", "28x28x1", "--images", str(images)]
+    command += ["--logits", str(images.with_name("logits"))]
+    command += ["--min-seconds", "100", "--max-runs", "1000000000", "--stop-at-end-of-input"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=10) == 5
+    assert not images.with_name("logits").exists()
