@@ -4,8 +4,6 @@ from bitat_deploy.device.bench_result import Latency
 from bitat_deploy.device.health import SINCE_BOOT, Clock, Health, throttle_names
 from bitat_deploy.device.inspect import Device
 
-EMULATED = "the processor is emulated: its times are not those of hardware"
-
 # From here on a result is called not trustworthy.
 _FULL_CLOCK_SHARE = 0.9
 _CLOSE_TO_LIMIT = 5.0  # degrees Celsius
@@ -25,13 +23,17 @@ def reasons_for_distrust(
     ``runner_seconds`` is the processor time of the runner itself, None where it does not tell.
     """
     return (
-        *([EMULATED] if device.emulated else []),
+        *_hardware(device),
         *_throttling(before, after),
         *_clock(before, after),
         *_temperature(after),
         *_other_load(before, after, runner_seconds),
         *_spread(latency),
     )
+
+
+def _hardware(device: Device) -> list[str]:
+    return ["the processor is emulated: its times are not those of hardware"] * device.emulated
 
 
 def _throttling(before: Health, after: Health) -> list[str]:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import BenchResult
-from bitat_deploy.device.trust import EMULATED
 from bitat_deploy.report.conditions import condition_rows
 
 
@@ -55,19 +54,18 @@ def bench_report(result: BenchResult) -> RenderableType:
 
 
 def _banner(result: BenchResult) -> Panel:
-    lines = ["[bold]NOT TRUSTWORTHY[/bold]"]
-    if result.device.emulated:
+    if result.device.emulated:  # other reasons do not matter then
+        style = "red"
         lines = [
             "[bold]E M U L A T E D[/bold]",
             "The processor is emulated: accuracy and memory hold, the times are not those of "
             "hardware.",
         ]
-    others = [reason for reason in result.not_trustworthy if reason != EMULATED]
-    if others:
-        lines.append("The times are not to be trusted, because:")
-        lines += [f"- {escape(reason)}" for reason in others]
+    else:
+        style = "yellow"
+        lines = ["[bold]NOT TRUSTWORTHY[/bold]", "The times are not to be trusted, because"]
+        lines += [f"- {escape(reason)}" for reason in result.not_trustworthy]
         lines.append(f"Remedies: bitat-deploy doctor --host {escape(result.device.name)}")
-    style = "red" if result.device.emulated else "yellow"
     return Panel("\n".join(lines), border_style=style, style=style, expand=False)
 
 

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from tests.ssh_devices import LocalSshd
 
 def health_of(root: Path, files: dict[str, str]) -> Health:
     with connect("local") as connection:
-        return read_health(connection, str(write_files(root, files)))
+        health = read_health(connection, str(write_files(root, files)))
+    assert abs(health.clock_skew) <= 1  # when this machine is busy
+    return replace(health, clock_skew=0)
 
 
 def test_raspberry_pi(tmp_path: Path) -> None:
@@ -58,7 +61,7 @@ def test_this_machine() -> None:
     with connect("local") as connection:
         health = read_health(connection)
     assert health.uptime_seconds is not None and health.load is not None
-    assert health.clock_skew == 0
+    assert abs(health.clock_skew) <= 1
 
 
 def test_vcgencmd_over_ssh(local_sshd: LocalSshd) -> None:
