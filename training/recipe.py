@@ -178,8 +178,11 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} must have {len(inner)} entries, not {len(value)}")
         pairs = zip(inner, value, strict=True)
         return tuple(_build(part, entry, f"{where}[{i}]") for i, (part, entry) in enumerate(pairs))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML reads 1e-3, without a point, as text
+        except ValueError:
+            pass
     if type(value) is not kind:
         raise InputError(f"{where} must be of type {kind.__name__}, not {value!r}")
     return value
@@ -213,7 +216,7 @@ def _check(recipe: Recipe) -> None:
         (all(stride in (1, 2) for stride in strides), "strides must be 1 or 2"),
         (data.batch_size >= 2, "data.batch_size must be at least 2 (batch normalisation)"),
         (data.shift >= 0, "data.shift must not be negative"),
-        (all(rate > 0 for rate in rates), "every learning_rate must be positive"),
+        (all(0 < rate <= 1 for rate in rates), "every learning_rate must be above 0, at most 1"),
         (all(number >= 0 for number in epochs), "epochs must not be negative"),
         (progressive.calibration_images > 0, "progressive.calibration_images must be positive"),
         (progressive.descent_sweeps >= 0, "progressive.descent_sweeps must not be negative"),

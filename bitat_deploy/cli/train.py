@@ -23,6 +23,14 @@ from bitat_deploy.errors import InputError
 )
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a recipe value.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How much work a killed run may lose.",
+)
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and stop.")
 def train(
     name: str | None,
@@ -30,6 +38,7 @@ def train(
     output: Path | None,
     changes: tuple[str, ...],
     threads: int | None,
+    checkpoint_every: float,
     list_recipes: bool,
 ) -> None:
     """Train a binarized network from a recipe.
@@ -61,7 +70,7 @@ def train(
         torch.set_num_threads(threads)
     recipe = load_recipe(name, changes)
     output = output or Path("runs") / recipe.name
-    result = train(recipe, data, output, Console())
+    result = train(recipe, data, output, Console(), checkpoint_every)
     click.echo(
         f"top-1 {result.top1:.4f} on {result.test_images} test images (integer evaluation), "
         f"{result.elapsed:.0f} s of training; {output / CHECKPOINT_NAME}"

@@ -12,14 +12,17 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_folder(folder: Path, train: int = 960, test: int = 200, compress: bool = True) -> Path:
-    """Images of noise with one bright bar; its row tells the class."""
+    """Noisy stripes; their direction and width tell the class, wherever they begin."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(7)
     for prefix, count in (("train", train), ("t10k", test)):
         labels = random.integers(0, 10, count).astype(np.uint8)
-        images = random.integers(0, 60, (count, 28, 28)).astype(np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[4 + 2 * label : 6 + 2 * label, 6:22] += 180
+        row, column = np.mgrid[:28, :28]
+        direction = np.array([row, column, row + column, np.maximum(row, column), row + 2 * column])
+        phase = direction[labels // 2] * np.array([0.7, 2.1])[labels % 2, None, None]
+        phase += random.uniform(0, 6, (count, 1, 1))
+        noise = random.normal(0, 10, (count, 28, 28))
+        images = (120 + 80 * np.sin(phase) + noise).clip(0, 255).astype(np.uint8)
         for name, array in (("images-idx3", images), ("labels-idx1", labels)):
             content = idx_bytes(array)
             path = folder / f"{prefix}-{name}-ubyte"

@@ -126,7 +126,7 @@ def test_a_download_with_a_wrong_checksum_is_not_kept(server: Path, tmp_path: Pa
 
 
 def test_a_failed_download_names_the_remedies(server: Path) -> None:
-    with pytest.raises(BuildError, match="dataset-fashion-mnist.*--data"):
+    with pytest.raises(BuildError, match=r"dataset-fashion-mnist.*--data"):
         load_dataset("fashion-mnist", "test")
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -84,14 +82,3 @@ def test_thresholds_by_hand() -> None:
     assert negated.tolist() == [False, True, False, False, False, False]
     # sum >= 3; -sum >= -3; always; never; never; always
     assert threshold.tolist() == [3, -3, -9, 10, 10, -9]
-
-
-def test_missing_and_damaged_checkpoints(tmp_path: Path) -> None:
-    from bitat_deploy.errors import InputError
-    from bitat_deploy.training.integer_network import load_checkpoint_network
-
-    with pytest.raises(InputError, match="does not exist"):
-        load_checkpoint_network(tmp_path / "none.pt")
-    (tmp_path / "text.pt").write_text("not a checkpoint")
-    with pytest.raises(InputError, match="damaged or not a checkpoint"):
-        load_checkpoint_network(tmp_path / "text.pt")

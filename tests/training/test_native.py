@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as functional
 from torch import nn
 
 from bitat_deploy.training import native
@@ -18,7 +19,7 @@ def normalizations(channels: int) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
 
 
 def test_kernels_compile_here() -> None:
-    assert native._library() is not None
+    assert native.kernels() is not None
 
 
 @pytest.mark.parametrize("shape", [(4, 1, 3, 5), (2, 13, 7, 7), (3, 40, 9, 4), (40, 16, 5, 5)])
@@ -61,7 +62,27 @@ def test_evaluation_equals_pytorchs_operators() -> None:
 
 
 def test_works_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_library", lambda: None)
+    monkeypatch.setattr("bitat_deploy.training.native.normalize_sign.kernels", lambda: None)
     fused, plain = normalizations(4)
     values = torch.randn(3, 4, 5, 5)
     assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 1, 1, 1), (2, 7, 5, 4), (3, 33, 2, 7), (1, 64, 14, 14)])
+def test_depthwise_equals_pytorchs_operators(shape: tuple[int, ...], stride: int) -> None:
+    torch.manual_seed(stride)
+    left = torch.randn(shape, requires_grad=True)
+    weight = torch.randn(shape[1], 1, 3, 3, requires_grad=True)
+    right, plain_weight = left.detach().clone(), weight.detach().clone()
+    right.requires_grad_()
+    plain_weight.requires_grad_()
+    result = native.depthwise_convolution(left, weight, stride)
+    padded = functional.pad(right, (1, 1, 1, 1), value=1.0)
+    expected = functional.conv2d(padded, plain_weight, stride=stride, groups=shape[1])
+    torch.testing.assert_close(result, expected)
+    gradient = torch.randn_like(expected)
+    result.backward(gradient)
+    expected.backward(gradient)
+    torch.testing.assert_close(left.grad, right.grad)
+    torch.testing.assert_close(weight.grad, plain_weight.grad, rtol=1e-4, atol=1e-4)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.native import normalize_and_sign
+from bitat_deploy.training.native import depthwise_convolution, normalize_and_sign
 from bitat_deploy.training.quantizers import binarized_weight, int8_weight
 
 
@@ -84,10 +84,10 @@ class BinaryLayer(NormalizedLayer):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[N, C, H, W] in [-1, 1] to [N, out, H', W'] in [-1, 1]."""
-        groups = inputs.shape[1] if self.depthwise else 1
         weight = self.effective_weight()
-        sums = functional.conv2d(self.padded(inputs), weight, stride=self.stride, groups=groups)
-        return self.activate(sums)
+        if self.depthwise:
+            return self.activate(depthwise_convolution(inputs, weight, self.stride))
+        return self.activate(functional.conv2d(inputs, weight, stride=self.stride))
 
 
 class Classifier(nn.Module):
@@ -101,5 +101,6 @@ class Classifier(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[N, C, H, W] to logits [N, classes]."""
-        pooled = inputs.mean(dim=(2, 3))
+        positions = inputs.shape[2] * inputs.shape[3]
+        pooled = inputs.sum(dim=(2, 3)) / positions
         return functional.linear(pooled, int8_weight(self.weight, per_channel=False), self.bias)

@@ -1,0 +1,70 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from bitat_deploy.training.integer_network import load_checkpoint_network
+from bitat_deploy.training.networks import build_network
+from bitat_deploy.training.recipe import load_recipe
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    recipe = load_recipe("smoke")
+    network = build_network(recipe.network, (28, 28, 1), 10)
+    names = tuple("abcdefghij")
+    return Checkpoint(recipe, names, (28, 28, 1), network.state_dict(), None, 3, 14, None, (), 1.5)
+
+
+def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "checkpoint.pt"
+    save_checkpoint(checkpoint, path)
+    loaded = load_checkpoint(path)
+    assert (loaded.recipe, loaded.stage, loaded.step) == (checkpoint.recipe, 3, 14)
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+def test_network_carries_where_it_comes_from(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(replace(checkpoint, top1=0.5, test_images=200), tmp_path / "checkpoint.pt")
+    network = load_checkpoint_network(tmp_path / "checkpoint.pt")
+    assert network.metadata["top1"] == "0.5000"
+    assert network.metadata["images"] == "200"
+    assert network.metadata["recipe"] == "smoke"
+    assert network.metadata["seed"] == "1"
+
+
+def test_unusable_files_are_told_apart(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(InputError, match="does not exist"):
+        load_checkpoint_network(path)
+    path.write_text("not a checkpoint")
+    with pytest.raises(InputError, match="damaged or not a checkpoint"):
+        load_checkpoint_network(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="not a checkpoint of bitat-deploy"):
+        load_checkpoint_network(path)
+    torch.save({"format": FORMAT, "version": 99}, path)
+    with pytest.raises(InputError, match="has version 99"):
+        load_checkpoint_network(path)
+    torch.save({"format": FORMAT, "version": 1, "step": 2}, path)
+    with pytest.raises(InputError, match="keys are not those"):
+        load_checkpoint_network(path)
+    save_checkpoint(checkpoint, path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="damaged or not a checkpoint"):
+        load_checkpoint_network(path)
+
+
+def test_weights_of_another_shape(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    other = build_network(load_recipe("smoke", ["network.width=0.5"]).network, (28, 28, 1), 10)
+    save_checkpoint(replace(checkpoint, network=other.state_dict()), tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="do not fit its recipe"):
+        load_checkpoint_network(tmp_path / "checkpoint.pt")

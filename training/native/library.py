@@ -1,0 +1,84 @@
+"""The C kernels of training: compiled once for this machine, kept in the cache."""
+
+import ctypes
+import functools
+import hashlib
+import subprocess
+import sys
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from torch import Tensor
+
+from bitat_deploy.paths import cache_directory
+
+_SOURCES = ("normalize_sign.c", "depthwise.c")
+_OPTIONS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-sanitize=all", "-fPIC", "-shared")
+
+
+@functools.cache
+def kernels() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where no compiler is at hand.
+
+    zig's C compiler builds them: the package needs zig anyway, and so no system compiler.
+    """
+    folder = resources.files(__package__)
+    sources = {name: folder.joinpath(name).read_text() for name in _SOURCES}
+    key = hashlib.sha256(f"{sources}{_OPTIONS}{_processor()}".encode()).hexdigest()[:16]
+    path = cache_directory() / "training" / f"kernels-{key}.so"
+    if not path.exists() and not _compile(sources, path):
+        return None
+    return _declared(ctypes.CDLL(str(path)))
+
+
+def pointer(tensor: Tensor) -> ctypes.c_void_p:
+    """Address of a tensor's first value; the caller keeps the tensor alive."""
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def check(status: int) -> None:
+    """Kernels return 1 when they get no memory."""
+    if status:
+        raise MemoryError("out of memory in a training kernel")
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    address, long = ctypes.c_void_p, ctypes.c_long
+    library.channel_moments.argtypes = [address, long, long, address, address]
+    library.scale_sign.argtypes = [address, long, long, address, address, address]
+    library.scale_sign.restype = None
+    library.normalize_sign_backward.argtypes = [address, address, long, long, *[address] * 7]
+    for name in ("forward", "backward_input", "backward_weight"):
+        kernel = getattr(library, f"depthwise_{name}")
+        kernel.argtypes = [address, address, *[long] * 5, address]
+    return library
+
+
+def _processor() -> str:
+    """What -march=native depends on, so that a shared cache serves different machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _compile(sources: dict[str, str], path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as name:
+            folder = Path(name)
+            for file, source in sources.items():
+                (folder / file).write_text(source)
+            built = folder / "kernels.so"
+            inputs = [str(folder / file) for file in sources]
+            subprocess.run(
+                [sys.executable, "-m", "ziglang", "cc", *_OPTIONS, *inputs, "-o", str(built)],
+                check=True,
+                capture_output=True,
+            )
+            built.replace(path)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
