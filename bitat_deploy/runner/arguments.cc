@@ -21,7 +21,7 @@ const char* const kUsage =
     "  --warmup N            runs before measuring (10)\n"
     "  --min-runs N          measure at least so many runs (50) ...\n"
     "  --min-seconds S       ... and at least so long (1)\n"
-    "  --max-runs N          never measure more runs (100000)\n"
+    "  --max-runs N          never measure more runs (1000000)\n"
     "  --max-seconds S       never measure longer, once one run is done (120)\n"
     "  --threads N           worker threads (1)\n"
     "  --stop-at-end-of-input  end as soon as standard input is closed\n"

@@ -26,7 +26,7 @@ struct Arguments {
   std::vector<std::int64_t> shape;  // of one image: height, width, channels
   int warmup = 10;
   int min_runs = 50;
-  int max_runs = 100000;
+  int max_runs = 1000000;
   double min_seconds = 1;
   double max_seconds = 120;
   int threads = 1;

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <fstream>
 #include <stdexcept>
+#include <stdexcept>
 #include <string>
 
 namespace bitat_deploy {
@@ -53,6 +54,16 @@ void ReadImage(std::ifstream& file, Network& network, const Arguments& arguments
   if (!file) throw FileError("the images '" + arguments.images + "' ended early");
 }
 
+std::int64_t PeakMemoryBytes() {
+  // Not getrusage: its ru_maxrss counts what the parent process held before it became this one.
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1024;
+  }
+  throw std::runtime_error("/proc/self/status has no VmHWM");
+}
+
 }  // namespace
 
 std::int64_t Nanoseconds(std::int64_t start) {
@@ -68,16 +79,17 @@ std::int64_t ProcessorNanoseconds() {
   return static_cast<std::int64_t>(used.tv_sec) * 1000000000 + used.tv_nsec;
 }
 
-Latency MeasureLatency(Network& network, const Arguments& arguments) {
+Measurement MeasureLatency(Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
   ReadImage(file, network, arguments);
 
-  Latency latency;
+  Measurement result;
   const std::int64_t first = Nanoseconds();
   network.Run();
-  latency.first_inference_ns = Nanoseconds(first);
+  result.first_inference_ns = Nanoseconds(first);
   for (int i = 0; i < arguments.warmup; ++i) network.Run();
+  result.peak_rss_bytes = PeakMemoryBytes();
 
   Progress progress("latency", arguments.min_runs);
   const std::int64_t begin = Nanoseconds();
@@ -85,13 +97,13 @@ Latency MeasureLatency(Network& network, const Arguments& arguments) {
     const std::int64_t start = Nanoseconds();
     network.Run();
     const std::int64_t end = Nanoseconds();
-    latency.durations_ns.push_back(end - start);
+    result.durations_ns.push_back(end - start);
     const double seconds = static_cast<double>(end - begin) * 1e-9;
     if (seconds >= arguments.max_seconds) break;
     if (run >= arguments.min_runs && seconds >= arguments.min_seconds) break;
     if (run < arguments.min_runs) progress.Report(run);
   }
-  return latency;
+  return result;
 }
 
 std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
@@ -115,16 +127,6 @@ std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
     throw FileError("cannot write the logits '" + arguments.logits + "': " + reason);
   }
   return images;
-}
-
-std::int64_t PeakMemoryBytes() {
-  // Not getrusage: its ru_maxrss counts what the parent process held before it became this one.
-  std::ifstream status("/proc/self/status");
-  std::string line;
-  while (std::getline(status, line)) {
-    if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1024;
-  }
-  throw std::runtime_error("/proc/self/status has no VmHWM");
 }
 
 }  // namespace bitat_deploy

@@ -9,19 +9,17 @@
 
 namespace bitat_deploy {
 
-struct Latency {
+struct Measurement {
   std::int64_t first_inference_ns;
+  std::int64_t peak_rss_bytes;  // once warm: before durations_ns grows
   std::vector<std::int64_t> durations_ns;
 };
 
 // Times the first image: one first run, the warm-up, then the measured runs.
-Latency MeasureLatency(Network& network, const Arguments& arguments);
+Measurement MeasureLatency(Network& network, const Arguments& arguments);
 
 // Writes the logits of every image. Returns how many images there were.
 std::int64_t WriteLogits(Network& network, const Arguments& arguments);
-
-// How much memory this process had at its peak.
-std::int64_t PeakMemoryBytes();
 
 // Processor time of all threads of this process.
 std::int64_t ProcessorNanoseconds();

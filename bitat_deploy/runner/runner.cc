@@ -31,18 +31,18 @@ void StopAtEndOfInput() {
   }).detach();
 }
 
-void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Latency& latency,
+void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measurement& measured,
                    std::int64_t images, std::int64_t classes) {
   std::printf("{\"schema_version\": 1, \"load_ns\": %lld, \"first_inference_ns\": %lld, ",
-              static_cast<long long>(load_ns), static_cast<long long>(latency.first_inference_ns));
+              static_cast<long long>(load_ns), static_cast<long long>(measured.first_inference_ns));
   std::printf("\"warmup\": %d, \"threads\": %d, \"images\": %lld, \"classes\": %lld, ",
               arguments.warmup, arguments.threads, static_cast<long long>(images),
               static_cast<long long>(classes));
   std::printf("\"peak_rss_bytes\": %lld, \"cpu_ns\": %lld, \"durations_ns\": [",
-              static_cast<long long>(PeakMemoryBytes()),
+              static_cast<long long>(measured.peak_rss_bytes),
               static_cast<long long>(ProcessorNanoseconds()));
   const char* separator = "";
-  for (const std::int64_t duration : latency.durations_ns) {
+  for (const std::int64_t duration : measured.durations_ns) {
     std::printf("%s%lld", separator, static_cast<long long>(duration));
     separator = ", ";
   }
@@ -59,9 +59,9 @@ int Run(const Arguments& arguments) {
   const std::int64_t start = Nanoseconds();
   Network network(arguments.model, arguments.shape);
   const std::int64_t load_ns = Nanoseconds(start);
-  const Latency latency = MeasureLatency(network, arguments);
+  const Measurement measured = MeasureLatency(network, arguments);
   const std::int64_t images = WriteLogits(network, arguments);
-  PrintDocument(arguments, load_ns, latency, images, network.classes());
+  PrintDocument(arguments, load_ns, measured, images, network.classes());
   return kDone;
 }
 
