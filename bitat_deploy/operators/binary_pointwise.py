@@ -75,6 +75,18 @@ class PointwiseSchedule:
 
 
 @dataclass(frozen=True, eq=False)
+class _Tile:
+    """What one step computes: the buffers, and where its pixels and its weights begin."""
+
+    x: Any
+    weight: Any
+    first_pixel: Any
+    pixels: int
+    weight_offset: Any
+    vectors: int
+
+
+@dataclass(frozen=True, eq=False)
 class BinaryPointwiseConv:
     """Binary 1x1 convolution at a fixed shape.
 
@@ -154,7 +166,9 @@ class BinaryPointwiseConv:
     def _sum_dtype(self) -> str:
         if self._schedule.lane_bits > 8:
             return "uint32"
-        return "uint8" if self._words <= _WORDS_PER_BYTE_SUM else "uint16"
+        if self._words <= _WORDS_PER_BYTE_SUM:
+            return "uint8"
+        return "uint16" if self.channels < np.iinfo(np.uint16).max else "uint32"
 
     def _emit(self, x: Any, weight: Any, bound: Any, y: Any) -> None:
         """Loop over tiles of channels (their weights stay in the cache), then over pixels."""
@@ -181,7 +195,7 @@ class BinaryPointwiseConv:
         with T.serial(-(-total // pixels)) as step:
             # The last tile is moved back inside: it repeats pixels but needs no code of its own.
             first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
-            sums = self._emit_sums(x, weight, first, pixels, weight_offset, vectors)
+            sums = self._emit_sums(_Tile(x, weight, first, pixels, weight_offset, vectors))
             for pixel in range(pixels):
                 row = (first + pixel) * packed_bytes(self.out_channels)
                 for vector in range(vectors):
@@ -192,97 +206,82 @@ class BinaryPointwiseConv:
                     written = min(bytes_per_vector, size - vector * bytes_per_vector)
                     store_mask(y, offset, mask, schedule.lanes, written)
 
-    def _emit_sums(
-        self, x: Any, weight: Any, first: Any, pixels: int, weight_offset: Any, vectors: int
-    ) -> list[Any]:
+    def _emit_sums(self, tile: _Tile) -> list[Any]:
         """popcount(x xor w) of a tile: a vector of sums for each pixel and vector of channels."""
-        schedule = self._schedule
-        block = schedule.carry_save_words
-        group = _WORDS_PER_BYTE_SUM // block * block
+        word_bytes = self._schedule.lane_bits // 8
+        group = _WORDS_PER_BYTE_SUM // self._schedule.carry_save_words
+        group *= self._schedule.carry_save_words
+        whole, rest = divmod(packed_bytes(self.channels), word_bytes)
         sums: list[Any] = []
-        for start in range(0, self._words, group):
-            stop = min(start + group, self._words)
-            blocks, rest = divmod(stop - start, block)
-            counts: list[Any] = []
-
-            def count(begin: Any, words: int, last: bool) -> list[Any]:
-                return self._emit_counts(
-                    x, weight, first, pixels, weight_offset, vectors, begin, words, last
-                )
-
-            if blocks == 1:
-                counts = count(start, block, start + block == self._words)
-            elif blocks > 1:
-                counts = self._emit_loop(count, start, blocks, pixels * vectors)
-            if rest:
-                counts = _add(counts, count(stop - rest, rest, stop == self._words))
-            sums = _add(sums, [self._emit_widen(value) for value in counts])
+        for start in range(0, whole, group):
+            sums = self._add_counts(sums, self._emit_group(tile, start, min(group, whole - start)))
+        if rest:
+            sums = self._add_counts(sums, self._emit_counts(tile, whole, 1, rest))
         return sums
 
-    def _emit_loop(self, count: Any, start: int, blocks: int, size: int) -> list[Any]:
+    def _add_counts(self, sums: list[Any], counts: list[Any]) -> list[Any]:
+        return _add(sums, [self._emit_widen(value) for value in counts])
+
+    def _emit_group(self, tile: _Tile, start: int, words: int) -> list[Any]:
+        """Counts of so few words that they fit in bytes, block by block in a loop."""
+        block = self._schedule.carry_save_words
+        blocks, rest = divmod(words, block)
+        counts: list[Any] = []
+        if blocks == 1:
+            counts = self._emit_counts(tile, start, block)
+        elif blocks > 1:
+            counts = self._emit_loop(tile, start, blocks)
+        if rest:
+            counts = _add(counts, self._emit_counts(tile, start + blocks * block, rest))
+        return counts
+
+    def _emit_loop(self, tile: _Tile, start: int, blocks: int) -> list[Any]:
         """Add the counts of blocks of words in registers, over a loop."""
         schedule = self._schedule
         dtype = "uint32" if self._counts_are_wide else "uint8"
         lanes = schedule.lanes if self._counts_are_wide else schedule.vector_bytes
+        size = tile.pixels * tile.vectors
         accumulators = T.alloc_buffer([size * lanes], dtype)
         for i in range(size):
             store(accumulators, i * lanes, splat(0, dtype, lanes), lanes)
-        # A last word of fewer bytes is read differently: outside of the loop.
-        peeled = self._last_word_bytes * 8 != schedule.lane_bits and (
-            start + blocks * schedule.carry_save_words == self._words
-        )
-        with T.serial(blocks - peeled) as index:
+        with T.serial(blocks) as index:
             begin = start + index * schedule.carry_save_words
-            for i, value in enumerate(count(begin, schedule.carry_save_words, False)):
+            counts = self._emit_counts(tile, begin, schedule.carry_save_words)
+            for i, value in enumerate(counts):
                 total = load(accumulators, i * lanes, lanes) + value
                 store(accumulators, i * lanes, total, lanes)
-        counts = [keep(load(accumulators, i * lanes, lanes)) for i in range(size)]
-        if peeled:
-            begin = start + (blocks - 1) * schedule.carry_save_words
-            counts = _add(counts, count(begin, schedule.carry_save_words, True))
-        return counts
-
-    @property
-    def _last_word_bytes(self) -> int:
-        word = self._schedule.lane_bits // 8
-        return packed_bytes(self.channels) - (self._words - 1) * word
+        return [keep(load(accumulators, i * lanes, lanes)) for i in range(size)]
 
     def _emit_counts(
-        self,
-        x: Any,
-        weight: Any,
-        first: Any,
-        pixels: int,
-        weight_offset: Any,
-        vectors: int,
-        begin: Any,
-        words: int,
-        last: bool,
+        self, tile: _Tile, begin: Any, words: int, size: int | None = None
     ) -> list[Any]:
-        """Counts of ``words`` words from word ``begin`` on; ``last``: they end the tensor."""
+        """Counts of ``words`` words from word ``begin`` on, of ``size`` bytes if not whole."""
         schedule = self._schedule
         word_bytes = schedule.lane_bits // 8
 
         def difference(pixel: int, vector: int, word: int) -> Any:
             # Written as if each tile element loaded for itself; LLVM shares the loads.
-            size = self._last_word_bytes if last and word == words - 1 else word_bytes
-            row = (first + pixel) * packed_bytes(self.channels)
-            value = load_word(x, row + (begin + word) * word_bytes, size, schedule.lane_bits)
-            offset = weight_offset + ((begin + word) * vectors + vector) * schedule.vector_bytes
-            weights = load(weight, offset, schedule.vector_bytes)
+            row = (tile.first_pixel + pixel) * packed_bytes(self.channels)
+            start = row + (begin + word) * word_bytes
+            value = load_word(tile.x, start, size or word_bytes, schedule.lane_bits)
+            row = tile.weight_offset + (begin + word) * (tile.vectors * schedule.vector_bytes)
+            start = row + vector * schedule.vector_bytes
+            weights = load(tile.weight, start, schedule.vector_bytes)
             weights = T.reinterpret(f"uint{schedule.lane_bits}x{schedule.lanes}", weights)
             return keep(T.broadcast(value, schedule.lanes) ^ weights)
 
         return [
             self._emit_popcount(difference(pixel, vector, word) for word in range(words))
-            for pixel in range(pixels)
-            for vector in range(vectors)
+            for pixel in range(tile.pixels)
+            for vector in range(tile.vectors)
         ]
 
     @property
     def _counts_are_wide(self) -> bool:
         """Whether words are counted to uint32 lanes at once, instead of byte by byte."""
-        return self._schedule.lane_bits == 32 and has_dot_product(self.target)
+        schedule = self._schedule
+        fits = schedule.lane_bits == 32 and schedule.vector_bytes == self.target.vector_bytes
+        return fits and has_dot_product(self.target)
 
     def _emit_popcount(self, words: Iterable[Any]) -> Any:
         """Bits set in the words: in each byte by itself (at most 8 * 31), or in each lane."""
@@ -310,7 +309,7 @@ class BinaryPointwiseConv:
         if self._counts_are_wide:
             return counts
         if self._schedule.lane_bits == 8:
-            return counts if self._sum_dtype == "uint8" else T.cast(counts, f"uint16x{lanes}")
+            return T.cast(counts, f"{self._sum_dtype}x{lanes}")
         wide = keep(T.reinterpret(f"uint32x{lanes}", counts))
         every_other = splat(0x00FF00FF, "uint32", lanes)
         pairs = keep((wide & every_other) + ((wide >> splat(8, "uint32", lanes)) & every_other))
