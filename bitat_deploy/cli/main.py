@@ -6,15 +6,17 @@ import sys
 import click
 
 from bitat_deploy import __version__
+from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.errors import BitatDeployError
 
 _COMMANDS = {
-    "train": "Train a binarized network from a recipe.",
-    "export": "Export a checkpoint to an ONNX file.",
     "build": "Compile a network for a target and write a bundle.",
     "bench": "Measure latency and accuracy of a bundle on a device.",
-    "compare": "Say what changed between two reports of bench.",
     "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
+    "compare": "Say what changed between two reports of bench.",
+    "init": "Write bitat.yaml, so that build and bench need no arguments.",
+    "train": "Train a binarized network from a recipe.",
+    "export": "Export a checkpoint to an ONNX file.",
 }
 
 
@@ -38,13 +40,17 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bitat-deploy")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """From a binarized MobileNet in PyTorch to a number measured on a Raspberry Pi.
 
     \b
       bitat-deploy build --target rpi4
       bitat-deploy bench --host pi@device
+
+    In a folder with a bitat.yaml (see init), both need no arguments.
     """
+    context.default_map = read_project().default_map()
 
 
 def main() -> None:

@@ -1,0 +1,75 @@
+"""``bitat.yaml``: what a project always says, so that ``build`` and ``bench`` need no arguments."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bitat_deploy.errors import InputError
+
+PROJECT_FILE = Path("bitat.yaml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The values of a project file; None where it says nothing.
+
+    ``model`` is as for ``build``; ``target`` a target's name; ``host`` and ``data`` are as for
+    ``bench``. Paths are relative to the folder of the file.
+    """
+
+    model: str | None = None
+    target: str | None = None
+    host: str | None = None
+    data: str | None = None
+
+    def default_map(self) -> dict[str, dict[str, str]]:
+        """The values as click's defaults of the commands that take them."""
+        takers = {
+            "build": {"model": self.model, "target_name": self.target},
+            "bench": {"host": self.host, "data": self.data},
+            "doctor": {"host": self.host, "target_name": self.target},
+        }
+        return {
+            command: {name: value for name, value in options.items() if value is not None}
+            for command, options in takers.items()
+        }
+
+
+def read_project(path: Path = PROJECT_FILE) -> Project:
+    """Read a project file; without one, a project that says nothing.
+
+    Raises InputError where the file is no YAML, has unknown keys or values that are no text.
+    """
+    if not path.is_file():
+        return Project()
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(f"'{path}' cannot be read: {first_line}; mend or remove it") from error
+    known = [field.name for field in fields(Project)]
+    if document is None:
+        return Project()
+    if not isinstance(document, dict) or not set(document) <= set(known):
+        unknown = "" if not isinstance(document, dict) else f" ({set(document) - set(known)})"
+        raise InputError(f"'{path}' has unknown keys{unknown}; it may have: {', '.join(known)}")
+    for key, value in document.items():
+        if not isinstance(value, str):
+            raise InputError(f"'{key}' in '{path}' is {value!r} and not text; mend it")
+    return Project(**document)
+
+
+def write_project(project: Project, path: Path = PROJECT_FILE) -> None:
+    """Write a project file. Raises InputError rather than replace one."""
+    values = {key: value for key, value in asdict(project).items() if value is not None}
+    text = "# Read by bitat-deploy in this folder; options on the command line win.\n"
+    text += yaml.safe_dump(values, sort_keys=False)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise InputError(f"'{path}' exists already; edit it, or remove it first") from error
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from error
