@@ -11,6 +11,7 @@ from bitat_deploy.bundle.bundle import (
     MODEL_ONNX,
     RUNNER,
     Bundle,
+    check_output,
     describe_files,
     file_sha256,
     folder_name,
@@ -37,6 +38,8 @@ def build_bundle(
     Without ``output`` the bundle goes to the cache. ``status`` is told what is being done.
     Raises InputError, UnsupportedOperatorError, BuildError.
     """
+    if output is not None:
+        check_output(output)  # before the work rather than after it
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
         library = Path(workspace) / MODEL_LIBRARY
         status(f"compiling the network for {target.name} ({target.cpu})")

@@ -59,17 +59,29 @@ def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
     )
 
 
-def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Path]) -> Bundle:
-    """Copy ``contents`` and the manifest to ``directory``, which appears complete or not at all.
-
-    An older bundle there is replaced; InputError if something else is there.
-    """
-    if directory.exists() and not is_replaceable(directory):
+def check_output(directory: Path) -> None:
+    """Raise InputError where no bundle can be written to ``directory``, or something else is."""
+    if directory.exists() and not _is_replaceable(directory):
         raise InputError(
             f"'{directory}' exists and is no bundle, so it is left alone; "
             "choose another folder with -o"
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(dir=directory.parent).cleanup()
+    except OSError as error:
+        raise InputError(
+            f"no bundle can be written to '{directory}' ({error.strerror}); "
+            "choose another folder with -o"
+        ) from error
+
+
+def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Path]) -> Bundle:
+    """Copy ``contents`` and the manifest to ``directory``, which appears complete or not at all.
+
+    An older bundle there is replaced. Raises InputError as :func:`check_output` does.
+    """
+    check_output(directory)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=directory.parent) as workspace:
         unfinished = Path(workspace) / "new"
         for file in manifest.files:
@@ -85,7 +97,7 @@ def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Pat
     return Bundle(directory, manifest, _text_sha256(text))
 
 
-def is_replaceable(directory: Path) -> bool:
+def _is_replaceable(directory: Path) -> bool:
     """Whether ``directory`` is empty or a bundle, so that nothing of the user's is lost."""
     return directory.is_dir() and ((directory / MANIFEST).is_file() or not any(directory.iterdir()))
 

@@ -1,6 +1,8 @@
 """This machine as the device."""
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +31,11 @@ class LocalConnection:
             source = stack.enter_context(stdin.open("rb")) if stdin else subprocess.PIPE
             try:
                 process = subprocess.Popen(
-                    list(command), stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                    list(command),
+                    stdin=source,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise RunFailedError(f"'{command[0]}' cannot be started: {error}") from error
@@ -44,10 +50,11 @@ class LocalConnection:
 
 @contextlib.contextmanager
 def _ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """End the process on the way out, also after Ctrl-C."""
-    with process:
-        try:
-            yield
-        finally:
-            if process.poll() is None:
-                process.kill()
+    """End the process and all that it started on the way out, also after Ctrl-C."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            # Before its pipes are closed: whoever reads one holds it until it ends.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.__exit__(None, None, None)

@@ -1,0 +1,101 @@
+"""``bitat-deploy bench`` on this machine, as a user runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.errors import InputError
+from tests.bench_command import COMMAND
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [COMMAND, "bench", "--images", "20", "--min-seconds", "0", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_report(host_bundle: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    finished = bench(str(host_bundle), "--json", str(report))
+    assert finished.returncode == 0, finished.stderr
+    document = json.loads(report.read_text())
+    assert document["schema_version"] == 1
+    assert document["target"] == "host"
+    assert document["model"]["name"] == "drawn"
+    assert document["device"]["emulated"] is False
+    assert document["accuracy"]["images"] == 20
+    assert document["accuracy"]["differing_from_reference"] == 0
+    assert 0 <= document["accuracy"]["top1"] <= 1
+    assert {"mean", "std", "min", "p50", "p90", "p99", "max", "runs", "warmup"} <= set(
+        document["latency_ms"]
+    )
+    assert document["memory"]["peak_rss_bytes"] > 0
+    assert {"model_bytes", "bundle_bytes", "pushed_bytes"} <= set(document["size"])
+    assert "EMULATED" not in finished.stdout
+    assert f"{document['latency_ms']['p50']:.3f} ms" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["{folder}"], "no bundle"),
+        (["{bundle}", "--json", "{folder}/nowhere/report.json"], "--json"),
+        (["{bundle}", "--data", "{folder}"], "{folder}"),
+        (["{bundle}", "--host", "pi@device:port"], "user@host"),
+        (["{bundle}", "--host", "pi@device", "-F", "{folder}/nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input(arguments: list[str], word: str, host_bundle: Path, tmp_path: Path) -> None:
+    finished = bench(*(text.format(folder=tmp_path, bundle=host_bundle) for text in arguments))
+    assert finished.returncode == InputError.exit_code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert word.format(folder=tmp_path) in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_leaves_nothing_running(host_bundle: Path, own_cache: Path) -> None:
+    command = [COMMAND, "bench", str(host_bundle), "--images", "20", "--min-seconds", "100"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=listen_to_interrupts
+    )
+    runs = own_cache / "bitat-deploy" / "runs"
+    wait_for(lambda: runners(runs))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert list(runs.iterdir()) == []
+    wait_for(lambda: not runners(runs))
+
+
+def test_bench_needs_no_tvm() -> None:
+    script = "import sys; sys.modules['tvm'] = None; import bitat_deploy.cli.bench"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def listen_to_interrupts() -> None:
+    """Undo what a shell does to jobs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def runners(runs: Path) -> list[Path]:
+    """Processes that run the runner of one of ``runs``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "exe").readlink().is_relative_to(runs):
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
