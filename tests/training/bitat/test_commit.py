@@ -66,3 +66,18 @@ def test_scales_are_positive_and_signs_are_signs() -> None:
     assert set(commit.signs.unique().tolist()) == {-1.0, 1.0}
     reported = output_error(H, weight - commit.weight()) / output_error(H, weight)
     assert float(reported) == pytest.approx(commit.error_after)
+
+
+def test_a_negative_scale_is_turned_into_signs() -> None:
+    """sign(W) points the wrong way here: b^T H w < 0. All four choices are tried by hand."""
+    H = torch.tensor([[[1.0, -1.9], [-1.9, 4.0]]], dtype=torch.float64)
+    weight = torch.tensor([[[1.0], [0.1]]], dtype=torch.float64)
+    assert optimal_alpha(H, weight, signs_of(weight)).item() < 0
+    errors = []
+    for pair in itertools.product((1.0, -1.0), repeat=2):
+        signs = torch.tensor(pair, dtype=torch.float64).reshape(1, 2, 1)
+        alpha = optimal_alpha(H, weight, signs)
+        errors.append(float(output_error(H, weight - alpha * signs) / output_error(H, weight)))
+    commit = commit_signs(H, weight, 5)
+    assert commit.error_after == pytest.approx(min(errors))
+    assert commit.alpha.item() > 0
