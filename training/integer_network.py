@@ -29,7 +29,8 @@ from bitat_deploy.training.networks import (
 from bitat_deploy.training.quantizers import int8_scale
 
 _BATCH = 500
-_METHOD = "BiTAT, first form (arXiv 2207.01394; layer by layer, our reconstruction)"
+_METHOD = "BiTAT (arXiv 2207.01394), layer by layer, our reconstruction"
+_METHOD_WITH_SIGNS = f"{_METHOD}; then signs fine-tuned together, straight-through"
 
 
 def load_checkpoint_network(path: Path) -> IntegerNetwork:
@@ -54,7 +55,7 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
         "dataset": recipe.dataset,
         "recipe": recipe.name,
         "seed": str(recipe.seed),
-        "method": _METHOD,
+        "method": _METHOD_WITH_SIGNS if recipe.fine_tune.signs else _METHOD,
     }
     if checkpoint.top1 is not None:
         metadata |= {"top1": f"{checkpoint.top1:.4f}", "images": str(checkpoint.test_images)}
