@@ -107,7 +107,7 @@ def bench(
         load_ms=document["load_ns"] / 1e6,
         first_inference_ms=document["first_inference_ns"] / 1e6,
         latency=latency,
-        accuracy=compare_logits(logits, reference, dataset.labels),
+        accuracy=compare_logits(logits, reference, dataset.labels, dataset.class_names),
         peak_rss_bytes=document["peak_rss_bytes"],
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
@@ -116,6 +116,7 @@ def bench(
         health_before=before,
         health_after=after,
         not_trustworthy=reasons_for_distrust(device, before, after, latency, runner_seconds),
+        layers=bundle.manifest.layers,
     )
 
 

@@ -5,13 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
+
+# Enough for a histogram and for telling noise from change.
+MAXIMUM_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Statistics over single runs of one image, in milliseconds."""
+    """Statistics over single runs of one image, in milliseconds.
+
+    ``samples`` are the single runs, in the order of their measurement; of more than
+    MAXIMUM_SAMPLES so many, evenly spaced.
+    """
 
     mean: float
     std: float
@@ -22,6 +30,7 @@ class Latency:
     max: float
     runs: int
     warmup: int
+    samples: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,13 +38,17 @@ class Accuracy:
     """``top1`` is a fraction of 1.
 
     ``differing_from_reference`` counts images whose prediction is not that of ONNX Runtime on the
-    host; ``logits_equal`` says whether all logits are equal to its, bit for bit.
+    host; ``logits_equal`` says whether all logits are equal to its, bit for bit. ``confusion``
+    counts images by true class (row) and predicted class (column), in the order of
+    ``class_names``; both are empty where the network's classes are not those of the data set.
     """
 
     top1: float
     images: int
     differing_from_reference: int
     logits_equal: bool
+    class_names: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,11 +77,14 @@ class BenchResult:
     health_before: Health
     health_after: Health
     not_trustworthy: tuple[str, ...]
+    layers: tuple[LayerReport, ...] = ()
 
 
 def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:
     """Summarise the nanoseconds of the measured runs."""
     milliseconds = np.asarray(durations_ns, dtype=np.float64) / 1e6
+    count = len(milliseconds)
+    kept = np.linspace(0, count - 1, min(count, MAXIMUM_SAMPLES)).astype(int)
     p50, p90, p99 = np.percentile(milliseconds, [50, 90, 99])
     return Latency(
         mean=float(milliseconds.mean()),
@@ -78,19 +94,33 @@ def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:
         p90=float(p90),
         p99=float(p99),
         max=float(milliseconds.max()),
-        runs=len(milliseconds),
+        runs=count,
         warmup=warmup,
+        samples=tuple(milliseconds[kept].tolist()),
     )
 
 
 def compare_logits(
-    logits: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64]
+    logits: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...] = (),
 ) -> Accuracy:
     """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
     predictions = logits.argmax(axis=1)
+    fitting = len(class_names) == logits.shape[1]
     return Accuracy(
         top1=float((predictions == labels).mean()),
         images=len(labels),
         differing_from_reference=int((predictions != reference.argmax(axis=1)).sum()),
         logits_equal=bool((logits == reference).all()),
+        class_names=class_names if fitting else (),
+        confusion=_confusion(labels, predictions, len(class_names)) if fitting else (),
     )
+
+
+def _confusion(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int
+) -> tuple[tuple[int, ...], ...]:
+    counts = np.bincount(labels * classes + predictions, minlength=classes * classes)
+    return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())

@@ -1,12 +1,15 @@
 """A bench result as a JSON document."""
 
 import json
+import math
 import os
+import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.errors import InputError
 
@@ -17,6 +20,10 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     """The result as plain JSON values; times in milliseconds, sizes in bytes."""
     device = asdict(result.device)
     device["features"] = sorted(device["features"])
+    latency, accuracy = asdict(result.latency), asdict(result.accuracy)
+    for part, key in ((latency, "samples"), (accuracy, "class_names"), (accuracy, "confusion")):
+        if not part[key]:
+            del part[key]
     return {
         "schema_version": SCHEMA_VERSION,
         "model": {"name": result.model_name, "sha256": result.model_sha256},
@@ -26,8 +33,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "threads": result.threads,
         "load_ms": result.load_ms,
         "first_inference_ms": result.first_inference_ms,
-        "latency_ms": asdict(result.latency),
-        "accuracy": asdict(result.accuracy),
+        "latency_ms": latency,
+        "accuracy": accuracy,
         "memory": {"peak_rss_bytes": result.peak_rss_bytes},
         "size": {
             "model_bytes": result.model_bytes,
@@ -38,24 +45,46 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "health_before": asdict(result.health_before),
         "health_after": asdict(result.health_after),
         "not_trustworthy": list(result.not_trustworthy),
+        "layers": [_layer(layer) for layer in result.layers],
     }
 
 
-def check_writable(path: Path) -> None:
-    """Raise InputError where no JSON file can be written, before anything is measured."""
+def _layer(layer: LayerReport) -> dict[str, Any]:
+    # Each weight is used once at each position of the output.
+    positions = max(math.prod(layer.output_shape[:-1]), 1)
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "output_shape": list(layer.output_shape),
+        "weight_bits": layer.weight_bits,
+        "activation_bits": layer.activation_bits,
+        "macs": layer.macs,
+        "binarized": layer.binarized,
+        "weight_bytes": math.ceil(layer.macs // positions * layer.weight_bits / 8),
+    }
+
+
+def check_writable(path: Path, option: str = "--json") -> None:
+    """Raise InputError where no file can be written, before anything is measured."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(
-            f"'{path}' cannot be written; --json needs a file name in a folder that exists"
+            f"'{path}' cannot be written; {option} needs a file name in a folder that exists"
         )
 
 
 def write_document(result: BenchResult, path: Path) -> None:
     """Write the JSON document to ``path``, complete or not at all."""
-    text = json.dumps(bench_document(result), indent=2) + "\n"
+    text = json.dumps(bench_document(result), indent=2, allow_nan=False)
+    rows = re.sub(r"\[\n[-+\d.eE,\s]+\]", lambda match: " ".join(match.group().split()), text)
+    write_file(f"{rows}\n", path)
+
+
+def write_file(text: str, path: Path) -> None:
+    """Write ``text`` to ``path``, complete or not at all. Raises InputError."""
     try:
         with tempfile.TemporaryDirectory(prefix=".bench-", dir=path.parent) as workspace:
             unfinished = Path(workspace) / "document"
-            unfinished.write_text(text)
+            unfinished.write_text(text, encoding="utf-8")
             unfinished.replace(path)
     except OSError as error:
         raise InputError(f"'{path}' cannot be written: {error.strerror}") from error

@@ -14,7 +14,7 @@ def duration(milliseconds: float) -> str:
         return f"{milliseconds:,.0f} ms"
     if milliseconds >= 10:
         return f"{milliseconds:.2f} ms"
-    return f"{milliseconds:.3f} ms" if milliseconds >= 1 else f"{milliseconds:.4f} ms"
+    return f"{milliseconds:.3f} ms" if milliseconds >= 0.1 else f"{milliseconds:.4f} ms"
 
 
 def percentage(fraction: float) -> str:

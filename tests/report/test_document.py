@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitat_deploy.bundle import read_bundle
+from bitat_deploy.datasets import Dataset
+from bitat_deploy.device import connect
+from bitat_deploy.device.bench import BenchOptions, bench
+from bitat_deploy.device.bench_result import (
+    MAXIMUM_SAMPLES,
+    BenchResult,
+    compare_logits,
+    latency_statistics,
+)
+from bitat_deploy.report import write_document
+from bitat_deploy.report.document import bench_document
+from bitat_deploy.report.reading import read_report
+
+CLASSES = tuple(f"class {index}" for index in range(10))
+
+
+@pytest.fixture(scope="module")
+def result(host_bundle: Path) -> BenchResult:
+    bundle = read_bundle(host_bundle)
+    generator = np.random.default_rng(0)
+    shape = (20, *bundle.manifest.model.input_shape)
+    images = generator.integers(256, size=shape, dtype=np.uint8)
+    dataset = Dataset("drawn", images, generator.integers(10, size=20), CLASSES)
+    with connect("local") as connection:
+        return bench(bundle, connection, dataset, BenchOptions(min_runs=20, min_seconds=0))
+
+
+def test_real_report_meets_the_schema(result: BenchResult, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_document(result, path)
+    read = read_report(path)
+    assert read == json.loads(json.dumps(bench_document(result)))
+    assert len(read["latency_ms"]["samples"]) == read["latency_ms"]["runs"]
+    assert np.sum(read["accuracy"]["confusion"]) == 20
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_weights_derived_from_the_multiply_accumulates(result: BenchResult) -> None:
+    layers = bench_document(result)["layers"]
+    assert [layer["weight_bytes"] for layer in layers if layer["weight_bits"] == 0] == [0]
+    for layer in layers:
+        if layer["kind"].startswith("depthwise 3x3"):
+            assert layer["weight_bytes"] == 9 * layer["output_shape"][-1] / 8
+
+
+def test_many_runs_are_thinned_evenly() -> None:
+    latency = latency_statistics(np.arange(1, 10_001) * 1_000_000, warmup=0)
+    assert latency.runs == 10_000
+    assert len(latency.samples) == MAXIMUM_SAMPLES
+    assert (latency.samples[0], latency.samples[-1]) == (1, 10_000)
+    assert np.ptp(np.diff(latency.samples)) <= 1
+
+
+def test_confusion_counts_true_by_predicted_class() -> None:
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
+    accuracy = compare_logits(logits, logits, np.array([0, 0, 1, 2]), ("a", "b", "c"))
+    assert accuracy.confusion == ((1, 1, 0), (0, 1, 0), (0, 0, 1))
+    assert not compare_logits(logits, logits, np.array([0, 0, 1, 2]), ("a", "b")).confusion
