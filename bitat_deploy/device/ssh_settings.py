@@ -1,6 +1,7 @@
 """How to reach a device by SSH: what the user typed, completed by their ssh configuration."""
 
 import getpass
+import glob
 import re
 import shlex
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _HOST = re.compile(
 _SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
 _USER_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _DEFAULT_TIMEOUT = 15.0
+_MOST_INCLUDES = 16  # within one another, as in ssh
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,32 @@ def _options(
     for file in files:
         path = file.expanduser()
         try:
-            texts.append(path.read_text() if path.is_file() else "")
-        except (OSError, UnicodeDecodeError) as error:
+            texts.append(_with_includes(path) if path.is_file() else "")
+        except (OSError, ValueError) as error:
             raise InputError(f"the ssh configuration '{path}' cannot be read: {error}") from error
     try:
         return dict(paramiko.SSHConfig.from_text("\nHost *\n".join(texts)).lookup(name))
     except (paramiko.SSHException, ImportError) as error:
         raise InputError(f"the ssh configuration '{files[0]}' is malformed: {error}") from error
+
+
+def _with_includes(path: Path, depth: int = 0) -> str:
+    """Text of a configuration file, with the files it includes, which paramiko leaves out."""
+    block, lines = "Host *", []
+    for line in path.read_text().splitlines():
+        keyword, *arguments = line.replace("=", " ", 1).split(maxsplit=1) or [""]
+        if keyword.lower() != "include":
+            block = line if keyword.lower() in ("host", "match") else block
+            lines.append(line)
+            continue
+        for pattern in shlex.split("".join(arguments)) if depth < _MOST_INCLUDES else []:
+            # Relative to ~/.ssh, or to /etc/ssh in the system's file.
+            base = path.parent if path.is_relative_to("/etc/ssh") else Path("~/.ssh").expanduser()
+            pathname = str(base / Path(pattern).expanduser())
+            for found in sorted(glob.glob(pathname)):  # noqa: PTH207  # may be absolute
+                lines.append(_with_includes(Path(found), depth + 1))
+        lines.append(block)  # what follows belongs to it again
+    return "\n".join(lines)
 
 
 def _proxy_command(

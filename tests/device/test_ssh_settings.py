@@ -41,6 +41,17 @@ def test_keys(tmp_path: Path) -> None:
     assert settings.timeout == 3
 
 
+def test_included_files(tmp_path: Path) -> None:
+    (tmp_path / "one.conf").write_text("Host board\n HostName 10.0.0.8\n")
+    (tmp_path / "two.conf").write_text("Host other\n HostName 10.0.0.9\n")
+    text = f"Host b*\n User pi\n Include {tmp_path}/*.conf\n Port 2200\n"
+    settings = settings_of("board", text, tmp_path)
+    assert (settings.host, settings.user, settings.port) == ("10.0.0.8", "pi", 2200)
+    assert settings_of("other", text, tmp_path).port == 22
+    text = f"Include {tmp_path}/config\n"  # includes itself
+    assert settings_of("board", text, tmp_path).host == "board"
+
+
 def test_proxies(tmp_path: Path) -> None:
     proxy = settings_of("pi@board:23", "Host *\n ProxyCommand nc %h %p\n", tmp_path).proxy_command
     assert proxy == "nc board 23"
