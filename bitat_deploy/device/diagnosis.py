@@ -1,6 +1,7 @@
 """What a device's owner should know before a bench, with the remedy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bitat_deploy.device.finding import Finding, Severity
 from bitat_deploy.device.health import SINCE_BOOT, Clock, Health, throttle_names
@@ -68,7 +69,7 @@ def _targets(device: Device, targets: Sequence[Target]) -> list[Finding]:
     if fitting:
         return [_ok("target", f"bundles for {' and '.join(fitting)} run here")]
     if len(targets) == 1:
-        return problems[targets[0].name]
+        return [replace(problem, subject="target") for problem in problems[targets[0].name]]
     reasons = [f"{name}: {found[0].message}" for name, found in problems.items()]
     return [
         Finding(

@@ -106,8 +106,8 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
                 "work folder",
                 f"programs cannot be started in the folder '{device.cache}': "
                 f"{device.execute_refusal}",
-                "it may be mounted noexec: mount it without, or set XDG_CACHE_HOME there to a "
-                "folder where programs may run",
+                "it may be mounted noexec: mount it without that option, or set XDG_CACHE_HOME "
+                "there to a folder where programs may run",
             )
         ]
     return []

@@ -9,7 +9,7 @@ from bitat_deploy.cli.main import cli
 def test_help_shows_every_command() -> None:
     result = CliRunner().invoke(cli, ["--help"])
     assert result.exit_code == 0
-    for command in ("train", "export", "build", "bench"):
+    for command in ("train", "export", "build", "bench", "doctor"):
         assert command in result.output
 
 
