@@ -12,9 +12,19 @@ from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.device import connect
 from bitat_deploy.device.bench import BenchOptions
 from bitat_deploy.device.bench import bench as measure
-from bitat_deploy.report import bench_report, check_writable, write_document
+from bitat_deploy.report import (
+    bench_document,
+    bench_report,
+    check_writable,
+    html_report,
+    json_report,
+    markdown_report,
+    write_file,
+)
 
 DEFAULT_DATASET = "fashion-mnist"
+
+_FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html_report}
 
 
 @click.command()
@@ -37,6 +47,18 @@ DEFAULT_DATASET = "fashion-mnist"
     "json_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the report to this file, as JSON.",
+)
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write it as Markdown.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write it as a page with charts, one file that opens offline.",
 )
 @click.option(
     "--data",
@@ -77,6 +99,8 @@ def bench(
     host: str,
     ssh_config: Path | None,
     json_file: Path | None,
+    markdown_file: Path | None,
+    html_file: Path | None,
     data: Path | None,
     images: int | None,
     threads: int,
@@ -89,10 +113,12 @@ def bench(
     Pushes what the device does not have yet, checks it there, runs, and prints a report. Nothing
     is installed on the device.
 
-    Example: bitat-deploy bench --host pi@device --json report.json
+    Example: bitat-deploy bench --host pi@device --json report.json --html report.html
     """
-    if json_file is not None:
-        check_writable(json_file)
+    outputs = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
+    for option, path in outputs.items():
+        if path is not None:
+            check_writable(path, option)
     opened = read_bundle(bundle if bundle is not None else last_build())
     name = opened.manifest.model.metadata.get("dataset", DEFAULT_DATASET)
     dataset = _first(load_dataset(name, "test", data), images)
@@ -107,9 +133,11 @@ def bench(
         with connect(host, ssh_config) as connection:
             result = measure(opened, connection, dataset, options, show)
     Console().print(bench_report(result))
-    if json_file is not None:
-        write_document(result, json_file)
-        click.echo(f"Report: {json_file}")
+    document = bench_document(result)
+    for option, path in outputs.items():
+        if path is not None:
+            write_file(_FORMATS[option](document), path)
+            click.echo(f"Report: {path}")
 
 
 def _first(dataset: Dataset, count: int | None) -> Dataset:

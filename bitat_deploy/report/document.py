@@ -5,6 +5,7 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,19 +65,19 @@ def _layer(layer: LayerReport) -> dict[str, Any]:
     }
 
 
+def json_report(document: Mapping[str, Any]) -> str:
+    """The document as text; lists of numbers, such as single runs, on one line each."""
+    text = json.dumps(document, indent=2, allow_nan=False)
+    lines = re.sub(r"\[\n[-+\d.eE,\s]+\]", lambda match: " ".join(match.group().split()), text)
+    return f"{lines}\n"
+
+
 def check_writable(path: Path, option: str = "--json") -> None:
     """Raise InputError where no file can be written, before anything is measured."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(
             f"'{path}' cannot be written; {option} needs a file name in a folder that exists"
         )
-
-
-def write_document(result: BenchResult, path: Path) -> None:
-    """Write the JSON document to ``path``, complete or not at all."""
-    text = json.dumps(bench_document(result), indent=2, allow_nan=False)
-    rows = re.sub(r"\[\n[-+\d.eE,\s]+\]", lambda match: " ".join(match.group().split()), text)
-    write_file(f"{rows}\n", path)
 
 
 def write_file(text: str, path: Path) -> None:

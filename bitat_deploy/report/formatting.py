@@ -2,10 +2,13 @@
 
 
 def byte_size(count: float) -> str:
-    """Bytes with a decimal prefix: "400 bytes", "12.3 kB", "1.23 MB"."""
+    """Bytes with a decimal prefix: "400 bytes", "12.3 kB", "1.23 GB"."""
     if count < 1e3:
         return f"{count:.0f} bytes"
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 1e3:.1f} kB"
 
 
 def duration(milliseconds: float) -> str:

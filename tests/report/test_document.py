@@ -14,8 +14,7 @@ from bitat_deploy.device.bench_result import (
     compare_logits,
     latency_statistics,
 )
-from bitat_deploy.report import write_document
-from bitat_deploy.report.document import bench_document
+from bitat_deploy.report import bench_document, json_report, write_file
 from bitat_deploy.report.reading import read_report
 
 CLASSES = tuple(f"class {index}" for index in range(10))
@@ -34,7 +33,7 @@ def result(host_bundle: Path) -> BenchResult:
 
 def test_real_report_meets_the_schema(result: BenchResult, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    write_document(result, path)
+    write_file(json_report(bench_document(result)), path)
     read = read_report(path)
     assert read == json.loads(json.dumps(bench_document(result)))
     assert len(read["latency_ms"]["samples"]) == read["latency_ms"]["runs"]
