@@ -78,10 +78,12 @@ QuantizedConvThreshold <strides, pads> (x, weight, threshold) => (y) {
 }
 """
 
+# In float32, which holds these small integers exactly, because ONNX Runtime's ConvInteger is slow
+# with as many groups as channels.
 _BINARY_DEPTHWISE_CONV = """
 BinaryDepthwiseConvThreshold <channels, strides, pads> (x, weight, threshold) => (y) {
     one_uint8 = Constant <value = uint8 {1}> ()
-    one = Constant <value = int8 {1}> ()
+    one = Constant <value = int32 {1}> ()
     two = Constant <value = int32 {2}> ()
     space = Constant <value_ints = [2, 3]> ()
     taps = Constant <value_ints = [0, 1]> ()
@@ -90,19 +92,21 @@ BinaryDepthwiseConvThreshold <channels, strides, pads> (x, weight, threshold) =>
     bits_nchw = Transpose <perm = [0, 3, 1, 2]> (bits)
     border = Constant <value_ints: ints = @pads> ()
     padded = Pad (bits_nchw, border, one_uint8, space)
+    real_bits = Cast <to = 1> (padded)
     weight_bits = bitat_deploy.UnpackBits <channels: int = @channels> (weight)
-    weight_int8 = Cast <to = 3> (weight_bits)
-    doubled = Add (weight_int8, weight_int8)
+    wide_weight = Cast <to = 6> (weight_bits)
+    doubled = Mul (wide_weight, two)
     signs = Sub (doubled, one)
-    signs_chw = Transpose <perm = [2, 0, 1]> (signs)
+    double_signs = Mul (signs, two)
+    signs_chw = Transpose <perm = [2, 0, 1]> (double_signs)
     filters = Unsqueeze (signs_chw, middle)
-    product_nchw = ConvInteger <group: int = @channels, strides: ints = @strides>
-        (padded, filters)
+    real_filters = Cast <to = 1> (filters)
+    real_product = Conv <group: int = @channels, strides: ints = @strides>
+        (real_bits, real_filters)
+    product_nchw = Cast <to = 6> (real_product)
     product = Transpose <perm = [0, 2, 3, 1]> (product_nchw)
-    twice = Mul (product, two)
-    wide_signs = Cast <to = 6> (signs)
-    sign_sum = ReduceSum <keepdims = 0> (wide_signs, taps)
-    sum = Sub (twice, sign_sum)
+    sign_sum = ReduceSum <keepdims = 0> (signs, taps)
+    sum = Sub (product, sign_sum)
     positive = GreaterOrEqual (sum, threshold)
     result_bits = Cast <to = 2> (positive)
     y = bitat_deploy.PackBits (result_bits)
@@ -112,19 +116,18 @@ BinaryDepthwiseConvThreshold <channels, strides, pads> (x, weight, threshold) =>
 _BINARY_POINTWISE_CONV = """
 BinaryPointwiseConvThreshold <channels> (x, weight, threshold) => (y) {
     one = Constant <value = int8 {1}> ()
-    two = Constant <value = int32 {2}> ()
     last = Constant <value_ints = [-1]> ()
     bits = bitat_deploy.UnpackBits <channels: int = @channels> (x)
     weight_bits = bitat_deploy.UnpackBits <channels: int = @channels> (weight)
     weight_int8 = Cast <to = 3> (weight_bits)
     doubled = Add (weight_int8, weight_int8)
     signs = Sub (doubled, one)
-    filters = Transpose <perm = [1, 0]> (signs)
+    double_signs = Add (signs, signs)
+    filters = Transpose <perm = [1, 0]> (double_signs)
     product = MatMulInteger (bits, filters)
-    twice = Mul (product, two)
     wide_signs = Cast <to = 6> (signs)
     sign_sum = ReduceSum <keepdims = 0> (wide_signs, last)
-    sum = Sub (twice, sign_sum)
+    sum = Sub (product, sign_sum)
     positive = GreaterOrEqual (sum, threshold)
     result_bits = Cast <to = 2> (positive)
     y = bitat_deploy.PackBits (result_bits)
