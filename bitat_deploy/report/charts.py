@@ -78,7 +78,7 @@ def _bins(
     # Freedman and Diaconis's width, within what can be read.
     spread = float(np.subtract(*np.percentile(inside, [75, 25])))
     width = 2 * spread / len(inside) ** (1 / 3)
-    bins = int(np.clip((high - low) / width, 12, 60)) if width > 0 else 30
+    bins = int(np.clip((high - low) / width, 24, 60)) if width > 0 else 30
     counts, edges = np.histogram(inside, bins, (low, high))
     return counts, edges, len(values) - len(inside)
 

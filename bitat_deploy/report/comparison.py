@@ -184,6 +184,7 @@ def _warnings(before: Report, after: Report) -> list[str]:
     for name, report in (("A", before), ("B", after)):
         if report["device"]["emulated"]:
             found.append(f"{name} was measured on an emulated processor; its times mean little")
+            continue  # other reasons do not matter then
         for reason in report.get("not_trustworthy", ()):
             found.append(f"{name} is not trustworthy: {reason}")
     return found

@@ -67,6 +67,9 @@ def report(
             _layer("pool", "global bit count", [32], 0, 0, 0),
             _layer("classifier", "dense", [4], 8, 128, 128),
         ],
+        "health_before": _health(600.0, 48.5),
+        "health_after": _health(1500.0, 61.0),
+        "not_trustworthy": [],
     }
     for name, value in changes.items():
         *parents, key = name.split("__")
@@ -75,6 +78,15 @@ def report(
             place = place[parent]
         place[key] = value
     return document
+
+
+def _health(clock: float, temperature: float) -> dict[str, Any]:
+    return {
+        "clocks": [{"cores": [0, 1, 2, 3], "now": clock, "min": 600.0, "max": 1500.0}],
+        "temperature": temperature,
+        "throttled": 0x50000,
+        "load": 0.12,
+    }
 
 
 def _layer(

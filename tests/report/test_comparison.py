@@ -112,6 +112,7 @@ def test_from_nothing_to_something() -> None:
         ({"target": "rpi5"}, "rpi4 and rpi5"),
         ({"threads": 4}, "1 and 4"),
         ({"device__emulated": True}, "B was measured on an emulated processor"),
+        ({"device__emulated": True, "not_trustworthy": ["the clock fell"]}, "B was"),
         ({"not_trustworthy": ["the clock fell"]}, "B is not trustworthy: the clock fell"),
     ],
 )

@@ -62,7 +62,15 @@ def test_page_is_self_contained() -> None:
 
 def test_page_shows_everything() -> None:
     page = _Page(html_report(report()))
-    for words in ("86.00%", "9.00 MB", "block0.depthwise", "Pullover (25)", "p99", "Confusion"):
+    for words in (
+        "86.00%",
+        "9.00 MB",
+        "block0.depthwise",
+        "Pullover (25)",
+        "p99",
+        "Confusion",
+        "1500 MHz",
+    ):
         assert words in page.text
 
 

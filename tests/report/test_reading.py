@@ -1,4 +1,5 @@
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +7,12 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.report import html_report, markdown_report
+from bitat_deploy.report.comparison import compare_reports
+from bitat_deploy.report.comparison_table import comparison_table
 from bitat_deploy.report.reading import read_report, report_schema
 from tests.report.factory import report
 
@@ -94,7 +99,7 @@ def test_refuses_what_is_no_file(tmp_path: Path) -> None:
 def test_a_changed_report_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Any value anywhere: no other exception than InputError."""
+    """Any value anywhere: no other exception than InputError; what is read can be shown."""
     document = report(runs=12)
     place: Any = document
     while isinstance(place, dict | list) and place:
@@ -114,6 +119,12 @@ def test_a_changed_report_is_read_or_refused(
     )
     path = _write(tmp_path_factory.getbasetemp() / "changed.json", document)
     try:
-        read_report(path)
+        read = read_report(path)
     except InputError as error:
         assert "\n" not in str(error)
+        return
+    html_report(read)
+    markdown_report(read)
+    with StringIO() as terminal:
+        comparison = compare_reports(report(), read)
+        Console(file=terminal).print(comparison_table(comparison, ("A", "B")))
