@@ -4,8 +4,9 @@ BiTAT's schedule [P]: progressive from the bottom to the top, each layer quantiz
 quantized layers below it and then frozen, while the layers above stay in full precision and are
 fine-tuned. The last, joint stage trains batch normalisation (with it alpha and the thresholds,
 which it absorbs), the 8-bit stem and classifier [R]. Where the recipe says so it also lets the
-committed signs change again, straight-through, with alpha = mean |w|: no part of BiTAT, but worth
-several points of accuracy to a network this small.
+committed signs change again, straight-through, with alpha = mean |w|: no part of BiTAT. The zoo's
+MobileNet, whose recipe does so, had 81.6 % before this stage and 86.3 % after it (Fashion-MNIST,
+integer evaluation; how much of that the signs give was not measured apart).
 """
 
 from dataclasses import dataclass
