@@ -1,5 +1,7 @@
 """What became of each layer: the row of the table that ends a build."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -24,3 +26,13 @@ class LayerReport:
     fused: bool
     packed_output: bool
     reason: str
+
+
+def layer_symbols(names: Sequence[str]) -> list[str]:
+    """Names of the functions that the layers are compiled to, by which a profile knows them.
+
+    The number keeps them apart where names differ in nothing but punctuation.
+    """
+    return [
+        f"layer{index}_{re.sub(r'[^0-9A-Za-z_]', '_', name)}" for index, name in enumerate(names)
+    ]

@@ -12,6 +12,7 @@ from tvm.relax import transform
 from tvm.target import Target as TvmTarget
 
 from bitat_deploy.compiler.cross_compiler import link_shared
+from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
@@ -59,8 +60,7 @@ def relax_module(operators: Sequence[Operator], names: Sequence[str]) -> IRModul
     with builder.function(ENTRY_POINT, [image]):
         with builder.dataflow():
             current: Any = image
-            for operator, name in zip(operators, names, strict=True):
-                symbol = "".join(c if c.isalnum() else "_" for c in name)
+            for operator, symbol in zip(operators, layer_symbols(names), strict=True):
                 function = operator.prim_func().with_attr("global_symbol", symbol)
                 constants = [relax.const(array) for array in operator.constants()]
                 output = relax.TensorType(operator.output.shape, operator.output.dtype)

@@ -23,6 +23,7 @@ const char* const kUsage =
     "  --min-seconds S       ... and at least so long (1)\n"
     "  --max-runs N          never measure more runs (1000000)\n"
     "  --max-seconds S       never measure longer, once one run is done (120)\n"
+    "  --profile-runs N      in the end, time each layer over so many runs (0)\n"
     "  --threads N           worker threads (1)\n"
     "  --stop-at-end-of-input  end as soon as standard input is closed\n"
     "\n"
@@ -90,6 +91,8 @@ Arguments ParseArguments(int count, char** values) {
        [&](auto& option, auto& text) { result.min_seconds = Number(option, text, 0, kMany); }},
       {"--max-seconds",
        [&](auto& option, auto& text) { result.max_seconds = Number(option, text, 0, kMany); }},
+      {"--profile-runs",
+       [&](auto& option, auto& text) { result.profile_runs = Integer(option, text, 0, 1000000); }},
       {"--threads",
        [&](auto& option, auto& text) { result.threads = Integer(option, text, 1, 1024); }},
   };

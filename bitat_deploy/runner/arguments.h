@@ -29,6 +29,7 @@ struct Arguments {
   int max_runs = 1000000;
   double min_seconds = 1;
   double max_seconds = 120;
+  int profile_runs = 0;
   int threads = 1;
   bool stop_at_end_of_input = false;
   bool help = false;

@@ -1,38 +1,19 @@
 #include "measure.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <fstream>
-#include <stdexcept>
 #include <stdexcept>
 #include <string>
 
 namespace bitat_deploy {
 
 namespace {
-
-// A line on standard error, at most once a second. The host shows it as a progress bar; and if the
-// connection has gone silently, writing is what makes the device's sshd notice.
-class Progress {
- public:
-  Progress(const char* stage, std::int64_t total) : stage_(stage), total_(total) {}
-
-  void Report(std::int64_t done) {
-    const std::int64_t now = Nanoseconds();
-    if (now - last_ < 1000000000 && done != total_) return;
-    last_ = now;
-    std::fprintf(stderr, "progress %s %lld %lld\n", stage_, static_cast<long long>(done),
-                 static_cast<long long>(total_));
-  }
-
- private:
-  const char* stage_;
-  std::int64_t total_;
-  std::int64_t last_ = 0;
-};
 
 std::ifstream OpenImages(const Arguments& arguments, std::int64_t* count) {
   std::ifstream file(arguments.images, std::ios::binary | std::ios::ate);
@@ -52,6 +33,12 @@ void ReadImage(std::ifstream& file, Network& network, const Arguments& arguments
   file.read(reinterpret_cast<char*>(network.input()),
             static_cast<std::streamsize>(arguments.ImageBytes()));
   if (!file) throw FileError("the images '" + arguments.images + "' ended early");
+}
+
+// How many runs it will take, judging from those so far.
+std::int64_t ExpectedRuns(int run, double seconds, const Arguments& arguments) {
+  const double needed = std::min(run * arguments.min_seconds / std::max(seconds, 1e-9), 1e15);
+  return std::max<std::int64_t>({arguments.min_runs, run + 1, std::llround(needed)});
 }
 
 std::int64_t PeakMemoryBytes() {
@@ -79,10 +66,22 @@ std::int64_t ProcessorNanoseconds() {
   return static_cast<std::int64_t>(used.tv_sec) * 1000000000 + used.tv_nsec;
 }
 
-Measurement MeasureLatency(Network& network, const Arguments& arguments) {
+void Progress::Report(std::int64_t done, std::int64_t total) {
+  const std::int64_t now = Nanoseconds();
+  if (now - last_ < 1000000000 && done != total) return;
+  last_ = now;
+  std::fprintf(stderr, "progress %s %lld %lld\n", stage_, static_cast<long long>(done),
+               static_cast<long long>(total));
+}
+
+void ReadFirstImage(Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
   ReadImage(file, network, arguments);
+}
+
+Measurement MeasureLatency(Network& network, const Arguments& arguments) {
+  ReadFirstImage(network, arguments);
 
   Measurement result;
   const std::int64_t first = Nanoseconds();
@@ -91,7 +90,7 @@ Measurement MeasureLatency(Network& network, const Arguments& arguments) {
   for (int i = 0; i < arguments.warmup; ++i) network.Run();
   result.peak_rss_bytes = PeakMemoryBytes();
 
-  Progress progress("latency", arguments.min_runs);
+  Progress progress("latency");
   const std::int64_t begin = Nanoseconds();
   for (int run = 1; run <= arguments.max_runs; ++run) {
     const std::int64_t start = Nanoseconds();
@@ -101,7 +100,7 @@ Measurement MeasureLatency(Network& network, const Arguments& arguments) {
     const double seconds = static_cast<double>(end - begin) * 1e-9;
     if (seconds >= arguments.max_seconds) break;
     if (run >= arguments.min_runs && seconds >= arguments.min_seconds) break;
-    if (run < arguments.min_runs) progress.Report(run);
+    progress.Report(run, ExpectedRuns(run, seconds, arguments));
   }
   return result;
 }
@@ -111,14 +110,14 @@ std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
   std::ifstream file = OpenImages(arguments, &images);
   const std::string unfinished = arguments.logits + ".unfinished";
   std::ofstream logits(unfinished, std::ios::binary | std::ios::trunc);
-  Progress progress("accuracy", images);
+  Progress progress("accuracy");
   // One image at a time, so that the peak memory is the network's and not the data set's.
   for (std::int64_t i = 1; i <= images && logits; ++i) {
     ReadImage(file, network, arguments);
     network.Run();
     logits.write(reinterpret_cast<const char*>(network.logits()),
                  static_cast<std::streamsize>(network.classes() * sizeof(float)));
-    progress.Report(i);
+    progress.Report(i, images);
   }
   logits.close();
   if (!logits || std::rename(unfinished.c_str(), arguments.logits.c_str()) != 0) {

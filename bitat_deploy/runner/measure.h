@@ -9,11 +9,27 @@
 
 namespace bitat_deploy {
 
+// A line on standard error, at most once a second. The host shows it as a progress bar; and if the
+// connection has gone silently, writing is what makes the device's sshd notice.
+class Progress {
+ public:
+  explicit Progress(const char* stage) : stage_(stage) {}
+
+  void Report(std::int64_t done, std::int64_t total);
+
+ private:
+  const char* stage_;
+  std::int64_t last_ = 0;
+};
+
 struct Measurement {
   std::int64_t first_inference_ns;
   std::int64_t peak_rss_bytes;  // once warm: before durations_ns grows
   std::vector<std::int64_t> durations_ns;
 };
+
+// Makes the first of the images the network's input.
+void ReadFirstImage(Network& network, const Arguments& arguments);
 
 // Times the first image: one first run, the warm-up, then the measured runs.
 Measurement MeasureLatency(Network& network, const Arguments& arguments);

@@ -71,4 +71,25 @@ void Network::Run() {
   output_ = std::move(output);
 }
 
+void Network::Watch(Watcher& watcher) {
+  watcher_ = &watcher;
+  Call(GetFunction(machine_, "set_instrument"),
+       ffi::Function::FromExternC(this, &Network::Instrument, nullptr));
+}
+
+// The machine calls it around each call: function, its name, whether before, result, arguments.
+int Network::Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny*) {
+  TVM_FFI_SAFE_CALL_BEGIN();
+  Watcher* const watcher = static_cast<Network*>(self)->watcher_;
+  if (watcher == nullptr) return 0;
+  const ffi::PackedArgs given(reinterpret_cast<const ffi::AnyView*>(arguments), count);
+  const auto function = given[1].cast<const char*>();
+  if (given[2].cast<bool>()) {
+    watcher->Before(function);
+  } else {
+    watcher->After(function);
+  }
+  TVM_FFI_SAFE_CALL_END();
+}
+
 }  // namespace bitat_deploy

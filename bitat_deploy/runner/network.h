@@ -17,6 +17,14 @@
 
 namespace bitat_deploy {
 
+// Is told of every function that a network calls in its runs, by name.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  virtual void Before(const char* function) = 0;
+  virtual void After(const char* function) = 0;
+};
+
 class Network {
  public:
   // Loads model.so, whose function "main" takes uint8 [1, *shape]. Throws std::exception.
@@ -28,15 +36,22 @@ class Network {
   // Runs the image in input(). The result lives until the next call.
   void Run();
 
+  // Tells `watcher` of every call from now on, until Unwatch.
+  void Watch(Watcher& watcher);
+  void Unwatch() { watcher_ = nullptr; }
+
   const float* logits() const { return static_cast<const float*>(output_.data_ptr()); }
   std::int64_t classes() const { return output_.size(1); }
 
  private:
+  static int Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny* result);
+
   tvm::ffi::Module executable_;
   tvm::ffi::Module machine_;
   tvm::ffi::Function main_;
   tvm::ffi::Tensor input_;
   tvm::ffi::Tensor output_;
+  Watcher* watcher_ = nullptr;
 };
 
 }  // namespace bitat_deploy

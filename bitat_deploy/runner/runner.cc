@@ -10,10 +10,12 @@
 #include <exception>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "arguments.h"
 #include "measure.h"
 #include "network.h"
+#include "profile.h"
 
 namespace bitat_deploy {
 namespace {
@@ -32,7 +34,8 @@ void StopAtEndOfInput() {
 }
 
 void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measurement& measured,
-                   std::int64_t images, std::int64_t classes) {
+                   std::int64_t images, std::int64_t classes,
+                   const std::vector<LayerTime>& layers) {
   std::printf("{\"schema_version\": 1, \"load_ns\": %lld, \"first_inference_ns\": %lld, ",
               static_cast<long long>(load_ns), static_cast<long long>(measured.first_inference_ns));
   std::printf("\"warmup\": %d, \"threads\": %d, \"images\": %lld, \"classes\": %lld, ",
@@ -44,6 +47,13 @@ void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measu
   const char* separator = "";
   for (const std::int64_t duration : measured.durations_ns) {
     std::printf("%s%lld", separator, static_cast<long long>(duration));
+    separator = ", ";
+  }
+  std::printf("], \"layers_ns\": [");
+  separator = "";
+  for (const LayerTime& layer : layers) {
+    std::printf("%s{\"name\": \"%s\", \"ns\": %lld}", separator, layer.function.c_str(),
+                static_cast<long long>(layer.nanoseconds));
     separator = ", ";
   }
   std::printf("]}\n");
@@ -61,7 +71,8 @@ int Run(const Arguments& arguments) {
   const std::int64_t load_ns = Nanoseconds(start);
   const Measurement measured = MeasureLatency(network, arguments);
   const std::int64_t images = WriteLogits(network, arguments);
-  PrintDocument(arguments, load_ns, measured, images, network.classes());
+  const std::vector<LayerTime> layers = ProfileLayers(network, arguments);
+  PrintDocument(arguments, load_ns, measured, images, network.classes(), layers);
   return kDone;
 }
 

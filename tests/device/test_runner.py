@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.onnx_format import reference_logits
 
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
@@ -59,6 +60,20 @@ def test_measures_and_equals_the_reference(
     logits = np.fromfile(images.with_name("logits"), dtype=np.float32).reshape(shape)
     pixels = np.fromfile(images, dtype=np.uint8).reshape(COUNT, *SHAPE)
     assert np.array_equal(logits, reference_logits(bundle / "model.onnx", pixels))
+
+
+def test_profile(host_bundle: Path, images: Path) -> None:
+    plain = run(host_bundle, images)
+    assert json.loads(plain.stdout)["layers_ns"] == []
+    logits = images.with_name("logits").read_bytes()
+    profiled = run(host_bundle, images, "--profile-runs", "20")
+    assert profiled.returncode == 0, profiled.stderr
+    layers = json.loads(profiled.stdout)["layers_ns"]
+    manifest = json.loads((host_bundle / "manifest.json").read_text())
+    names = [layer["name"] for layer in manifest["layers"]]
+    assert [layer["name"] for layer in layers] == layer_symbols(names)
+    assert min(layer["ns"] for layer in layers) > 0
+    assert images.with_name("logits").read_bytes() == logits
 
 
 def test_measures_for_as_long_as_asked(host_bundle: Path, images: Path) -> None:

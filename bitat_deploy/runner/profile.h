@@ -1,0 +1,22 @@
+// What each layer takes, measured one by one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "network.h"
+
+namespace bitat_deploy {
+
+struct LayerTime {
+  std::string function;
+  std::int64_t nanoseconds;  // median over the runs
+};
+
+// Times the layers, in the order in which they run, over `profile_runs` runs of the first image.
+// Every later run of `network` is a little slower: comes last.
+std::vector<LayerTime> ProfileLayers(Network& network, const Arguments& arguments);
+
+}  // namespace bitat_deploy
