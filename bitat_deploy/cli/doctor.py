@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bitat_deploy.cli.options import accept_new_host_key_option, host_option, ssh_config_option
 from bitat_deploy.device import connect
 from bitat_deploy.device.diagnosis import diagnose
 from bitat_deploy.device.finding import Finding, Severity
 from bitat_deploy.device.health import read_health
+from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.device.inspect import inspect_device
 from bitat_deploy.errors import DeviceUnsuitableError, InputError
 from bitat_deploy.target import Target, load_target, target_names
@@ -25,26 +27,21 @@ _MARKS = {
 
 
 @click.command()
-@click.option(
-    "--host",
-    default="local",
-    show_default=True,
-    metavar="local|USER@HOST[:PORT]",
-    help="The device: this machine, or another one by SSH.",
-)
+@host_option()
 @click.option(
     "--target",
     "target_name",
     metavar="NAME",
     help="What you build for: a file's name in targets/.  [default: any that fits]",
 )
-@click.option(
-    "-F",
-    "--ssh-config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="SSH configuration to use instead of the usual ones, as with ssh -F.",
-)
-def doctor(host: str, target_name: str | None, ssh_config: Path | None) -> None:
+@ssh_config_option()
+@accept_new_host_key_option()
+def doctor(
+    host: str,
+    target_name: str | None,
+    ssh_config: Path | None,
+    on_new_host_key: OnNewHostKey | None,
+) -> None:
     """Look at a device, and say what would stop a bench or spoil its result, and the remedy.
 
     Warnings leave the exit code 0; a problem that would stop a bench makes it 7. Nothing is
@@ -53,7 +50,7 @@ def doctor(host: str, target_name: str | None, ssh_config: Path | None) -> None:
     Example: bitat-deploy doctor --host pi@device --target rpi4
     """
     targets = [load_target(target_name)] if target_name is not None else _all_targets()
-    with connect(host, ssh_config) as connection:
+    with connect(host, ssh_config, on_new_host_key) as connection:
         device = inspect_device(connection)
         health = read_health(connection)
     findings = diagnose(device, health, targets)

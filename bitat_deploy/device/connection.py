@@ -47,3 +47,6 @@ class Connection(Protocol):
         connection lasts. ``on_error`` gets each line of standard error as it comes. Raises
         RunFailedError where the connection is lost; the exit code is the caller's to judge.
         """
+
+    def interrupt(self) -> None:
+        """From another thread: end the command that runs, whose ``run`` then fails or returns."""

@@ -17,6 +17,9 @@ class LocalConnection:
 
     name = "local"
 
+    def __init__(self) -> None:
+        self._running: subprocess.Popen[bytes] | None = None
+
     def __enter__(self) -> "LocalConnection":
         return self
 
@@ -40,12 +43,21 @@ class LocalConnection:
             except OSError as error:
                 raise RunFailedError(f"'{command[0]}' cannot be started: {error}") from error
             stack.enter_context(_ended(process))
+            self._running = process
+            stack.callback(setattr, self, "_running", None)
             assert process.stdout is not None and process.stderr is not None
             errors = ErrorLines(process.stderr, on_error)
             stdout = process.stdout.read()
             stderr = errors.finish()
             code = process.wait()
         return Result(code if code >= 0 else 128 - code, stdout, stderr)
+
+    def interrupt(self) -> None:
+        """See :class:`~bitat_deploy.device.connection.Connection`."""
+        process = self._running
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

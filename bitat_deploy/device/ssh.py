@@ -11,6 +11,12 @@ import paramiko
 
 from bitat_deploy.device.connection import LineSink, Result
 from bitat_deploy.device.error_lines import ErrorLines
+from bitat_deploy.device.host_keys import (
+    AcceptNewHost,
+    OnNewHostKey,
+    RefuseUnknownHost,
+    load_known_hosts,
+)
 from bitat_deploy.device.ssh_settings import SshSettings
 from bitat_deploy.errors import ConnectionFailedError, RunFailedError
 
@@ -24,15 +30,19 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshConnection:
-    """An open SSH connection. Host keys are checked against known_hosts and never accepted anew."""
+    """An open SSH connection. Host keys are checked against known_hosts.
 
-    def __init__(self, settings: SshSettings) -> None:
+    Unknown ones are accepted and added there only where ``on_new_host_key`` is to be told of it.
+    """
+
+    def __init__(self, settings: SshSettings, on_new_host_key: OnNewHostKey | None = None) -> None:
         """Connect and log in. Raises ConnectionFailedError."""
         self.name = settings.name
+        self._running: paramiko.Channel | None = None
         self._client = paramiko.SSHClient()
         try:
             with _explained(settings):
-                _connect(self._client, settings)
+                _connect(self._client, settings, on_new_host_key)
         except BaseException:
             self._client.close()
             raise
@@ -53,6 +63,7 @@ class SshConnection:
             if transport is None:
                 raise EOFError
             with transport.open_session(timeout=_SILENCE) as channel:
+                self._running = channel
                 channel.exec_command(shlex.join(command))
                 errors = ErrorLines(channel.makefile_stderr("rb"), on_error)
                 if stdin is not None:
@@ -62,9 +73,17 @@ class SshConnection:
                 code = channel.recv_exit_status()
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._lost() from error
+        finally:
+            self._running = None
         if code < 0:
             raise self._lost()
         return Result(code, stdout, stderr)
+
+    def interrupt(self) -> None:
+        """See :class:`~bitat_deploy.device.connection.Connection`."""
+        channel = self._running
+        if channel is not None:
+            channel.close()  # sshd then closes the command's standard input
 
     def _lost(self) -> RunFailedError:
         return RunFailedError(
@@ -85,11 +104,15 @@ def _send(channel: paramiko.Channel, source: Path) -> None:
             return
 
 
-def _connect(client: paramiko.SSHClient, settings: SshSettings) -> None:
-    for path in settings.known_hosts:
-        if path.is_file():
-            client.load_system_host_keys(str(path))
-    client.set_missing_host_key_policy(_RefuseUnknownHost(settings))
+def _connect(
+    client: paramiko.SSHClient, settings: SshSettings, on_new_host_key: OnNewHostKey | None
+) -> None:
+    load_known_hosts(settings, client.get_host_keys())
+    client.set_missing_host_key_policy(
+        RefuseUnknownHost(settings)
+        if on_new_host_key is None
+        else AcceptNewHost(settings, on_new_host_key)
+    )
     identities = [str(path) for path in settings.identities if path.is_file()]
     client.connect(
         settings.host,
@@ -115,22 +138,6 @@ def _socket(settings: SshSettings) -> "socket.socket | paramiko.ProxyCommand":
     # With the keep-alive messages: a peer that acknowledges nothing for so long is gone.
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE * 1000)
     return connected
-
-
-class _RefuseUnknownHost(paramiko.MissingHostKeyPolicy):
-    def __init__(self, settings: SshSettings) -> None:
-        self._settings = settings
-
-    def missing_host_key(
-        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
-    ) -> None:
-        settings = self._settings
-        port = "" if settings.port == 22 else f"-p {settings.port} "
-        raise ConnectionFailedError(
-            f"the host key of '{settings.name}' is not known ({key.get_name()} {key.fingerprint}); "
-            f"log in once with 'ssh {port}{settings.user}@{settings.host}', compare the "
-            "fingerprint with the device's own, and accept it there"
-        )
 
 
 @contextlib.contextmanager

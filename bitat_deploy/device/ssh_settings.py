@@ -28,6 +28,8 @@ class SshSettings:
     """Where to connect, as whom, and which keys to trust and to offer.
 
     ``name`` is what the user typed, ``host`` what that stands for. ``timeout`` is in seconds;
+    ``user_known_hosts`` is where a new key is added, None for nowhere,
+    under a hashed name if ``hash_known_hosts``;
     ``proxy_command`` is a command whose standard input and output lead to the device.
     """
 
@@ -36,6 +38,8 @@ class SshSettings:
     port: int
     user: str
     known_hosts: tuple[Path, ...]
+    user_known_hosts: Path | None
+    hash_known_hosts: bool
     identities: tuple[Path, ...]
     identities_only: bool
     timeout: float
@@ -69,18 +73,26 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
         raise InputError(f"'{host}' has a port that is not between 1 and 65535")
     resolved = str(options.get("hostname", name)).lower()
     known_hosts = options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS)
-    known_hosts += " " + options.get("userknownhostsfile", _USER_KNOWN_HOSTS)
+    user_known_hosts = options.get("userknownhostsfile", _USER_KNOWN_HOSTS)
+    known_hosts += " " + user_known_hosts
     return SshSettings(
         name=host,
         host=resolved,
         port=port,
         user=options.get("user", getpass.getuser()),
         known_hosts=tuple(Path(path).expanduser() for path in shlex.split(known_hosts)),
+        user_known_hosts=_first_path(user_known_hosts),
+        hash_known_hosts=options.get("hashknownhosts", "no").lower() == "yes",
         identities=tuple(Path(path).expanduser() for path in options.get("identityfile", [])),
         identities_only=options.get("identitiesonly", "no").lower() == "yes",
         timeout=timeout,
         proxy_command=_proxy_command(options, resolved, port, config_file),
     )
+
+
+def _first_path(text: str) -> Path | None:
+    first = shlex.split(text)[0]
+    return None if first.lower() == "none" else Path(first).expanduser()
 
 
 def _options(
