@@ -13,6 +13,7 @@ _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",
     "bench": "Measure latency and accuracy of a bundle on a device.",
     "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
+    "clean": "Remove from a device what benches left there.",
     "compare": "Say what changed between two reports of bench.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",

@@ -30,6 +30,7 @@ class Project:
             "build": {"model": self.model, "target_name": self.target},
             "bench": {"host": self.host, "data": self.data},
             "doctor": {"host": self.host, "target_name": self.target},
+            "clean": {"host": self.host},
         }
         return {
             command: {name: value for name, value in options.items() if value is not None}
