@@ -24,7 +24,8 @@ SHARED_CACHES = ("datasets", "runner", "runtime", "training", "virtual-pi")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, one of them has the virtual Pi, and a file's tests stay together."""
     for item in items:
-        shared = item.get_closest_marker("virtual_pi") is not None
+        fixtures = getattr(item, "fixturenames", ())
+        shared = any("virtual_pi" in name for name in fixtures)
         item.add_marker(pytest.mark.xdist_group("virtual_pi" if shared else str(item.path)))
 
 
