@@ -22,18 +22,26 @@ from bitat_deploy.report.reading import read_report
     metavar="PERCENT",
     help="Smaller changes of latency, memory and size do not count.",
 )
-def compare(before: Path, after: Path, minimum_change: float) -> None:
+@click.option(
+    "--judge-untrusted",
+    is_flag=True,
+    help="Judge latency even where a report calls itself not trustworthy.",
+)
+def compare(before: Path, after: Path, minimum_change: float, judge_untrusted: bool) -> None:
     """Say what changed from report A to report B, and whether it is more than noise.
 
     Both are files that bench --json wrote. Latency counts as changed where a 99 % bootstrap
     interval of the ratio of medians excludes 1 and the change reaches the minimum; accuracy where
     a two-proportion test at 99 % says so, and always for the same network on the same images.
+    Times of reports that call themselves not trustworthy are shown, but not judged.
 
     Exit code: 0 where B is not worse, 9 where it is, 3 for a file that is no report.
 
     Example: bitat-deploy compare main.json branch.json --minimum-change 5
     """
-    comparison = compare_reports(read_report(before), read_report(after), minimum_change / 100)
+    comparison = compare_reports(
+        read_report(before), read_report(after), minimum_change / 100, judge_untrusted
+    )
     Console().print(comparison_table(comparison, _names(before, after)))
     if comparison.regressions:
         worse = ", ".join(

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bitat_deploy.report.noise import (
@@ -70,18 +70,25 @@ class Comparison:
         return tuple(change for change in self.changes if change.verdict is Verdict.WORSE)
 
 
-def compare_reports(before: Report, after: Report, minimum_change: float = 0.02) -> Comparison:
+def compare_reports(
+    before: Report, after: Report, minimum_change: float = 0.02, judge_untrusted: bool = False
+) -> Comparison:
     """Compare two reports as :func:`read_report` gives them.
 
     Latency counts as changed where the 99 % interval of the ratio of medians (of means, without
     samples) excludes 1 and the change is at least ``minimum_change``, a fraction: the interval
-    knows the noise within a session, the minimum stands for that between sessions. Memory and
-    size, read once, count from ``minimum_change`` on. Accuracy is exact for the same network on
-    the same images; else it has to pass a two-proportion test at 99 %. More predictions that
-    differ from the reference are always worse.
+    knows the noise within a session, the minimum stands for that between sessions. On a disturbed
+    device sessions differ by far more, so latency is not judged where a report calls itself not
+    trustworthy, unless ``judge_untrusted``. Memory and size, read once, count from
+    ``minimum_change`` on. Accuracy is exact for the same network on the same images; else it has
+    to pass a two-proportion test at 99 %. More predictions that differ from the reference are
+    always worse.
     """
+    latency = _latency(before["latency_ms"], after["latency_ms"], minimum_change)
+    if not judge_untrusted and not (_trusted(before) and _trusted(after)):
+        latency = replace(latency, verdict=Verdict.NOT_JUDGED, basis="untrusted")
     changes = [
-        _latency(before["latency_ms"], after["latency_ms"], minimum_change),
+        latency,
         _shown("latency, p90", before["latency_ms"]["p90"], after["latency_ms"]["p90"]),
         _shown("load", before["load_ms"], after["load_ms"]),
         _shown("first image", before["first_inference_ms"], after["first_inference_ms"]),
@@ -117,6 +124,10 @@ def _latency(before: Report, after: Report, minimum: float) -> Change:
     verdict = _direction(change) if beyond else Verdict.SAME
     basis = "99 % interval" if sampled else "99 % interval, runs as if independent"
     return Change(name, Unit.MILLISECONDS, before[key], after[key], interval, verdict, basis)
+
+
+def _trusted(report: Report) -> bool:
+    return not report["device"]["emulated"] and not report.get("not_trustworthy")
 
 
 def _accuracy(before: Report, after: Report) -> Change:

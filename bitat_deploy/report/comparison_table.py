@@ -24,7 +24,7 @@ def comparison_table(comparison: Comparison, names: tuple[str, str]) -> Renderab
     table = Table(title="Comparison", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what", no_wrap=True)
     for name in names:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(escape(name), justify="right", overflow="fold", min_width=9)
     table.add_column("change (99% interval)", justify="right", no_wrap=True)
     table.add_column("verdict")
     for change in comparison.changes:

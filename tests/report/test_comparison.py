@@ -48,6 +48,13 @@ def test_few_runs_are_not_judged() -> None:
     assert _verdicts(report(runs=9), report(2.0))["latency, median"] is Verdict.NOT_JUDGED
 
 
+@pytest.mark.parametrize("change", [{"device__emulated": True}, {"not_trustworthy": ["load"]}])
+def test_untrusted_latency_is_judged_on_request_only(change: dict[str, Any]) -> None:
+    for before, after in ((report(), report(2.0, **change)), (report(**change), report(2.0))):
+        assert not compare_reports(before, after).regressions
+        assert compare_reports(before, after, judge_untrusted=True).regressions
+
+
 def test_runs_that_hang_together_widen_the_interval() -> None:
     """A neighbour's load over many runs in a row is less evidence than as many single runs."""
     generator = np.random.default_rng(0)
