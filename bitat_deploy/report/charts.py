@@ -37,7 +37,7 @@ def histogram(samples: ArrayLike, marks: Sequence[tuple[str, float]]) -> Markup:
     parts.append(_text(left - 8, top + plot_height, "0", "end", _GREY))
     parts += _marks([(name, x(value)) for name, value in marks if value <= edges[-1]], top, height)
     if beyond:
-        note = f"{beyond:,} of {len(values):,} runs took longer, up to {values.max():.3g} ms"
+        note = f"{beyond:,} of {len(values):,} runs shown took longer, up to {values.max():.3g} ms"
         parts.append(_text(left, height - 4, note, "start", _GREY))
     return _svg(_WIDTH, height, parts, "Histogram of the latency")
 

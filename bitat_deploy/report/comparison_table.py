@@ -26,7 +26,7 @@ def comparison_table(comparison: Comparison, names: tuple[str, str]) -> Renderab
     for name in names:
         table.add_column(escape(name), justify="right", overflow="fold", min_width=9)
     table.add_column("change (99% interval)", justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for change in comparison.changes:
         table.add_row(
             change.what,
@@ -65,4 +65,4 @@ def _interval(change: Change) -> str:
     if change.interval is None:
         return ""
     low, high = (100 * end for end in change.interval)
-    return f" ({low:+.1f} to {high:+.1f}%)"
+    return f" ({low:+.1f}, {high:+.1f})"

@@ -137,4 +137,4 @@ def test_any_samples_make_a_histogram(samples: list[float]) -> None:
 def test_histogram_tells_what_lies_beyond_its_end() -> None:
     samples = [1 + index / 1000 for index in range(999)] + [50.0]
     picture = histogram(samples, [])
-    assert "10 of 1,000 runs took longer, up to 50 ms" in picture
+    assert "10 of 1,000 runs shown took longer, up to 50 ms" in picture
