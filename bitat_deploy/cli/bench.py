@@ -1,17 +1,26 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from bitat_deploy.bundle import last_build, read_bundle
+from bitat_deploy.bundle import Bundle, last_build, read_bundle
+from bitat_deploy.cli.inventory import board_file, choose_boards
+from bitat_deploy.cli.options import (
+    HOST_METAVAR,
+    accept_new_host_key_option,
+    ssh_config_option,
+)
 from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.device import connect
 from bitat_deploy.device.bench import BenchOptions
 from bitat_deploy.device.bench import bench as measure
+from bitat_deploy.device.boards import Board, Outcome, bench_boards
+from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.report import (
     bench_document,
     bench_report,
@@ -21,6 +30,7 @@ from bitat_deploy.report import (
     markdown_report,
     write_file,
 )
+from bitat_deploy.report.board_table import board_table
 
 DEFAULT_DATASET = "fashion-mnist"
 
@@ -31,17 +41,20 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 @click.argument("bundle", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--host",
-    default="local",
+    "hosts",
+    multiple=True,
+    default=("local",),
     show_default=True,
-    metavar="local|USER@HOST[:PORT]",
-    help="The device: this machine, or another one by SSH.",
+    metavar=HOST_METAVAR,
+    help="The device: this machine, or another one by SSH. Several are measured at once.",
 )
 @click.option(
-    "-F",
-    "--ssh-config",
+    "--inventory",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="SSH configuration to use instead of the usual ones, as with ssh -F.",
+    help="Instead of --host: a YAML list of hosts, or of mappings with host, name and bundle.",
 )
+@ssh_config_option()
+@accept_new_host_key_option()
 @click.option(
     "--json",
     "json_file",
@@ -96,8 +109,10 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 )
 def bench(
     bundle: Path | None,
-    host: str,
+    hosts: tuple[str, ...],
+    inventory: Path | None,
     ssh_config: Path | None,
+    on_new_host_key: OnNewHostKey | None,
     json_file: Path | None,
     markdown_file: Path | None,
     html_file: Path | None,
@@ -113,31 +128,71 @@ def bench(
     Pushes what the device does not have yet, checks it there, runs, and prints a report. Nothing
     is installed on the device.
 
+    Several boards are measured at once and shown in one table; the failure of one does not stop
+    the others. Each has report files of its own: report.json becomes report.NAME.json.
+
     Example: bitat-deploy bench --host pi@device --json report.json --html report.html
     """
+    boards = choose_boards(hosts, inventory)
     outputs = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
     for option, path in outputs.items():
         if path is not None:
             check_writable(path, option)
-    opened = read_bundle(bundle if bundle is not None else last_build())
-    name = opened.manifest.model.metadata.get("dataset", DEFAULT_DATASET)
-    dataset = _first(load_dataset(name, "test", data), images)
+    chosen = {board: board.bundle or bundle or last_build() for board in boards}
+    opened = {path: _open(path, data, images) for path in set(chosen.values())}
     options = BenchOptions(threads, warmup, min_runs, min_seconds)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"connecting to {host}", total=None)
+        tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
+        names = {board: f"{board.name}: " if len(boards) > 1 else "" for board in boards}
 
-        def show(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total or None)
+        def show(board: Board, stage: str, done: int, total: int) -> None:
+            description = names[board] + stage
+            bar.update(tasks[board], description=description, completed=done, total=total or None)
 
-        with connect(host, ssh_config) as connection:
-            result = measure(opened, connection, dataset, options, show)
-    Console().print(bench_report(result))
-    document = bench_document(result)
-    for option, path in outputs.items():
-        if path is not None:
-            write_file(_FORMATS[option](document), path)
-            click.echo(f"Report: {path}")
+        outcomes = bench_boards(
+            boards,
+            lambda board: connect(board.host, ssh_config, on_new_host_key),
+            lambda board, connection, progress: measure(
+                opened[chosen[board]][0], connection, opened[chosen[board]][1], options, progress
+            ),
+            show,
+        )
+    _print(outcomes)
+    for outcome in outcomes:
+        if outcome.result is None:
+            continue
+        document = bench_document(outcome.result)
+        for option, path in outputs.items():
+            if path is not None:
+                file = path if len(boards) == 1 else board_file(path, outcome.board)
+                write_file(_FORMATS[option](document), file)
+                click.echo(f"Report: {file}")
+    _raise_first(outcomes)
+
+
+def _open(bundle: Path, data: Path | None, images: int | None) -> tuple[Bundle, Dataset]:
+    opened = read_bundle(bundle)
+    name = opened.manifest.model.metadata.get("dataset", DEFAULT_DATASET)
+    return opened, _first(load_dataset(name, "test", data), images)
+
+
+def _print(outcomes: Sequence[Outcome]) -> None:
+    if len(outcomes) > 1:
+        Console().print(board_table(outcomes))
+    elif outcomes[0].result is not None:
+        Console().print(bench_report(outcomes[0].result))
+
+
+def _raise_first(outcomes: Sequence[Outcome]) -> None:
+    failed = [(outcome.board, outcome.error) for outcome in outcomes if outcome.error is not None]
+    if not failed:
+        return
+    board, error = failed[0]
+    if len(outcomes) == 1:
+        raise error
+    count = f"{len(failed)} of {len(outcomes)} boards failed, the first '{board.name}'"
+    raise type(error)(f"{count}: {error}") from error
 
 
 def _first(dataset: Dataset, count: int | None) -> Dataset:

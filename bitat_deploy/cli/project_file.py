@@ -15,22 +15,24 @@ PROJECT_FILE = Path("bitat.yaml")
 class Project:
     """The values of a project file; None where it says nothing.
 
-    ``model`` is as for ``build``; ``target`` a target's name; ``host`` and ``data`` are as for
-    ``bench``. Paths are relative to the folder of the file.
+    ``model`` is as for ``build``; ``target`` a target's name; ``host``, or a list of several, and
+    ``data`` are as for ``bench``. Paths are relative to the folder of the file.
     """
 
     model: str | None = None
     target: str | None = None
-    host: str | None = None
+    host: str | list[str] | None = None
     data: str | None = None
 
-    def default_map(self) -> dict[str, dict[str, str]]:
+    def default_map(self) -> dict[str, dict[str, Any]]:
         """The values as click's defaults of the commands that take them."""
-        takers = {
+        hosts = (self.host,) if isinstance(self.host, str) else self.host
+        takers: dict[str, dict[str, Any]] = {
             "build": {"model": self.model, "target_name": self.target},
-            "bench": {"host": self.host, "data": self.data},
-            "doctor": {"host": self.host, "target_name": self.target},
-            "clean": {"host": self.host},
+            "bench": {"hosts": hosts, "data": self.data},
+            "doctor": {"host": hosts, "target_name": self.target},
+            "clean": {"host": hosts},
+            "run": {"host": hosts},
         }
         return {
             command: {name: value for name, value in options.items() if value is not None}
@@ -57,7 +59,8 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
         unknown = "" if not isinstance(document, dict) else f" ({set(document) - set(known)})"
         raise InputError(f"'{path}' has unknown keys{unknown}; it may have: {', '.join(known)}")
     for key, value in document.items():
-        if not isinstance(value, str):
+        several = key == "host" and isinstance(value, list) and len(value) > 0
+        if not all(isinstance(text, str) for text in (value if several else [value])):
             raise InputError(f"'{key}' in '{path}' is {value!r} and not text; mend it")
     return Project(**document)
 

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.paths import cache_directory
 
 _CHUNK = 250
+
+# Boards measured at once have the same images; all cores work on them already.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def cached_reference_logits(
@@ -25,6 +29,17 @@ def cached_reference_logits(
 
     ``on_images`` is told now and then how many images are done.
     """
+    with _ONE_AT_A_TIME:
+        return _cached(model, model_sha256, images, images_sha256, on_images)
+
+
+def _cached(
+    model: Path,
+    model_sha256: str,
+    images: NDArray[np.uint8],
+    images_sha256: str,
+    on_images: Callable[[int], None],
+) -> NDArray[np.float32]:
     record = cache_directory() / "references" / f"{model_sha256[:32]}-{images_sha256[:32]}.npy"
     try:
         cached: NDArray[np.float32] = np.load(record, allow_pickle=False)

@@ -25,7 +25,7 @@ def test_init_writes_what_the_commands_then_take_as_defaults() -> None:
     with context:
         cli.callback()  # type: ignore[misc]
     assert context.default_map is not None
-    assert context.default_map["bench"] == {"host": "pi@board"}
+    assert context.default_map["bench"] == {"hosts": ("pi@board",)}
     assert context.default_map["build"]["target_name"] == "rpi4"
 
 

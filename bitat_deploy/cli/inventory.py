@@ -1,0 +1,76 @@
+"""Which boards to bench: from ``--host``, ``bitat.yaml`` or an inventory file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from click.core import ParameterSource
+
+from bitat_deploy.bundle.bundle import folder_name
+from bitat_deploy.device.boards import Board
+from bitat_deploy.errors import InputError
+
+_KEYS = ("host", "name", "bundle")
+
+
+def choose_boards(hosts: Sequence[str], inventory: Path | None) -> list[Board]:
+    """The boards of the file ``inventory``, without one those of the command's ``hosts``.
+
+    Raises InputError where a board is named twice or the file is malformed, click.UsageError
+    where both were typed.
+    """
+    if inventory is None:
+        return _distinct([Board(host, host) for host in hosts], "--host")
+    source = click.get_current_context().get_parameter_source("hosts")
+    if source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--host and --inventory cannot go together.")
+    return read_inventory(inventory)
+
+
+def read_inventory(path: Path) -> list[Board]:
+    """The boards of a YAML list: a host each, or ``host`` with ``name`` and ``bundle``.
+
+    A bundle's path is relative to the file. Raises InputError.
+    """
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        first_line = (str(error).splitlines() or ["too deep"])[0]
+        raise InputError(f"'{path}' is not YAML: {first_line}; mend it") from error
+    if not isinstance(document, list) or not document:
+        raise InputError(f"'{path}' is no list of boards; write '- user@host' for each")
+    boards = [_board(path, number, entry) for number, entry in enumerate(document, 1)]
+    return _distinct(boards, f"'{path}'")
+
+
+def board_file(path: Path, board: Board) -> Path:
+    """``path`` with the board's name in it: report.json becomes report.pi-kitchen.json."""
+    return path.with_name(f"{path.stem}.{folder_name(board.name)}{path.suffix}")
+
+
+def _board(path: Path, number: int, entry: Any) -> Board:
+    if isinstance(entry, str):
+        entry = {"host": entry}
+    sound = isinstance(entry, dict) and "host" in entry and set(entry) <= set(_KEYS)
+    if not sound or not all(isinstance(value, str) and value for value in entry.values()):
+        raise InputError(
+            f"entry {number} of '{path}' is no board; write a host, or a mapping with host and, "
+            "if you like, name and bundle, all of them text"
+        )
+    bundle = path.parent / Path(entry["bundle"]).expanduser() if "bundle" in entry else None
+    return Board(entry["host"], entry.get("name", entry["host"]), bundle)
+
+
+def _distinct(boards: list[Board], where: str) -> list[Board]:
+    seen: set[str] = set()
+    for board in boards:
+        # Reports go to files with these names.
+        name = folder_name(board.name).lower()
+        if name in seen:
+            raise InputError(f"{where} names the board '{board.name}' twice; once is enough")
+        seen.add(name)
+    return boards
