@@ -5,7 +5,7 @@ import json
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import MODEL_LIBRARY, MODEL_ONNX, RUNNER
 from bitat_deploy.datasets import Dataset
-from bitat_deploy.device.bench_result import BenchResult, compare_logits, latency_statistics
+from bitat_deploy.device.bench_result import (
+    MEDIAN,
+    MLPERF_SINGLE_STREAM,
+    BenchResult,
+    compare_logits,
+    latency_statistics,
+)
 from bitat_deploy.device.connection import Connection, Result
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
+from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.push import Pushed, PushFile, pushed
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.device.suitability import check_suitable
@@ -34,12 +41,34 @@ _RUN = 'cd "$1" && shift && "$@"; exit $?'
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs."""
+    """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs.
+
+    Measuring ends at ``max_runs`` or ``max_seconds`` in any case. Over ``profile_runs`` more runs
+    each layer is timed by itself. ``rule`` is as in Latency.
+    """
 
     threads: int = 1
     warmup: int = 10
     min_runs: int = 50
     min_seconds: float = 1.0
+    max_runs: int = 1_000_000
+    max_seconds: float = 120.0
+    profile_runs: int = 0
+    rule: str = MEDIAN
+
+    def single_stream(self) -> "BenchOptions":
+        """These options, but by the rule of MLPerf Inference's single-stream scenario.
+
+        It asks for at least 1,024 queries and 60 seconds, and gives the 90th percentile.
+        """
+        return replace(
+            self,
+            min_runs=1024,
+            min_seconds=60.0,
+            max_runs=1_000_000_000,
+            max_seconds=1e6,
+            rule=MLPERF_SINGLE_STREAM,
+        )
 
 
 # Told what is going on: stage, how much of it is done, how much there is (0: unknown).
@@ -94,7 +123,11 @@ def bench(
         images_sha256,
         lambda done: progress("computing the reference on this machine, once", done, count),
     )
-    latency = latency_statistics(document["durations_ns"], document["warmup"])
+    latency = latency_statistics(document["durations_ns"], document["warmup"], options.rule)
+    profile: tuple[LayerTime, ...] = ()
+    if options.profile_runs:
+        clock = steady_clock(before, after)
+        profile = layer_times(bundle.manifest.layers, document["layers_ns"], clock)
     # Runners of earlier bundles do not tell it.
     runner_seconds = document["cpu_ns"] / 1e9 if "cpu_ns" in document else None
     return BenchResult(
@@ -117,6 +150,7 @@ def bench(
         health_after=after,
         not_trustworthy=reasons_for_distrust(device, before, after, latency, runner_seconds),
         layers=bundle.manifest.layers,
+        profile=profile,
     )
 
 
@@ -149,6 +183,9 @@ def _run(
     command += ["--shape", _by(bundle.manifest.model.input_shape)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
     command += ["--min-runs", str(options.min_runs), "--min-seconds", str(options.min_seconds)]
+    command += ["--max-runs", str(options.max_runs), "--max-seconds", str(options.max_seconds)]
+    if options.profile_runs:
+        command += ["--profile-runs", str(options.profile_runs)]
     command += ["--stop-at-end-of-input"]
 
     def on_error(line: str) -> None:

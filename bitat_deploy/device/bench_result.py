@@ -8,9 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
+from bitat_deploy.device.profile import LayerTime
 
 # Enough for a histogram and for telling noise from change.
 MAXIMUM_SAMPLES = 2000
+
+
+# What stands for all the runs: see Latency.
+MEDIAN = "median"
+MLPERF_SINGLE_STREAM = "mlperf-single-stream"
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,8 @@ class Latency:
     """Statistics over single runs of one image, in milliseconds.
 
     ``samples`` are the single runs, in the order of their measurement; of more than
-    MAXIMUM_SAMPLES so many, evenly spaced.
+    MAXIMUM_SAMPLES so many, evenly spaced. ``rule`` says which one stands for them all: the
+    median, or MLPerf's 90th percentile.
     """
 
     mean: float
@@ -31,6 +38,12 @@ class Latency:
     runs: int
     warmup: int
     samples: tuple[float, ...] = ()
+    rule: str = MEDIAN
+
+    @property
+    def headline(self) -> float:
+        """The one figure to give, by ``rule``."""
+        return self.p90 if self.rule == MLPERF_SINGLE_STREAM else self.p50
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class BenchResult:
     """One bench of one bundle on one device. Sizes are in bytes.
 
     ``not_trustworthy`` says why the times should not be trusted, one reason each; the health is
-    that just before and after the run.
+    that just before and after the run. ``profile`` is empty where none was asked for.
     """
 
     model_name: str
@@ -78,9 +91,10 @@ class BenchResult:
     health_after: Health
     not_trustworthy: tuple[str, ...]
     layers: tuple[LayerReport, ...] = ()
+    profile: tuple[LayerTime, ...] = ()
 
 
-def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:
+def latency_statistics(durations_ns: ArrayLike, warmup: int, rule: str = MEDIAN) -> Latency:
     """Summarise the nanoseconds of the measured runs."""
     milliseconds = np.asarray(durations_ns, dtype=np.float64) / 1e6
     count = len(milliseconds)
@@ -97,6 +111,7 @@ def latency_statistics(durations_ns: ArrayLike, warmup: int) -> Latency:
         runs=count,
         warmup=warmup,
         samples=tuple(milliseconds[kept].tolist()),
+        rule=rule,
     )
 
 

@@ -46,8 +46,17 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "health_before": asdict(result.health_before),
         "health_after": asdict(result.health_after),
         "not_trustworthy": list(result.not_trustworthy),
-        "layers": [_layer(layer) for layer in result.layers],
+        "layers": _layers(result),
     }
+
+
+def _layers(result: BenchResult) -> list[dict[str, Any]]:
+    layers = [_layer(layer) for layer in result.layers]
+    for layer, time in zip(layers, result.profile, strict=False):  # which may be empty
+        layer |= {"ms": time.ms, "share": time.share, "macs_per_second": time.macs_per_second}
+        if time.macs_per_cycle is not None:
+            layer["macs_per_cycle"] = time.macs_per_cycle
+    return layers
 
 
 def _layer(layer: LayerReport) -> dict[str, Any]:

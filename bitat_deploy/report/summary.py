@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM
 from bitat_deploy.device.health import SINCE_BOOT, throttle_names
 from bitat_deploy.report.formatting import byte_size, duration, percentage
 
@@ -84,6 +85,8 @@ def _latency(report: Report) -> list[tuple[str, str]]:
     latency = report["latency_ms"]
     rows = [("median (p50)", duration(latency["p50"]))]
     rows += [(name, duration(latency[name])) for name in ("p90", "p99", "mean", "std")]
+    if latency.get("rule") == MLPERF_SINGLE_STREAM:
+        rows.insert(0, ("by MLPerf's single-stream rule", f"{duration(latency['p90'])} (p90)"))
     rows += [
         ("fastest, slowest", f"{duration(latency['min'])}, {duration(latency['max'])}"),
         ("runs", f"{latency['runs']:,}, after {latency['warmup']:,} of warm-up"),

@@ -9,8 +9,14 @@ from rich.panel import Panel
 from rich.table import Table
 
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.device.bench_result import BenchResult
+from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM, BenchResult
 from bitat_deploy.report.conditions import condition_rows
+from bitat_deploy.report.profile_table import profile_table
+
+_RULES = {
+    MEDIAN: "median",
+    MLPERF_SINGLE_STREAM: "MLPerf's single-stream rule: 90th percentile",
+}
 
 
 def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
@@ -50,7 +56,11 @@ def bench_report(result: BenchResult) -> RenderableType:
     table.add_column("value", overflow="fold")
     for what, value in _rows(result):
         table.add_row(what, value)
-    return Group(_banner(result), table) if result.not_trustworthy else table
+    parts: list[RenderableType] = [_banner(result)] if result.not_trustworthy else []
+    parts.append(table)
+    if result.profile:
+        parts += ["", profile_table(result)]
+    return Group(*parts)
 
 
 def _banner(result: BenchResult) -> Panel:
@@ -77,6 +87,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         f"{name} {getattr(latency, name):.3f}"
         for name in ("mean", "std", "min", "p50", "p90", "p99", "max")
     )
+    rule = _RULES[latency.rule]
     logits = "equal, bit for bit" if accuracy.logits_equal else "NOT equal"
     glibc = f"glibc {device.glibc}" if device.glibc else "no glibc"
     return [
@@ -84,7 +95,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         ("device", f"{device.name}: {board}{device.cores} x {device.cpu} ({device.arch})"),
         ("system", f"{device.os}, {device.kernel}, {glibc}, {_size(device.memory_bytes)} memory"),
         ("threads", str(result.threads)),
-        (f"latency{emulated}", f"{latency.p50:.3f} ms (median of {latency.runs} runs)"),
+        (f"latency{emulated}", f"{latency.headline:.3f} ms ({rule} of {latency.runs} runs)"),
         ("", f"{spread} ms, after {latency.warmup} runs of warm-up"),
         ("", f"load {result.load_ms:.1f} ms, first image {result.first_inference_ms:.3f} ms"),
         ("accuracy", f"{accuracy.top1:.2%} top-1 on {accuracy.images:,} images, {result.dataset}"),
