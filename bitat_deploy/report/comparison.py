@@ -159,7 +159,7 @@ def _differing(before: Report, after: Report) -> Change:
     worse = second > first or lost
     verdict = Verdict.WORSE if worse else _direction(second - first)
     basis = "logits were equal, and are not any more" if lost else "exact"
-    name = "unlike the reference"
+    name = "unlike reference"
     return _change(name, Unit.IMAGES, first, second, verdict, basis)
 
 

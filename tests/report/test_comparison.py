@@ -91,7 +91,7 @@ def test_accuracy_of_another_network_allows_for_the_choice_of_images(
 
 
 def test_leaving_the_reference_is_a_regression() -> None:
-    what = "unlike the reference"
+    what = "unlike reference"
     assert _verdicts(report(), report(accuracy__logits_equal=False))[what] is Verdict.WORSE
     differing = report(accuracy__differing_from_reference=1)
     assert _verdicts(report(), differing)[what] is Verdict.WORSE
