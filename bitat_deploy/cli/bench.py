@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -33,6 +34,7 @@ from bitat_deploy.report import (
 from bitat_deploy.report.board_table import board_table
 
 DEFAULT_DATASET = "fashion-mnist"
+PROFILE_RUNS = 100
 
 _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html_report}
 
@@ -107,6 +109,13 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     show_default=True,
     help="Measure at least so long.",
 )
+@click.option(
+    "--mlperf",
+    is_flag=True,
+    help="Measure by MLPerf's single-stream rule: at least 1,024 runs and 60 seconds, of which "
+    "the 90th percentile counts. The rule alone makes no MLPerf submission.",
+)
+@click.option("--profile", is_flag=True, help="Afterwards, also time each layer by itself.")
 def bench(
     bundle: Path | None,
     hosts: tuple[str, ...],
@@ -122,6 +131,8 @@ def bench(
     warmup: int,
     min_runs: int,
     min_seconds: float,
+    mlperf: bool,
+    profile: bool,
 ) -> None:
     """Measure latency and accuracy of BUNDLE on a device; without BUNDLE, of the last build.
 
@@ -134,13 +145,19 @@ def bench(
     Example: bitat-deploy bench --host pi@device --json report.json --html report.html
     """
     boards = choose_boards(hosts, inventory)
+    if mlperf:
+        _refuse_another_length()
     outputs = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
     for option, path in outputs.items():
         if path is not None:
             check_writable(path, option)
     chosen = {board: board.bundle or bundle or last_build() for board in boards}
     opened = {path: _open(path, data, images) for path in set(chosen.values())}
-    options = BenchOptions(threads, warmup, min_runs, min_seconds)
+    options = BenchOptions(
+        threads, warmup, min_runs, min_seconds, profile_runs=PROFILE_RUNS if profile else 0
+    )
+    if mlperf:
+        options = options.single_stream()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
@@ -193,6 +210,15 @@ def _raise_first(outcomes: Sequence[Outcome]) -> None:
         raise error
     count = f"{len(failed)} of {len(outcomes)} boards failed, the first '{board.name}'"
     raise type(error)(f"{count}: {error}") from error
+
+
+def _refuse_another_length() -> None:
+    for name in ("min_runs", "min_seconds"):
+        source = click.get_current_context().get_parameter_source(name)
+        if source is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--mlperf fixes how long to measure; leave out --{name.replace('_', '-')} or it."
+            )
 
 
 def _first(dataset: Dataset, count: int | None) -> Dataset:

@@ -57,6 +57,12 @@ def test_bad_input(arguments: list[str], word: str, host_bundle: Path, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_mlperf_fixes_how_long_to_measure(host_bundle: Path) -> None:
+    finished = bench(str(host_bundle), "--mlperf")
+    assert finished.returncode == 2
+    assert "leave out --min-seconds" in finished.stderr
+
+
 def test_interrupt_leaves_nothing_running(host_bundle: Path, own_cache: Path) -> None:
     command = [COMMAND, "bench", str(host_bundle), "--images", "20", "--min-seconds", "100"]
     process = subprocess.Popen(
