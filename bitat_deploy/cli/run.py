@@ -1,0 +1,61 @@
+"""``bitat-deploy run``: what a network makes of the user's own pictures, on a device."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+
+from bitat_deploy.bundle import last_build, read_bundle
+from bitat_deploy.cli.options import accept_new_host_key_option, host_option, ssh_config_option
+from bitat_deploy.datasets.pictures import load_picture
+from bitat_deploy.device import connect
+from bitat_deploy.device.classify import classify
+from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.report.top_classes import top_classes_table
+
+
+@click.command()
+@click.argument(
+    "paths",
+    metavar="[BUNDLE] FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@host_option()
+@ssh_config_option()
+@accept_new_host_key_option()
+def run(
+    paths: tuple[Path, ...],
+    host: str,
+    ssh_config: Path | None,
+    on_new_host_key: OnNewHostKey | None,
+) -> None:
+    """Show the five likeliest classes of each picture FILE, computed on a device.
+
+    BUNDLE is a folder; without it, the last build is used. A picture may have any size and common
+    format; it is resized to the network's by bicubic interpolation, stretched where the
+    proportions differ, and made grey where the network takes grey images. It should look like
+    those the network was trained on: for Fashion-MNIST one garment, bright on black.
+
+    Example: bitat-deploy run --host pi@device shoe.png shirt.jpg
+    """
+    has_bundle = paths[0].is_dir()
+    pictures = paths[1:] if has_bundle else paths
+    if not pictures:
+        raise click.UsageError("Missing a picture: give at least one FILE.")
+    bundle = read_bundle(paths[0] if has_bundle else last_build())
+    model = bundle.manifest.model
+    images = np.stack([load_picture(path, model.input_shape) for path in pictures])
+    console = Console(stderr=True)
+    with (
+        console.status(f"connecting to {host}") as status,
+        connect(host, ssh_config, on_new_host_key) as connection,
+    ):
+        logits = classify(
+            bundle, connection, images, lambda stage, done, total: status.update(stage)
+        )
+    for path, row in zip(pictures, logits, strict=True):
+        click.secho(str(path), bold=True)
+        Console().print(top_classes_table(row, model.class_names))
