@@ -16,7 +16,6 @@ from bitat_deploy.report.formatting import duration, percentage
 def board_table(outcomes: Sequence[Outcome]) -> RenderableType:
     """One row for each board, and below why one failed or why its times are not trustworthy."""
     table = Table(title="Boards", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", overflow="fold")
     table.add_column("board", overflow="fold")
     for column in ("median", "p90", "top-1", "differing"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -25,23 +24,24 @@ def board_table(outcomes: Sequence[Outcome]) -> RenderableType:
     for outcome in outcomes:
         name = outcome.board.name
         if outcome.result is None:
-            table.add_row(escape(name), *["-"] * 5, "[bold red]failed[/bold red]")
+            table.add_row(escape(name), *["-"] * 4, "[bold red]failed[/bold red]")
             notes.append(Text(f"{name}: failed: {outcome.error}", style="red"))
             continue
-        table.add_row(escape(name), *_cells(outcome.result))
+        device = outcome.result.device
+        board = Text.assemble(name, "\n", (device.board or device.cpu, "dim"))
+        table.add_row(board, *_cells(outcome.result))
         for reason in outcome.result.not_trustworthy:
             notes.append(Text(f"{name}: times not trustworthy: {reason}", style="yellow"))
     return Group(table, *notes)
 
 
 def _cells(result: BenchResult) -> list[str]:
-    device, latency, accuracy = result.device, result.latency, result.accuracy
-    if device.emulated:
+    latency, accuracy = result.latency, result.accuracy
+    if result.device.emulated:
         trust = "[red]EMULATED[/red]"
     else:
         trust = "[yellow]doubtful[/yellow]" if result.not_trustworthy else "[green]sound[/green]"
     return [
-        escape(device.board or device.cpu),
         duration(latency.p50),
         duration(latency.p90),
         percentage(accuracy.top1),
