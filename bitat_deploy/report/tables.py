@@ -15,7 +15,7 @@ from bitat_deploy.report.profile_table import profile_table
 
 _RULES = {
     MEDIAN: "median",
-    MLPERF_SINGLE_STREAM: "MLPerf's single-stream rule: 90th percentile",
+    MLPERF_SINGLE_STREAM: "MLPerf single-stream: p90",
 }
 
 
