@@ -55,3 +55,9 @@ class RegressionError(BitatDeployError):
     """A comparison found something worse by more than noise."""
 
     exit_code = 9
+
+
+class WrongAnswerError(BitatDeployError):
+    """A device's logits differ from the host's reference: a defect, of ours or of the device."""
+
+    exit_code = 10

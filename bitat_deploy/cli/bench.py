@@ -22,6 +22,7 @@ from bitat_deploy.device.bench import BenchOptions
 from bitat_deploy.device.bench import bench as measure
 from bitat_deploy.device.boards import Board, Outcome, bench_boards
 from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
     bench_document,
     bench_report,
@@ -202,7 +203,8 @@ def _print(outcomes: Sequence[Outcome]) -> None:
 
 
 def _raise_first(outcomes: Sequence[Outcome]) -> None:
-    failed = [(outcome.board, outcome.error) for outcome in outcomes if outcome.error is not None]
+    errors = [(outcome.board, outcome.error or _wrong_answer(outcome)) for outcome in outcomes]
+    failed = [(board, error) for board, error in errors if error is not None]
     if not failed:
         return
     board, error = failed[0]
@@ -210,6 +212,17 @@ def _raise_first(outcomes: Sequence[Outcome]) -> None:
         raise error
     count = f"{len(failed)} of {len(outcomes)} boards failed, the first '{board.name}'"
     raise type(error)(f"{count}: {error}") from error
+
+
+def _wrong_answer(outcome: Outcome) -> WrongAnswerError | None:
+    result = outcome.result
+    if result is None or result.accuracy.logits_equal:
+        return None
+    return WrongAnswerError(
+        f"'{outcome.board.name}' does not give the answers of ONNX Runtime on this machine "
+        f"({result.accuracy.differing_from_reference} of {result.accuracy.images} predictions "
+        "differ); build again, and if that does not help, report it as a defect of bitat-deploy"
+    )
 
 
 def _refuse_another_length() -> None:

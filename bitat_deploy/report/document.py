@@ -21,6 +21,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     """The result as plain JSON values; times in milliseconds, sizes in bytes."""
     device = asdict(result.device)
     device["features"] = sorted(device["features"])
+    for private in ("cache", "write_refusal", "execute_refusal"):  # of no use to a reader
+        del device[private]
     latency, accuracy = asdict(result.latency), asdict(result.accuracy)
     for part, key in ((latency, "samples"), (accuracy, "class_names"), (accuracy, "confusion")):
         if not part[key]:

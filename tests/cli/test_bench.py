@@ -1,5 +1,6 @@
 """``bitat-deploy bench`` on this machine, as a user runs it."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -7,10 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import onnx
 import pytest
 
-from bitat_deploy.errors import InputError
+from bitat_deploy.bundle import read_bundle
+from bitat_deploy.bundle.bundle import MODEL_ONNX, describe_files, file_sha256, write_bundle
+from bitat_deploy.errors import InputError, WrongAnswerError
+from bitat_deploy.onnx_format import to_onnx
 from tests.bench_command import COMMAND
+from tests.drawn_networks import draw_network
 
 
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -55,6 +61,21 @@ def test_bad_input(arguments: list[str], word: str, host_bundle: Path, tmp_path:
     assert "Traceback" not in finished.stderr
     assert word.format(folder=tmp_path) in finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_answers_otherwise_fails(host_bundle: Path, tmp_path: Path) -> None:
+    honest = read_bundle(host_bundle)
+    other = tmp_path / "other.onnx"
+    onnx.save(to_onnx(draw_network(2, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))), other)
+    contents = {file.path: host_bundle / file.path for file in honest.manifest.files}
+    contents[MODEL_ONNX] = other
+    model = dataclasses.replace(honest.manifest.model, sha256=file_sha256(other))
+    manifest = dataclasses.replace(honest.manifest, model=model, files=describe_files(contents))
+    write_bundle(tmp_path / "bundle", manifest, contents)
+    finished = bench(str(tmp_path / "bundle"))
+    assert finished.returncode == WrongAnswerError.exit_code, finished.stderr
+    assert "predictions differ" in finished.stderr
+    assert "NOT equal" in finished.stdout
 
 
 def test_mlperf_fixes_how_long_to_measure(host_bundle: Path) -> None:
