@@ -156,7 +156,7 @@ def _quantized_conv(node: _Node) -> CompiledLayer:
         binarized=False,
         fused=True,
         packed_output=True,
-        reason="first layer: reads the 8-bit image",
+        reason="the first layer reads the 8-bit image",
     )
     return CompiledLayer(operator, report)
 
@@ -231,7 +231,7 @@ def _global_bit_count(node: _Node) -> CompiledLayer:
         binarized=True,
         fused=False,
         packed_output=False,
-        reason="no weights; the 8-bit classifier reads its int32 counts",
+        reason="it has no weights, and the 8-bit classifier reads its int32 counts",
     )
     return CompiledLayer(operator, report)
 
@@ -256,7 +256,7 @@ def _quantized_dense(node: _Node) -> CompiledLayer:
         binarized=False,
         fused=True,
         packed_output=False,
-        reason="classifier: 8-bit weights, writes the logits in float32",
+        reason="the classifier has 8-bit weights and writes float32 logits",
     )
     return CompiledLayer(operator, report)
 

@@ -39,7 +39,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
             _yes_or_no(layer.fused),
             _yes_or_no(layer.packed_output),
         )
-    notes = [f"Why not: {layer.name}: {layer.reason}" for layer in layers if layer.reason]
+    notes = [f"Why not, {layer.name}: {layer.reason}." for layer in layers if layer.reason]
     total = sum(layer.macs for layer in layers)
     binary = sum(layer.macs for layer in layers if layer.binarized)
     notes.append(
