@@ -34,7 +34,8 @@ def compile_cpp(
     (``$ORIGIN`` is the program's own folder). The C++ standard library is linked statically;
     symbols are hidden unless they say otherwise. Raises BuildError.
     """
-    arguments = ["-std=c++17", "-O2", "-s", "-fvisibility=hidden", *_WARNINGS]
+    arguments = ["c++", "-target", _triple(target)]
+    arguments += ["-std=c++17", "-O2", "-s", "-fvisibility=hidden", *_WARNINGS]
     for directory in include_directories:
         arguments += ["-isystem", str(directory)]
     if shared:
@@ -49,26 +50,30 @@ def compile_cpp(
 def link_shared(objects: Sequence[Path], output: Path, target: Target) -> None:
     """Link object files that TVM's LLVM wrote into a shared library for ``target``.
 
-    Raises BuildError.
+    They need nothing but what is loaded already, so the bare linker does: ``zig c++`` would first
+    compile its C++ library, which takes minutes. Raises BuildError.
     """
-    _run_zig(["-shared", "-fPIC", *(str(path) for path in objects)], output, target)
+    arguments = ["ld.lld", "-shared", "--eh-frame-hdr", *(str(path) for path in objects)]
+    _run_zig(arguments, output, target)
 
 
 def _run_zig(arguments: Sequence[str], output: Path, target: Target) -> None:
-    """Run ``zig c++``; ``output`` appears complete or not at all."""
-    triple = f"{target.architecture}-linux-gnu.{target.glibc}"
+    """Run a program of zig's; ``output`` appears complete or not at all."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".link-", dir=output.parent) as folder:
         unfinished = Path(folder) / output.name
-        command = [sys.executable, "-m", "ziglang", "c++", "-target", triple]
-        command += [*arguments, "-o", str(unfinished)]
+        command = [sys.executable, "-m", "ziglang", *arguments, "-o", str(unfinished)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode != 0:
             raise BuildError(
-                f"the compiler for target '{target.name}' ({triple}) could not make "
+                f"the compiler for target '{target.name}' ({_triple(target)}) could not make "
                 f"'{output.name}': {_first_error(finished.stderr)}"
             )
         unfinished.replace(output)
+
+
+def _triple(target: Target) -> str:
+    return f"{target.architecture}-linux-gnu.{target.glibc}"
 
 
 def _first_error(messages: str) -> str:
