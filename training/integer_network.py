@@ -181,7 +181,7 @@ def _evaluate(network: IntegerNetwork, images: Tensor) -> NDArray[np.float32]:
 def _apply(layer: Layer, values: Tensor) -> Tensor:
     """One layer: pixels or signs in {-1, +1} [N, C, H, W] (counts, logits [N, C] at the end)."""
     if isinstance(layer, QuantizedConv):
-        weight = torch.from_numpy(layer.weight).to(torch.float32).permute(0, 3, 1, 2)
+        weight = torch.tensor(layer.weight, dtype=torch.float32).permute(0, 3, 1, 2)
         sums = functional.conv2d(values, weight, stride=layer.stride, padding=layer.padding)
         return _signs(sums, layer.threshold)
     if isinstance(layer, BinaryDepthwiseConv):

@@ -1,6 +1,7 @@
 """Cleaning, here and over real SSH: what we left goes, and nothing else."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -19,10 +20,10 @@ SHA256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # o
 
 @pytest.fixture
 def cache(local_sshd: LocalSshd, tmp_path: Path) -> Path:
-    """The device's cache folder, with things of others in it."""
+    """The device's cache folder, with things of others in it and nothing of earlier tests."""
     cache = local_sshd.home / ".cache" / "bitat-deploy"
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / "datasets").mkdir(exist_ok=True)
+    shutil.rmtree(cache, ignore_errors=True)
+    (cache / "datasets").mkdir(parents=True)
     (cache / "datasets" / "objects").write_text("not ours to remove")
     return cache
 
