@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from bitat_deploy.errors import RunFailedError
 from tests.bench_command import bench, finish, start_bench
 from tests.fragile_link import fragile
-from tests.ssh_devices import LocalSshd, VirtualPi
+from tests.ssh_devices import LocalSshd, VirtualPi, processes_in
 
 EXIT_CODE = RunFailedError.exit_code
 
@@ -78,11 +77,6 @@ def test_power_lost_in_the_run(
     finish(process, report).assert_refused(EXIT_CODE, doomed_virtual_pi.host, "lost")
 
 
-def runners(device: LocalSshd) -> list[Path]:
-    """Processes that run in the device's home."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (process / "cwd").readlink().is_relative_to(device.home / ".cache"):
-                found.append(process)
-    return found
+def runners(device: LocalSshd) -> list[int]:
+    """Processes that run in the device's run folders."""
+    return processes_in(device.home / ".cache")
