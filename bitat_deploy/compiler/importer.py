@@ -1,5 +1,6 @@
 """ONNX function nodes to our operators, one by one, with a report on each layer."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from bitat_deploy.operators import (
 )
 from bitat_deploy.target import Target
 
+_MAXIMUM_VALUES = 1 << 28  # of a layer's output: a quarter of what kernels' int32 indices reach
+
 
 @dataclass(frozen=True)
 class CompiledLayer:
@@ -46,6 +49,7 @@ class _Node:
     def window(self) -> tuple[int, int]:
         """Stride and padding, where they are equal in both directions and on all sides."""
         strides, pads = self.attributes["strides"], self.attributes["pads"]
+        _check_window(strides, pads)
         if len(set(strides)) != 1 or len(set(pads)) != 1:
             raise UnsupportedOperatorError(
                 f"layer '{self.name}' has strides {strides} and pads {pads}; "
@@ -65,6 +69,11 @@ def import_layers(model: Model, target: Target) -> tuple[CompiledLayer, ...]:
     current = model.input_name
     for index, proto in enumerate(model.nodes):
         name = proto.name or f"node {index}"
+        if not proto.input or len(proto.output) != 1:
+            raise InputError(
+                f"layer '{name}' of '{model.path}' has no input or not one output; "
+                "export the network again"
+            )
         converter = _converter(proto, name)
         if proto.input[0] != current:
             raise UnsupportedOperatorError(
@@ -80,7 +89,8 @@ def import_layers(model: Model, target: Target) -> tuple[CompiledLayer, ...]:
         )
         try:
             layer = converter(node)
-        except (ValueError, KeyError, IndexError) as error:
+            _check_size(layer.report)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise InputError(
                 f"layer '{name}' ({proto.op_type}) of '{model.path}' is inconsistent: {error}; "
                 "export the network again"
@@ -113,9 +123,31 @@ def _constants(model: Model, proto: onnx.NodeProto, name: str) -> tuple[NDArray[
     return tuple(model.initializers[key] for key in proto.input[1:])
 
 
+def _check_window(strides: Any, pads: Any) -> None:
+    for name, values, count in (("strides", strides, 2), ("pads", pads, 4)):
+        if not isinstance(values, list) or len(values) != count:
+            raise ValueError(f"its {name} are not {count} whole numbers")
+        lowest = 1 if name == "strides" else 0
+        if not all(isinstance(value, int) and lowest <= value < 1 << 14 for value in values):
+            raise ValueError(f"its {name} are out of range")
+
+
+def _check_size(report: LayerReport) -> None:
+    values = math.prod(report.output_shape)
+    if min(report.output_shape) < 1 or values > _MAXIMUM_VALUES:
+        raise ValueError(f"its output would have the shape {report.output_shape}")
+
+
+def _check_kernel(weight: NDArray[Any], axes: int, window: slice) -> None:
+    if weight.ndim != axes or len(set(weight.shape[window])) > 1:
+        raise ValueError(f"its weights {weight.shape} are no square filters")
+
+
 def _check_channels(node: _Node, weight: NDArray[Any]) -> int:
     """The channels that the node says it reads, checked against what it is given."""
-    channels = int(node.attributes["channels"])
+    channels = node.attributes["channels"]
+    if not isinstance(channels, int):
+        raise ValueError("its channels are no whole number")
     if channels != node.input_shape[-1]:
         raise ValueError(f"it reads {channels} channels, but is given {node.input_shape[-1]}")
     if weight.dtype != np.uint8 or weight.shape[-1] != packed_bytes(channels):
@@ -132,6 +164,7 @@ def _quantized_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     stride, padding = node.window()
     height, width, channels = node.input_shape
+    _check_kernel(weight, 4, slice(1, 3))
     if weight.dtype != np.int8 or weight.shape[3] != channels:
         raise ValueError(f"its weights {weight.shape} do not fit {channels} input channels")
     _check_vector("threshold", threshold, weight.shape[0])
@@ -164,6 +197,7 @@ def _quantized_conv(node: _Node) -> CompiledLayer:
 def _binary_depthwise_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     channels = _check_channels(node, weight)
+    _check_kernel(weight, 3, slice(0, 2))
     _check_vector("threshold", threshold, channels)
     stride, padding = node.window()
     height, width, _ = node.input_shape
@@ -185,6 +219,7 @@ def _binary_depthwise_conv(node: _Node) -> CompiledLayer:
 def _binary_pointwise_conv(node: _Node) -> CompiledLayer:
     weight, threshold = node.constants
     channels = _check_channels(node, weight)
+    _check_kernel(weight, 2, slice(0, 0))
     _check_vector("threshold", threshold, weight.shape[0])
     height, width, _ = node.input_shape
     operator = BinaryPointwiseConv(
@@ -219,6 +254,10 @@ def _binary_layer(
 
 def _global_bit_count(node: _Node) -> CompiledLayer:
     height, width, channels = node.input_shape
+    if node.attributes["channels"] != channels:
+        raise ValueError(
+            f"it reads {node.attributes['channels']} channels, but is given {channels}"
+        )
     operator = GlobalBitCount(height=height, width=width, channels=channels, target=node.target)
     report = LayerReport(
         name=node.name,
