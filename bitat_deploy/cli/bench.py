@@ -1,7 +1,7 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from bitat_deploy.baseline.baseline import Baseline
 from bitat_deploy.bundle import Bundle, last_build, read_bundle
 from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
@@ -86,7 +87,7 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder with the data set's files.  [default: found, or downloaded once]",
+    help="Folder or archive of the data set.  [default: found, or downloaded once]",
 )
 @click.option(
     "--images",
@@ -124,6 +125,11 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     "the 90th percentile counts. The rule alone makes no MLPerf submission.",
 )
 @click.option("--profile", is_flag=True, help="Afterwards, also time each layer by itself.")
+@click.option(
+    "--baseline",
+    is_flag=True,
+    help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime there.",
+)
 def bench(
     bundle: Path | None,
     hosts: tuple[str, ...],
@@ -141,6 +147,7 @@ def bench(
     min_seconds: float,
     mlperf: bool,
     profile: bool,
+    baseline: bool,
 ) -> None:
     """Measure latency and accuracy of BUNDLE on a device; without BUNDLE, of the last build.
 
@@ -164,6 +171,7 @@ def bench(
     )
     if mlperf:
         options = options.single_stream()
+    baselines = _prepare_baselines({path: entry[0] for path, entry in opened.items()}, baseline)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
@@ -177,7 +185,14 @@ def bench(
             boards,
             lambda board: connect(board.host, ssh_config, on_new_host_key),
             lambda board, connection, progress: measure(
-                opened[chosen[board]][0], connection, opened[chosen[board]][1], options, progress
+                *(
+                    opened[chosen[board]][0],
+                    connection,
+                    opened[chosen[board]][1],
+                    options,
+                    progress,
+                ),
+                baseline=baselines.get(chosen[board]),
             ),
             show,
         )
@@ -197,7 +212,17 @@ def bench(
 def _open(bundle: Path, data: Path | None, images: int | None) -> tuple[Bundle, Dataset]:
     opened = read_bundle(bundle)
     name = opened.manifest.model.metadata.get("dataset", DEFAULT_DATASET)
-    return opened, _first(load_dataset(name, "test", data), images)
+    image_size = max(opened.manifest.model.input_shape[:2])
+    return opened, _first(load_dataset(name, "test", data, image_size), images)
+
+
+def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Path, Baseline]:
+    if not wanted:
+        return {}
+    from bitat_deploy.baseline.prepare import prepare_baseline  # its quantizer loads slowly
+
+    with Console(stderr=True).status("preparing the baseline") as spinner:
+        return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:

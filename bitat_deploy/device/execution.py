@@ -22,7 +22,8 @@ from bitat_deploy.device.push import Pushed, PushFile, pushed
 from bitat_deploy.device.suitability import check_suitable
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
 
-_IMAGES, _LOGITS = "images", "logits"
+IMAGES = "images"
+_LOGITS = "logits"
 
 # $1 is the run folder, the rest a command. A shell that waits, rather than becoming the command,
 # turns a signal into an exit code, which SSH alone would not pass on.
@@ -79,13 +80,13 @@ def pushed_bundle(
     """
     content = images.tobytes()
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        source = Path(workspace) / _IMAGES
+        source = Path(workspace) / IMAGES
         source.write_bytes(content)
         files = [
             PushFile(bundle.directory / f.path, f.path, f.sha256, f.size, f.executable)
             for f in bundle.pushed_files
         ]
-        files.append(PushFile(source, _IMAGES, hashlib.sha256(content).hexdigest(), len(content)))
+        files.append(PushFile(source, IMAGES, hashlib.sha256(content).hexdigest(), len(content)))
         total = sum(file.size for file in files)
         check_suitable(device, bundle.manifest.target, total)
         sent = 0
@@ -106,12 +107,16 @@ def run_runner(
     place: Pushed,
     options: BenchOptions,
     progress: Progress,
+    *,
+    program: str = RUNNER,
+    model: str = MODEL_LIBRARY,
 ) -> dict[str, Any]:
     """Run the runner on the device; what it printed.
 
+    ``program`` and ``model`` are files in the run folder: another program takes the same options.
     Raises DeviceUnsuitableError, RunFailedError.
     """
-    command = [f"./{RUNNER}", "--model", MODEL_LIBRARY, "--images", _IMAGES, "--logits", _LOGITS]
+    command = [f"./{program}", "--model", model, "--images", IMAGES, "--logits", _LOGITS]
     command += ["--shape", by(bundle.manifest.model.input_shape)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
     command += ["--min-runs", str(options.min_runs), "--min-seconds", str(options.min_seconds)]
