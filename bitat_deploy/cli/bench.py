@@ -21,8 +21,11 @@ from bitat_deploy.cli.options import (
 from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.device import connect
 from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench import Progress as Stage
 from bitat_deploy.device.bench import bench as measure
+from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.boards import Board, Outcome, bench_boards
+from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
@@ -181,19 +184,16 @@ def bench(
             description = names[board] + stage
             bar.update(tasks[board], description=description, completed=done, total=total or None)
 
+        def measure_board(board: Board, connection: Connection, report: Stage) -> BenchResult:
+            path = chosen[board]
+            opened_bundle, dataset = opened[path]
+            twins = baselines.get(path)
+            return measure(opened_bundle, connection, dataset, options, report, twins)
+
         outcomes = bench_boards(
             boards,
             lambda board: connect(board.host, ssh_config, on_new_host_key),
-            lambda board, connection, progress: measure(
-                *(
-                    opened[chosen[board]][0],
-                    connection,
-                    opened[chosen[board]][1],
-                    options,
-                    progress,
-                ),
-                baseline=baselines.get(chosen[board]),
-            ),
+            measure_board,
             show,
         )
     _print(outcomes)
