@@ -20,10 +20,15 @@ from bitat_deploy.device.connection import Connection, Result
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.push import Pushed, PushFile, pushed
 from bitat_deploy.device.suitability import check_suitable
-from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+from bitat_deploy.errors import BundleError, DeviceUnsuitableError, RunFailedError
 
 IMAGES = "images"
 _LOGITS = "logits"
+
+# Exit codes: of the runner, and of the dynamic loader before it.
+_USAGE, _NO_MEMORY, _NOT_STARTED = 2, 6, 127
+
+_OTHER_VERSION = "it is of another version of bitat-deploy: build the bundle again"
 
 # $1 is the run folder, the rest a command. A shell that waits, rather than becoming the command,
 # turns a signal into an exit code, which SSH alone would not pass on.
@@ -114,7 +119,7 @@ def run_runner(
     """Run the runner on the device; what it printed.
 
     ``program`` and ``model`` are files in the run folder: another program takes the same options.
-    Raises DeviceUnsuitableError, RunFailedError.
+    Raises DeviceUnsuitableError, RunFailedError; BundleError for a runner of another version.
     """
     command = [f"./{program}", "--model", model, "--images", IMAGES, "--logits", _LOGITS]
     command += ["--shape", by(bundle.manifest.model.input_shape)]
@@ -139,7 +144,17 @@ def run_runner(
         document: dict[str, Any] = json.loads(result.stdout)
     except ValueError as error:
         raise RunFailedError(f"the runner on '{device.name}' printed no result") from error
+    absent = _needed(options) - set(document)
+    if absent:
+        raise BundleError(f"the bundle's runner does not tell '{min(absent)}'; {_OTHER_VERSION}")
     return document
+
+
+def _needed(options: BenchOptions) -> set[str]:
+    """What every runner tells, and what those of early bundles do not yet."""
+    always = {"durations_ns", "warmup", "threads", "load_ns", "first_inference_ns", "images"}
+    profile = {"layers_ns"} if options.profile_runs else set()
+    return always | {"classes", "peak_rss_bytes"} | profile
 
 
 def by(shape: tuple[int, ...]) -> str:
@@ -163,6 +178,18 @@ def _failed(device: Device, result: Result) -> Exception:
         name = signal.strsignal(number) or f"signal {number}"
         return RunFailedError(f"the runner on '{device.name}' crashed: {name}")
     reason = result.last_error.removeprefix("error: ")
+    if result.exit_code == _USAGE:
+        return BundleError(f"the bundle's runner refuses its options ({reason}); {_OTHER_VERSION}")
+    if result.exit_code == _NO_MEMORY:
+        return DeviceUnsuitableError(
+            f"'{device.name}' has too little memory for the network "
+            f"({device.memory_bytes / 1e6:.0f} MB in all): {reason}"
+        )
+    if result.exit_code == _NOT_STARTED:
+        return RunFailedError(
+            f"the runner cannot start on '{device.name}': {reason}; if a library is missing, "
+            "build the bundle again, if one cannot be mapped, end other programs there"
+        )
     if "No space left" in reason:
         return RunFailedError(f"the disk of '{device.name}' is full: {reason}; make room there")
     return RunFailedError(f"the runner on '{device.name}' failed: {reason}")
