@@ -1,4 +1,4 @@
-"""Reading the ONNX file that is to be compiled."""
+"""An ONNX file as a graph: read and checked, before its nodes are looked at."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.onnx_format import DOMAIN, VERSION
+from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
 
 
 @dataclass(frozen=True, eq=False)
