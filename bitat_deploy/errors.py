@@ -10,6 +10,13 @@ class BitatDeployError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """The message; what a file or a device says in it cannot steer the terminal."""
+        return "".join(
+            character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+            for character in super().__str__()
+        )
+
 
 class InputError(BitatDeployError):
     """A file or value the user gave is missing, damaged or contradictory."""

@@ -40,12 +40,14 @@ class Finished:
         assert not self.report.exists()
 
 
-def start_bench(bundle: Path, device: SshDevice, report: Path, *options: str) -> Any:
-    """Start ``bench``; end it with ``finish``."""
+def start_bench(
+    bundle: Path, device: SshDevice, report: Path, *options: str, enter: tuple[str, ...] = ()
+) -> Any:
+    """Start ``bench``, by means of the command ``enter``; end it with ``finish``."""
     arguments = ["bench", str(bundle), "--host", device.host, "-F", str(device.ssh_config)]
     arguments += ["--json", str(report), "--images", "200", *options]
     return subprocess.Popen(
-        [COMMAND, *arguments],
+        [*enter, COMMAND, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,6 +61,8 @@ def finish(process: Any, report: Path) -> Finished:
     return Finished(process.returncode, stdout, stderr, report)
 
 
-def bench(bundle: Path, device: SshDevice, report: Path, *options: str) -> Finished:
+def bench(
+    bundle: Path, device: SshDevice, report: Path, *options: str, enter: tuple[str, ...] = ()
+) -> Finished:
     """Run ``bench`` to its end."""
-    return finish(start_bench(bundle, device, report, *options), report)
+    return finish(start_bench(bundle, device, report, *options, enter=enter), report)

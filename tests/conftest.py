@@ -1,6 +1,7 @@
 """Fixtures for everybody: a cache of the tests' own, and the devices reached over SSH."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,14 +68,21 @@ def _build(target: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_sshd(own_cache: Path) -> Iterator[LocalSshd]:
-    """This machine as a device: a private OpenSSH server on 127.0.0.1."""
+def sshd(own_cache: Path) -> Iterator[LocalSshd]:
+    """A private OpenSSH server on 127.0.0.1, for all tests of a run."""
     # Not below pytest's folder: sshd limits the length of a path to a socket.
     with (
         tempfile.TemporaryDirectory(prefix="sshd-") as state,
         ssh_devices.local_sshd(Path(state)) as device,
     ):
         yield device
+
+
+@pytest.fixture
+def local_sshd(sshd: LocalSshd) -> LocalSshd:
+    """This machine as a device. What earlier tests' lost connections left in a run is gone."""
+    shutil.rmtree(sshd.home / ".cache" / "bitat-deploy" / "runs", ignore_errors=True)
+    return sshd
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,28 @@ class VirtualPi(SshDevice):
 
     def switch_off(self) -> None:
         """Pull the plug: the machine is gone in an instant."""
-        os.kill(int((self.state / "pid").read_text()), signal.SIGKILL)
+        process = self._process()
+        os.kill(process, signal.SIGKILL)
+        while Path(f"/proc/{process}").exists():
+            time.sleep(0.05)
+
+    def switch_off_and_on(self) -> None:
+        """Pull the plug and put it in again. Its disk is then as new, as always."""
+        command = Path(f"/proc/{self._process()}/cmdline").read_text().rstrip("\0").split("\0")
+        self.switch_off()
+        (self.state / "console").unlink()
+        _output(command)
+
+    def wait_until_up(self) -> None:
+        """Wait for its SSH server."""
+        deadline = time.monotonic() + 120
+        while "Server listening" not in (self.state / "console").read_text(errors="replace"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        self.run("true")
+
+    def _process(self) -> int:
+        return int((self.state / "pid").read_text())
 
 
 @dataclass(frozen=True)
@@ -84,8 +105,10 @@ def running_virtual_pi() -> VirtualPi | None:
 
 
 @contextmanager
-def local_sshd(state: Path) -> Iterator[LocalSshd]:
+def local_sshd(state: Path, options: str = "") -> Iterator[LocalSshd]:
     """Start an sshd on a free port of 127.0.0.1; all its files are in the empty folder ``state``.
+
+    ``options`` are lines of sshd_config that go before the others.
 
     The home of its sessions is a folder in ``state`` too, so that they leave the user's alone.
     """
@@ -103,7 +126,7 @@ def local_sshd(state: Path) -> Iterator[LocalSshd]:
     )
     session.chmod(0o755)
     port = free_port()
-    write_sshd_config(state, port)
+    write_sshd_config(state, port, options)
     (state / "known_hosts").write_text(f"127.0.0.1 {(state / 'host_key.pub').read_text()}")
     write_ssh_config(state, port, state)
     if os.geteuid() == 0:
@@ -128,6 +151,16 @@ def local_sshd(state: Path) -> Iterator[LocalSshd]:
         process.wait(timeout=10)
 
 
+def processes_in(folder: Path) -> list[int]:
+    """Processes of this machine whose working folder is ``folder``, or below it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -136,8 +169,9 @@ def free_port() -> int:
         return port
 
 
-def write_sshd_config(state: Path, port: int) -> None:
+def write_sshd_config(state: Path, port: int, options: str = "") -> None:
     (state / "sshd_config").write_text(
+        f"{options}"
         f"ListenAddress 127.0.0.1:{port}\n"
         f"HostKey {state}/host_key\n"
         f"AuthorizedKeysFile {state}/user_key.pub\n"
@@ -151,12 +185,12 @@ def write_sshd_config(state: Path, port: int) -> None:
     )
 
 
-def write_ssh_config(folder: Path, port: int, state: Path) -> None:
+def write_ssh_config(folder: Path, port: int, state: Path, address: str = "127.0.0.1") -> None:
     """Write ``folder/ssh_config`` for a port that leads to the device with that ``state``."""
     trusted = (state / "known_hosts").read_text().split()[1:3]
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(trusted)}\n")
+    (folder / "known_hosts").write_text(f"[{address}]:{port} {' '.join(trusted)}\n")
     (folder / "ssh_config").write_text(
-        "Host 127.0.0.1\n"
+        f"Host {address}\n"
         f"  Port {port}\n"
         f"  IdentityFile {state}/user_key\n"
         "  IdentitiesOnly yes\n"

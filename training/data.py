@@ -1,12 +1,19 @@
 """Batches of training images, a pure function of seed and position: resuming needs no state."""
 
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.training.recipe import DataRecipe
+
+_AHEAD = 2  # batches prepared before they are asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +49,10 @@ def split_training(dataset: Dataset, recipe: DataRecipe) -> tuple[ImageSet, Imag
 
 def to_image_set(dataset: Dataset, limit: int | None) -> ImageSet:
     """The first ``limit`` images as tensors."""
-    images = torch.from_numpy(dataset.images[:limit].copy())
-    return ImageSet(images, torch.from_numpy(dataset.labels[:limit].copy()))
+    # Images mapped from disk are writable in memory and may be larger than it: not to be copied.
+    images = dataset.images[:limit]
+    images = images if images.flags.writeable else images.copy()
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(dataset.labels[:limit].copy()))
 
 
 def images_to_tensor(images: Tensor) -> Tensor:
@@ -60,25 +69,58 @@ def training_batch(data: ImageSet, recipe: DataRecipe, seed: int, step: int) -> 
     """Batch number ``step`` of a stage: a slice of its epoch's permutation, augmented."""
     steps = steps_per_epoch(data, recipe.batch_size)
     epoch, position = divmod(step, steps)
-    order = torch.randperm(len(data), generator=_generator(seed, epoch, 0))
+    order = _epoch_order(len(data), seed, epoch)
     index = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
     images = augment(data.images[index], recipe, _generator(seed, step, 1))
     return Batch(index, images, data.labels[index])
 
 
+def training_batches(
+    data: ImageSet, recipe: DataRecipe, seed: int, first: int, last: int
+) -> Iterator[Batch]:
+    """Batches ``first`` to ``last`` - 1 of a stage, each made while the one before is used.
+
+    The same batches as :func:`training_batch` gives. numpy and torch leave Python's lock while
+    they copy, so a thread is enough, and images mapped from disk are read by it.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for step in range(first, last + _AHEAD):
+            if step < last:
+                waiting.append(pool.submit(training_batch, data, recipe, seed, step))
+            if step >= first + _AHEAD:
+                yield waiting.popleft().result()
+
+
 def augment(images: Tensor, recipe: DataRecipe, generator: torch.Generator) -> Tensor:
-    """Flip half of the images and shift each by up to ``recipe.shift`` pixels, filling with 0."""
-    count, height, width, _ = images.shape
+    """Flip half of the images and shift each by up to ``recipe.shift`` pixels, filling with 0.
+
+    ``images`` uint8 [B, H, W, C] of any size and number of channels, on the CPU; so the result.
+    """
+    count, height, width, channels = images.shape
+    if not (recipe.flip or recipe.shift):
+        return images
+    flipped = torch.zeros(count, dtype=torch.bool)
     if recipe.flip:
-        flip = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(flip[:, None, None, None], images.flip(2), images)
-    if recipe.shift:
-        padded = torch.nn.functional.pad(images, (0, 0, *(recipe.shift,) * 4))
-        offsets = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1), generator=generator)
-        rows = (offsets[0] + torch.arange(height))[:, :, None]
-        columns = (offsets[1] + torch.arange(width))[:, None, :]
-        images = padded[torch.arange(count)[:, None, None], rows, columns]
-    return images
+        flipped = torch.rand(count, generator=generator) < 0.5
+    if not recipe.shift:
+        return torch.where(flipped[:, None, None, None], images.flip(2), images)
+    offsets = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1), generator=generator)
+    shift = recipe.shift
+    padded = np.zeros((count, height + 2 * shift, width + 2 * shift, channels), np.uint8)
+    middle = padded[:, shift : shift + height, shift : shift + width]
+    middle[...] = images.numpy()
+    middle[flipped.numpy()] = images.numpy()[flipped.numpy(), :, ::-1]
+    # windows[n, y, x] is image n shifted; choosing one for each n copies whole windows.
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))
+    rows, columns = offsets[..., 0].numpy()
+    chosen = windows.transpose(0, 1, 2, 4, 5, 3)[np.arange(count), rows, columns]
+    return torch.from_numpy(np.ascontiguousarray(chosen))
+
+
+@lru_cache(maxsize=2)  # a permutation of a large set takes longer than a step's augmentation
+def _epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=_generator(seed, epoch, 0))
 
 
 def _generator(seed: int, position: int, purpose: int) -> torch.Generator:

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.bundle.manifest import BundleFile, Manifest, parse_manifest
+from bitat_deploy.bundle.manifest import (
+    MAXIMUM_MANIFEST_BYTES,
+    BundleFile,
+    Manifest,
+    parse_manifest,
+)
 from bitat_deploy.errors import BundleError, InputError
 
 MANIFEST = "manifest.json"
@@ -16,6 +21,8 @@ MODEL_ONNX = "model.onnx"
 MODEL_LIBRARY = "model.so"
 RUNNER = "runner"
 LIBRARY_FOLDER = "lib"
+
+_LONGEST_NAME = 150  # file systems take 255 bytes; reports add an ending
 
 
 @dataclass(frozen=True)
@@ -114,23 +121,28 @@ def read_bundle(directory: Path) -> Bundle:
             "'bitat-deploy build --target NAME' makes one"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _manifest_text(path)
         manifest = parse_manifest(text)
     except UnicodeDecodeError as error:
         raise BundleError(f"'{path}' is not text; build the bundle again") from error
     except BundleError as error:
         raise BundleError(f"'{path}' {error}; build the bundle again") from error
+    except OSError as error:
+        raise BundleError(f"'{path}' cannot be read: {error.strerror}") from error
     for file in manifest.files:
         _check(directory, file)
     missing = {MODEL_ONNX, MODEL_LIBRARY, RUNNER} - {file.path for file in manifest.files}
     if missing:
         raise BundleError(f"'{path}' does not list '{min(missing)}'; build the bundle again")
+    identities = {file.path: file.sha256 for file in manifest.files}
+    if identities[MODEL_ONNX] != manifest.model.sha256:
+        raise BundleError(f"'{path}' is of another model than its '{MODEL_ONNX}'; build again")
     return Bundle(directory, manifest, _text_sha256(text))
 
 
 def folder_name(name: str) -> str:
     """``name`` with everything replaced that is awkward in the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST_NAME].strip(".-") or "model"
 
 
 def file_sha256(path: Path) -> str:
@@ -142,6 +154,16 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _manifest_text(path: Path) -> str:
+    if path.is_symlink():
+        raise BundleError("is a symbolic link, which no bundle has")
+    with path.open("rb") as file:
+        content = file.read(MAXIMUM_MANIFEST_BYTES + 1)
+    if len(content) > MAXIMUM_MANIFEST_BYTES:
+        raise BundleError("is too large for a manifest")
+    return content.decode()
+
+
 def _check(directory: Path, file: BundleFile) -> None:
     path = directory / file.path
     steps = [path, *path.parents]
@@ -149,7 +171,11 @@ def _check(directory: Path, file: BundleFile) -> None:
         raise BundleError(f"'{path}' is a symbolic link, which no bundle has; build again")
     if not path.is_file():
         raise BundleError(f"the bundle '{directory}' lacks '{file.path}'; build again")
-    if path.stat().st_size != file.size or file_sha256(path) != file.sha256:
+    try:
+        intact = path.stat().st_size == file.size and file_sha256(path) == file.sha256
+    except OSError as error:
+        raise BundleError(f"'{path}' cannot be read: {error.strerror}") from error
+    if not intact:
         raise BundleError(
             f"the bundle '{directory}' was changed after it was built: '{file.path}'; build again"
         )

@@ -1,16 +1,34 @@
 """``manifest.json``: what a bundle is and what is in it."""
 
 import json
-from collections.abc import Mapping
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import PurePosixPath
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.errors import BundleError
 from bitat_deploy.target import Target
 
 SCHEMA_VERSION = 1
+
+# A few hundred layers have some 100 kB; what is much larger is something else.
+MAXIMUM_MANIFEST_BYTES = 16_000_000
+
+# All files together. An ONNX file cannot be larger, and no small board could hold it.
+MAXIMUM_BUNDLE_BYTES = 1 << 31
+
+# The runner's limit of an image's height, width and channels.
+_MAXIMUM_EXTENT = 1 << 14
+
+# Plain enough for every file system and shell: nothing hidden, no option, no control character.
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,3}")
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+# What stands in a run's folder besides the bundle's files, and the manifest itself.
+_RESERVED = frozenset({"manifest.json", "images", "logits", "logits.unfinished"})
 
 
 @dataclass(frozen=True)
@@ -60,28 +78,66 @@ def parse_manifest(text: str) -> Manifest:
     Raises BundleError, which says what is wrong with the manifest.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise BundleError("is not JSON (too deep)") from error
     except ValueError as error:
         raise BundleError(f"is not JSON ({error})") from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise BundleError("has no schema_version")
     if document["schema_version"] != SCHEMA_VERSION:
-        raise BundleError(
-            f"has schema version {document['schema_version']}, this program reads {SCHEMA_VERSION}"
-        )
+        version = reprlib.repr(document["schema_version"])
+        raise BundleError(f"has schema version {version}, this program reads {SCHEMA_VERSION}")
     manifest = _parse(Manifest, document, "manifest")
-    paths = [file.path for file in manifest.files]
-    for path in paths:
-        if not _is_plain(path):
-            raise BundleError(f"names a file outside the bundle ('{path}')")
-    if len(set(paths)) != len(paths):
-        raise BundleError("names a file twice")
+    _check_files(manifest.files)
+    _check_numbers(manifest)
     return manifest
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_files(files: Sequence[BundleFile]) -> None:
+    for file in files:
+        if not _is_plain(file.path):
+            raise BundleError(f"names a file outside the bundle ({reprlib.repr(file.path)})")
+        if not _PATH.fullmatch(file.path) or file.path in _RESERVED:
+            raise BundleError(f"names a file as no bundle does ({reprlib.repr(file.path)})")
+        if not _SHA256.fullmatch(file.sha256):
+            raise BundleError(f"has a wrong value in the sha256 of '{file.path}'")
+        if file.size < 0:
+            raise BundleError(f"has a wrong value in the size of '{file.path}'")
+    if len({file.path for file in files}) != len(files):
+        raise BundleError("names a file twice")
+    if sum(file.size for file in files) > MAXIMUM_BUNDLE_BYTES:
+        raise BundleError(f"lists files of more than {MAXIMUM_BUNDLE_BYTES >> 30} GiB")
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    """What a bench would otherwise carry on into a wrong number."""
+    model, target = manifest.model, manifest.target
+    if not all(0 < extent <= _MAXIMUM_EXTENT for extent in model.input_shape):
+        raise BundleError("has a wrong value in 'manifest.model.input_shape'")
+    if not _SHA256.fullmatch(model.sha256):
+        raise BundleError("has a wrong value in 'manifest.model.sha256'")
+    if target.cores < 1 or target.vector_bytes < 1:
+        raise BundleError("has a wrong value in 'manifest.target'")
+    for index, layer in enumerate(manifest.layers):
+        shapes = (*layer.input_shape, *layer.output_shape)
+        numbers = (layer.weight_bits, layer.activation_bits, layer.macs)
+        if min(shapes, default=0) < 1 or min(numbers) < 0 or max(*shapes, *numbers) >= 1 << 63:
+            raise BundleError(f"has a wrong value in 'manifest.layers[{index}]'")
 
 
 def _is_plain(path: str) -> bool:
     pure = PurePosixPath(path)
     return str(pure) == path and not pure.is_absolute() and ".." not in pure.parts and path != "."
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be printed and written: neither control characters nor half a surrogate."""
+    return value.isprintable() or value.replace("\n", "").replace("\t", "").isprintable()
 
 
 _T = TypeVar("_T")
@@ -101,6 +157,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         assert isinstance(kind, type)
         return _parse(kind, value, where)
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind is str and isinstance(value, str) and not _is_text(value):
+        raise BundleError(f"has a character that is no text in '{where}'")
     if origin is tuple and isinstance(value, list):
         if arguments[-1] is Ellipsis:
             arguments = (arguments[0],) * len(value)
@@ -110,6 +168,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
                 for i, (element, item) in enumerate(zip(arguments, value, strict=True))
             )
     elif origin is dict and isinstance(value, dict):
+        if not all(key.isprintable() and len(key) < 200 for key in value):
+            raise BundleError(f"has a key that is no name in '{where}'")
         return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     elif origin is None and type(value) is kind:
         return value

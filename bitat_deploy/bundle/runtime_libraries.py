@@ -1,22 +1,16 @@
 """TVM's runtime libraries for the target's architecture.
 
 For this machine's architecture they are those of the installed packages. For another one they are
-taken out of the wheels of exactly the same versions, which pip fetches once and checks against the
-hashes in ``requirements-<architecture>.txt``.
+taken out of the wheels of exactly the same versions, whose hashes are in
+``requirements-<architecture>.txt``.
 """
 
-import hashlib
 import platform
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
+from bitat_deploy.bundle.wheel_libraries import WheelLibraries
 from bitat_deploy.errors import BuildError
-from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
 
 # Library -> (its package, its place in there).
@@ -25,7 +19,7 @@ LIBRARIES = {
     "libtvm_ffi.so": ("apache-tvm-ffi", "tvm_ffi/lib/libtvm_ffi.so"),
 }
 
-# Of the libraries, not of the wheels: checked whenever they are taken from the cache.
+# Of the libraries, not of the wheels.
 _SHA256 = {
     "aarch64": {
         "libtvm_runtime.so": "ba06950fac134b8d71549111fad2c6605cd6f738061fe0482f217c37ccbdff05",
@@ -47,10 +41,15 @@ def runtime_libraries(target: Target) -> tuple[Path, ...]:
             f"runtime libraries; there are some for: {', '.join(sorted(_SHA256))}"
         )
     versions = "-".join(metadata.version(package) for package, _ in LIBRARIES.values())
-    folder = cache_directory() / "runtime" / f"{target.architecture}-{versions}"
-    if not _is_intact(folder, target.architecture):
-        _fetch(folder, target.architecture)
-    return tuple(folder / name for name in LIBRARIES)
+    return WheelLibraries(
+        title="TVM's runtime libraries",
+        architecture=target.architecture,
+        folder=f"{target.architecture}-{versions}",
+        package="bitat_deploy.bundle",
+        requirements=f"requirements-{target.architecture}.txt",
+        places={name: place for name, (_, place) in LIBRARIES.items()},
+        sha256=_SHA256[target.architecture],
+    ).paths()
 
 
 def include_directory() -> Path:
@@ -63,59 +62,3 @@ def _installed(package: str, place: str) -> Path:
     if not path.exists():
         raise BuildError(f"the installed package '{package}' lacks '{place}'; install it again")
     return path
-
-
-def _is_intact(folder: Path, architecture: str) -> bool:
-    return all(
-        (folder / name).is_file()
-        and hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
-        for name, sha256 in _SHA256[architecture].items()
-    )
-
-
-def _fetch(folder: Path, architecture: str) -> None:
-    """Fill ``folder``; it appears complete or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as name:
-        wheels, unfinished = Path(name) / "wheels", Path(name) / "libraries"
-        unfinished.mkdir()
-        _download_wheels(wheels, architecture)
-        for wheel in wheels.glob("*.whl"):
-            _extract_libraries(wheel, unfinished)
-        if not _is_intact(unfinished, architecture):
-            raise BuildError(
-                f"TVM's runtime libraries for {architecture} are not those that this version of "
-                "bitat-deploy was made for; install bitat-deploy again"
-            )
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-
-
-def _download_wheels(destination: Path, architecture: str) -> None:
-    requirements = resources.files("bitat_deploy.bundle") / f"requirements-{architecture}.txt"
-    with resources.as_file(requirements) as path:
-        # The wheels' own Python version is of no matter: one is fixed so that the hashes are.
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--platform", f"manylinux_2_28_{architecture}"]
-        command += ["--implementation", "cp", "--python-version", "3.11"]
-        command += ["--require-hashes", "--requirement", str(path), "--dest", str(destination)]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode != 0:
-        lines = finished.stderr.strip().splitlines() or ["pip failed"]
-        errors = [line for line in lines if line.startswith("ERROR")]
-        reason = (errors or lines)[-1].removeprefix("ERROR: ")
-        raise BuildError(
-            f"TVM's runtime libraries for {architecture} could not be fetched ({reason}); they "
-            "are needed once: check the network and build again"
-        )
-
-
-def _extract_libraries(wheel: Path, destination: Path) -> None:
-    """Take the libraries out of a wheel, by their known names alone."""
-    with zipfile.ZipFile(wheel) as archive:
-        present = set(archive.namelist())
-        for name, (_, place) in LIBRARIES.items():
-            if place in present:
-                with archive.open(place) as source, (destination / name).open("wb") as sink:
-                    shutil.copyfileobj(source, sink)

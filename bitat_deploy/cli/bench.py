@@ -14,6 +14,7 @@ from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
     HOST_METAVAR,
     accept_new_host_key_option,
+    examples,
     ssh_config_option,
 )
 from bitat_deploy.datasets import Dataset, load_dataset
@@ -40,7 +41,13 @@ PROFILE_RUNS = 100
 _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html_report}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "bitat-deploy bench --host pi@device --html report.html",
+        "bitat-deploy bench --host pi@kitchen --host pi@garage --json report.json",
+        "bitat-deploy bench --host pi@device --profile",
+    )
+)
 @click.argument("bundle", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--host",
@@ -142,8 +149,6 @@ def bench(
 
     Several boards are measured at once and shown in one table; the failure of one does not stop
     the others. Each has report files of its own: report.json becomes report.NAME.json.
-
-    Example: bitat-deploy bench --host pi@device --json report.json --html report.html
     """
     boards = choose_boards(hosts, inventory)
     if mlperf:

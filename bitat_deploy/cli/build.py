@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bitat_deploy.bundle import Bundle, remember_last_build
 from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.cli.options import examples
 from bitat_deploy.onnx_format import export_checkpoint
 from bitat_deploy.report import layer_table
 from bitat_deploy.target import Target, load_target
@@ -17,7 +18,12 @@ from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
 CHECKPOINT_SUFFIX = ".pt"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "bitat-deploy build --target rpi4",
+        "bitat-deploy build model.onnx --target rpi4 -o path/to/bundle",
+    )
+)
 @click.argument("model", default=DEFAULT_MODEL)
 @click.option(
     "--target",
@@ -38,8 +44,6 @@ def build(model: str, target_name: str, output: Path | None) -> None:
 
     MODEL is an ONNX file, a checkpoint of a training run (.pt), or a name from the zoo; without
     it, the zoo's MobileNet.
-
-    Example: bitat-deploy build --target rpi4
     """
     target = load_target(target_name)
     console = Console()

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import click
 
-from bitat_deploy.cli.options import accept_new_host_key_option, host_option, ssh_config_option
+from bitat_deploy.cli.options import (
+    accept_new_host_key_option,
+    examples,
+    host_option,
+    ssh_config_option,
+)
 from bitat_deploy.device import connect
 from bitat_deploy.device.clean import clean_device
 from bitat_deploy.device.host_keys import OnNewHostKey
 
 
-@click.command()
+@click.command(epilog=examples("bitat-deploy clean --host pi@device"))
 @host_option()
 @ssh_config_option()
 @accept_new_host_key_option()
@@ -22,8 +27,6 @@ def clean(
 
     That is the folders objects and runs in ~/.cache/bitat-deploy on the device. The next bench
     pushes everything again. Refuses while a run is under way.
-
-    Example: bitat-deploy clean --host pi@device
     """
     with connect(host, ssh_config, on_new_host_key) as connection:
         removed = clean_device(connection, force=force)

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from bitat_deploy.cli.options import examples
 from bitat_deploy.errors import RegressionError
 from bitat_deploy.report.comparison import compare_reports
 from bitat_deploy.report.comparison_table import comparison_table, format_change
 from bitat_deploy.report.reading import read_report
 
 
-@click.command()
+@click.command(epilog=examples("bitat-deploy compare main.json branch.json --minimum-change 5"))
 @click.argument("before", metavar="A.json", type=click.Path(path_type=Path))
 @click.argument("after", metavar="B.json", type=click.Path(path_type=Path))
 @click.option(
@@ -36,8 +37,6 @@ def compare(before: Path, after: Path, minimum_change: float, judge_untrusted: b
     Times of reports that call themselves not trustworthy are shown, but not judged.
 
     Exit code: 0 where B is not worse, 9 where it is, 3 for a file that is no report.
-
-    Example: bitat-deploy compare main.json branch.json --minimum-change 5
     """
     comparison = compare_reports(
         read_report(before), read_report(after), minimum_change / 100, judge_untrusted

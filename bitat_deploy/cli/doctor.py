@@ -9,7 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bitat_deploy.cli.options import accept_new_host_key_option, host_option, ssh_config_option
+from bitat_deploy.cli.options import (
+    accept_new_host_key_option,
+    examples,
+    host_option,
+    ssh_config_option,
+)
 from bitat_deploy.device import connect
 from bitat_deploy.device.diagnosis import diagnose
 from bitat_deploy.device.finding import Finding, Severity
@@ -26,7 +31,7 @@ _MARKS = {
 }
 
 
-@click.command()
+@click.command(epilog=examples("bitat-deploy doctor --host pi@device --target rpi4"))
 @host_option()
 @click.option(
     "--target",
@@ -46,8 +51,6 @@ def doctor(
 
     Warnings leave the exit code 0; a problem that would stop a bench makes it 7. Nothing is
     installed on the device.
-
-    Example: bitat-deploy doctor --host pi@device --target rpi4
     """
     targets = [load_target(target_name)] if target_name is not None else _all_targets()
     with connect(host, ssh_config, on_new_host_key) as connection:

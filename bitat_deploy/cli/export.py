@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from bitat_deploy.cli.options import examples
 from bitat_deploy.onnx_format import export_checkpoint
 
 
-@click.command()
+@click.command(epilog=examples("bitat-deploy export runs/mobilenet/checkpoint.pt -o model.onnx"))
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -22,8 +23,6 @@ def export(checkpoint: Path, output: Path) -> None:
 
     The file runs in stock ONNX Runtime; before it is written, its logits are compared there with
     PyTorch's, bit for bit.
-
-    Example: bitat-deploy export runs/mobilenet/checkpoint.pt -o model.onnx
     """
     network = export_checkpoint(checkpoint, output)
     size = output.stat().st_size

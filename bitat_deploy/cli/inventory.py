@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from click.core import ParameterSource
 
 from bitat_deploy.bundle.bundle import folder_name
+from bitat_deploy.cli.yaml_file import is_plain_text, read_yaml
 from bitat_deploy.device.boards import Board
 from bitat_deploy.errors import InputError
 
@@ -34,13 +34,7 @@ def read_inventory(path: Path) -> list[Board]:
 
     A bundle's path is relative to the file. Raises InputError.
     """
-    try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        first_line = (str(error).splitlines() or ["too deep"])[0]
-        raise InputError(f"'{path}' is not YAML: {first_line}; mend it") from error
+    document = read_yaml(path)
     if not isinstance(document, list) or not document:
         raise InputError(f"'{path}' is no list of boards; write '- user@host' for each")
     boards = [_board(path, number, entry) for number, entry in enumerate(document, 1)]
@@ -56,12 +50,18 @@ def _board(path: Path, number: int, entry: Any) -> Board:
     if isinstance(entry, str):
         entry = {"host": entry}
     sound = isinstance(entry, dict) and "host" in entry and set(entry) <= set(_KEYS)
-    if not sound or not all(isinstance(value, str) and value for value in entry.values()):
+    if not sound or not all(is_plain_text(value) for value in entry.values()):
         raise InputError(
             f"entry {number} of '{path}' is no board; write a host, or a mapping with host and, "
             "if you like, name and bundle, all of them text"
         )
-    bundle = path.parent / Path(entry["bundle"]).expanduser() if "bundle" in entry else None
+    try:
+        bundle = path.parent / Path(entry["bundle"]).expanduser() if "bundle" in entry else None
+    except RuntimeError as error:
+        raise InputError(
+            f"entry {number} of '{path}' has the bundle {entry['bundle']!r} of no known user; "
+            "write a path"
+        ) from error
     return Board(entry["host"], entry.get("name", entry["host"]), bundle)
 
 

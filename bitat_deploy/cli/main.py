@@ -16,6 +16,7 @@ _COMMANDS = {
     "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
     "clean": "Remove from a device what benches left there.",
     "compare": "Say what changed between two reports of bench.",
+    "targets": "List what a network can be built for.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",
     "export": "Export a checkpoint to an ONNX file.",

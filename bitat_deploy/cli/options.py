@@ -29,6 +29,12 @@ class _OneHost(click.ParamType):
         return str(value[0])
 
 
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: command lines to copy, left as they are."""
+    title = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
+
+
 def host_option() -> _Decorator[Any]:
     """``--host``, one device."""
     return click.option(

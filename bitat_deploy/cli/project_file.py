@@ -1,11 +1,13 @@
 """``bitat.yaml``: what a project always says, so that ``build`` and ``bench`` need no arguments."""
 
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bitat_deploy.cli.yaml_file import is_plain_text, read_yaml
 from bitat_deploy.errors import InputError
 
 PROJECT_FILE = Path("bitat.yaml")
@@ -45,23 +47,26 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
 
     Raises InputError where the file is no YAML, has unknown keys or values that are no text.
     """
-    if not path.is_file():
+    if not path.exists():
         return Project()
-    try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        first_line = str(error).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read: {first_line}; mend or remove it") from error
+    document = read_yaml(path)
     known = [field.name for field in fields(Project)]
     if document is None:
         return Project()
-    if not isinstance(document, dict) or not set(document) <= set(known):
-        unknown = "" if not isinstance(document, dict) else f" ({set(document) - set(known)})"
-        raise InputError(f"'{path}' has unknown keys{unknown}; it may have: {', '.join(known)}")
+    if not isinstance(document, dict):
+        raise InputError(f"'{path}' is no mapping; it may have the keys: {', '.join(known)}")
+    unknown = [key for key in document if key not in known]
+    if unknown:
+        raise InputError(
+            f"'{path}' has the unknown key {reprlib.repr(unknown[0])}; "
+            f"it may have: {', '.join(known)}"
+        )
     for key, value in document.items():
         several = key == "host" and isinstance(value, list) and len(value) > 0
-        if not all(isinstance(text, str) for text in (value if several else [value])):
-            raise InputError(f"'{key}' in '{path}' is {value!r} and not text; mend it")
+        if not all(is_plain_text(text) for text in (value if several else [value])):
+            raise InputError(
+                f"'{key}' in '{path}' is {reprlib.repr(value)} and not one line of text; mend it"
+            )
     return Project(**document)
 
 

@@ -7,7 +7,12 @@ import numpy as np
 from rich.console import Console
 
 from bitat_deploy.bundle import last_build, read_bundle
-from bitat_deploy.cli.options import accept_new_host_key_option, host_option, ssh_config_option
+from bitat_deploy.cli.options import (
+    accept_new_host_key_option,
+    examples,
+    host_option,
+    ssh_config_option,
+)
 from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.device import connect
 from bitat_deploy.device.classify import classify
@@ -15,19 +20,27 @@ from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.report.top_classes import top_classes_table
 
 
-@click.command()
-@click.argument(
-    "paths",
-    metavar="[BUNDLE] FILE...",
-    nargs=-1,
-    required=True,
+@click.command(
+    epilog=examples(
+        "bitat-deploy run --host pi@device --image shoe.png",
+        "bitat-deploy run path/to/bundle --host pi@device --image shoe.png shirt.jpg",
+    )
+)
+@click.argument("paths", metavar="[BUNDLE] [FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--image",
+    "images",
+    metavar="FILE",
+    multiple=True,
     type=click.Path(path_type=Path),
+    help="A picture; more may follow it, with or without --image.",
 )
 @host_option()
 @ssh_config_option()
 @accept_new_host_key_option()
 def run(
     paths: tuple[Path, ...],
+    images: tuple[Path, ...],
     host: str,
     ssh_config: Path | None,
     on_new_host_key: OnNewHostKey | None,
@@ -38,23 +51,21 @@ def run(
     format; it is resized to the network's by bicubic interpolation, stretched where the
     proportions differ, and made grey where the network takes grey images. It should look like
     those the network was trained on: for Fashion-MNIST one garment, bright on black.
-
-    Example: bitat-deploy run --host pi@device shoe.png shirt.jpg
     """
-    has_bundle = paths[0].is_dir()
-    pictures = paths[1:] if has_bundle else paths
+    has_bundle = bool(paths) and paths[0].is_dir()
+    pictures = images + (paths[1:] if has_bundle else paths)
     if not pictures:
-        raise click.UsageError("Missing a picture: give at least one FILE.")
+        raise click.UsageError("Missing a picture: give at least one with --image FILE.")
     bundle = read_bundle(paths[0] if has_bundle else last_build())
     model = bundle.manifest.model
-    images = np.stack([load_picture(path, model.input_shape) for path in pictures])
+    pixels = np.stack([load_picture(path, model.input_shape) for path in pictures])
     console = Console(stderr=True)
     with (
         console.status(f"connecting to {host}") as status,
         connect(host, ssh_config, on_new_host_key) as connection,
     ):
         logits = classify(
-            bundle, connection, images, lambda stage, done, total: status.update(stage)
+            bundle, connection, pixels, lambda stage, done, total: status.update(stage)
         )
     for path, row in zip(pictures, logits, strict=True):
         click.secho(str(path), bold=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from bitat_deploy.cli.options import examples
 from bitat_deploy.errors import InputError
 
 
-@click.command()
+@click.command(epilog=examples("bitat-deploy train --recipe fashion-mnist-mobilenet"))
 @click.option("--recipe", "name", help="Name of a recipe, or path of a .yaml file.")
 @click.option(
     "--data",
@@ -44,8 +45,6 @@ def train(
     """Train a binarized network from a recipe.
 
     A run that was stopped goes on where it was when the same command is given again.
-
-    Example: bitat-deploy train --recipe fashion-mnist-mobilenet
     """
     if importlib.util.find_spec("torch") is None:
         raise InputError(

@@ -1,7 +1,11 @@
-"""The user's own pictures as a network's images."""
+"""Pictures in any format that Pillow reads, as arrays."""
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +17,7 @@ _MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's name
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A picture in any format that Pillow reads, as uint8 of ``shape`` (H, W, C).
+    """A picture as uint8 of ``shape`` (H, W, C), for the user's own pictures.
 
     It is turned upright as its EXIF data says, laid over black where it is transparent, made grey
     for one channel, and resized by bicubic interpolation without regard to its proportions.
@@ -25,20 +29,57 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
             f"the network takes images of {channels} channels; pictures have 1 (grey) or 3 (colour)"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                if picture.mode.startswith(("I", "F")):
-                    raise InputError(f"'{path}' has more than 8 bits a channel; save it with 8")
-                upright = ImageOps.exif_transpose(picture).convert("RGBA")
+        with large_pictures_refused(), path.open("rb") as file:
+            picture = _opaque(file, f"'{path}'", None)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"there is no picture '{path}'") from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    resized = picture.convert(_MODES[channels]).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.uint8).reshape(shape)
+
+
+def decode_picture(content: bytes, shown: str, size: int | None) -> NDArray[np.uint8]:
+    """A data set's image as uint8 [H, W, 3]; ``shown`` names it in messages.
+
+    With ``size`` the middle square is resized to ``size`` pixels by bicubic interpolation;
+    without, the picture keeps its size. Raises InputError for what is not a picture. Call it
+    inside :func:`large_pictures_refused`.
+    """
+    picture = _opaque(io.BytesIO(content), shown, size).convert("RGB")
+    if size is not None and picture.size != (size, size):
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+@contextmanager
+def large_pictures_refused() -> Iterator[None]:
+    """Inside, pictures of more pixels than Pillow thinks safe are an error, in every thread."""
+    with warnings.catch_warnings():  # for all threads, so not to be entered by several at once
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _opaque(file: BinaryIO, shown: str, size: int | None) -> Image.Image:
+    """The picture upright and over black; a JPEG may come smaller, but above twice ``size``."""
+    with _damage_named(shown), Image.open(file) as picture:
+        if picture.mode.startswith(("I", "F")):
+            raise InputError(f"{shown} has more than 8 bits a channel; save it with 8")
+        if size is not None:
+            picture.draft(None, (2 * size, 2 * size))
+        upright = ImageOps.exif_transpose(picture)
+        if not upright.has_transparency_data:
+            return upright if upright.mode in ("L", "RGB") else upright.convert("RGB")
+        upright = upright.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright)
+
+
+@contextmanager
+def _damage_named(shown: str) -> Iterator[None]:
+    try:
+        yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"'{path}' is too large; make it smaller first") from error
+        raise InputError(f"{shown} is too large; make it smaller first") from error
     # What Pillow raises for a damaged file depends on the format.
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError) as error:
-        raise InputError(f"'{path}' cannot be read as a picture; is it damaged?") from error
-    black = Image.new("RGBA", upright.size, "black")
-    opaque = Image.alpha_composite(black, upright).convert(_MODES[channels])
-    resized = opaque.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized, dtype=np.uint8).reshape(shape)
+        raise InputError(f"{shown} cannot be read as a picture; is it damaged?") from error

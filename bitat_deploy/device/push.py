@@ -14,7 +14,8 @@ from bitat_deploy.device.connection import Connection, Result
 from bitat_deploy.errors import RunFailedError
 
 # $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
-# what was not used for long or was left by a lost connection.
+# what was not used for long or was left by a lost connection. A run's folder in which a process
+# works stays, however old it looks: a device without a clock battery may jump by months.
 _PRESENT = r"""
 set -eu
 umask 077
@@ -22,7 +23,9 @@ mkdir -p "$1/objects" "$1/runs"
 cd "$1"
 find objects -type f -name '.incoming-*' -mmin +60 -exec rm -f {} +
 find objects -type f -mtime +30 -exec rm -f {} +
-find runs -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +
+find runs -mindepth 1 -maxdepth 1 -mmin +1440 | while read -r run; do
+  ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -qF -- "-> $(pwd -P)/$run" || rm -rf "$run"
+done
 cd objects
 shift
 for object do

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import shlex
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import paramiko
@@ -17,12 +18,13 @@ from bitat_deploy.device.host_keys import (
     RefuseUnknownHost,
     load_known_hosts,
 )
+from bitat_deploy.device.login_errors import explained
+from bitat_deploy.device.proxy import Proxy
 from bitat_deploy.device.ssh_settings import SshSettings
-from bitat_deploy.errors import ConnectionFailedError, RunFailedError
+from bitat_deploy.device.watched_socket import WatchedSocket
+from bitat_deploy.errors import RunFailedError
 
-# A connection that has silently gone is noticed after about this many seconds.
-_SILENCE = 30
-_KEEP_ALIVE = 5
+_LOGIN_STEPS = 3  # connection, key exchange, authentication: each has its timeout
 _BLOCK = 1 << 18
 
 # Its transport thread logs tracebacks of what we report as one sentence.
@@ -38,21 +40,33 @@ class SshConnection:
     def __init__(self, settings: SshSettings, on_new_host_key: OnNewHostKey | None = None) -> None:
         """Connect and log in. Raises ConnectionFailedError."""
         self.name = settings.name
+        self._silence = settings.silence
         self._running: paramiko.Channel | None = None
-        self._client = paramiko.SSHClient()
-        try:
-            with _explained(settings):
-                _connect(self._client, settings, on_new_host_key)
-        except BaseException:
-            self._client.close()
-            raise
+        self._closing = threading.Event()
+        with contextlib.ExitStack() as stack:
+            proxy: Proxy | None = None
+            with explained(settings, lambda: proxy.last_error() if proxy else ""):
+                if settings.proxy_command is not None:
+                    proxy = Proxy(settings.proxy_command)
+                    stack.callback(proxy.close)
+                wire = proxy.socket if proxy else _socket(settings)
+                stack.callback(wire.close)
+                self._socket = WatchedSocket(wire, _LOGIN_STEPS * settings.timeout)
+                self._client = stack.enter_context(paramiko.SSHClient())
+                _log_in(self._client, settings, on_new_host_key, self._socket)
+            self._socket.expect_answers(settings.silence)
+            threading.Thread(
+                target=self._keep_alive, args=(settings.keep_alive,), daemon=True
+            ).start()
+            stack.callback(self._closing.set)
+            self._resources = stack.pop_all()
 
     def __enter__(self) -> "SshConnection":
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Hang up, upon which sshd closes the standard input of what still runs there."""
-        self._client.close()
+        self._resources.close()
 
     def run(
         self, command: Sequence[str], *, stdin: Path | None = None, on_error: LineSink | None = None
@@ -62,7 +76,7 @@ class SshConnection:
         try:
             if transport is None:
                 raise EOFError
-            with transport.open_session(timeout=_SILENCE) as channel:
+            with transport.open_session(timeout=self._silence) as channel:
                 self._running = channel
                 channel.exec_command(shlex.join(command))
                 errors = ErrorLines(channel.makefile_stderr("rb"), on_error)
@@ -85,9 +99,17 @@ class SshConnection:
         if channel is not None:
             channel.close()  # sshd then closes the command's standard input
 
+    def _keep_alive(self, interval: float) -> None:
+        """Ask for a sign of life now and then. paramiko's own keep-alive wants no answer."""
+        transport = self._client.get_transport()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while transport and transport.is_active() and not self._closing.wait(interval):
+                transport.global_request("keepalive@openssh.com", wait=True)
+
     def _lost(self) -> RunFailedError:
+        why = f" (no answer for {self._silence:g} s)" if self._socket.is_silent else ""
         return RunFailedError(
-            f"the connection to '{self.name}' was lost; nothing half-done is used there: "
+            f"the connection to '{self.name}' was lost{why}; nothing half-done is used there: "
             "check the network and the device's power, and run bench again"
         )
 
@@ -104,8 +126,11 @@ def _send(channel: paramiko.Channel, source: Path) -> None:
             return
 
 
-def _connect(
-    client: paramiko.SSHClient, settings: SshSettings, on_new_host_key: OnNewHostKey | None
+def _log_in(
+    client: paramiko.SSHClient,
+    settings: SshSettings,
+    on_new_host_key: OnNewHostKey | None,
+    wire: WatchedSocket,
 ) -> None:
     load_known_hosts(settings, client.get_host_keys())
     client.set_missing_host_key_policy(
@@ -124,74 +149,12 @@ def _connect(
         timeout=settings.timeout,
         banner_timeout=settings.timeout,
         auth_timeout=settings.timeout,
-        sock=_socket(settings),
+        sock=wire,  # type: ignore[arg-type]  # all that it uses of a socket
     )
-    transport = client.get_transport()
-    assert transport is not None
-    transport.set_keepalive(_KEEP_ALIVE)
 
 
-def _socket(settings: SshSettings) -> "socket.socket | paramiko.ProxyCommand":
-    if settings.proxy_command is not None:
-        return paramiko.ProxyCommand(settings.proxy_command)
+def _socket(settings: SshSettings) -> socket.socket:
     connected = socket.create_connection((settings.host, settings.port), settings.timeout)
-    # With the keep-alive messages: a peer that acknowledges nothing for so long is gone.
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE * 1000)
+    # Small requests are answered before more is sent: nothing is gained by gathering them.
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connected
-
-
-@contextlib.contextmanager
-def _explained(settings: SshSettings) -> Iterator[None]:
-    """Turn everything that can go wrong on the way to a login into one sentence."""
-    device = f"'{settings.name}'"
-    where = f"{settings.host} port {settings.port}"
-    try:
-        yield
-    except paramiko.BadHostKeyException as error:
-        raise ConnectionFailedError(
-            f"the host key of {device} has changed: it is {error.key.fingerprint}, known is "
-            f"{error.expected_key.fingerprint}; somebody may be in between. If the device was set "
-            f"up anew, remove the old key with \"ssh-keygen -R '{settings.known_as}'\" and log in "
-            "once with ssh"
-        ) from error
-    except paramiko.PasswordRequiredException as error:
-        raise ConnectionFailedError(
-            f"the key for {device} is protected by a passphrase; add it to the agent with ssh-add"
-        ) from error
-    except paramiko.AuthenticationException as error:
-        raise ConnectionFailedError(_refused_login(settings)) from error
-    except socket.gaierror as error:
-        raise ConnectionFailedError(
-            f"there is no host '{settings.host}'; check the name and the network"
-        ) from error
-    except TimeoutError as error:
-        raise ConnectionFailedError(
-            f"{device} does not answer ({where}, {settings.timeout:g} s); is it switched on and "
-            "reachable from here?"
-        ) from error
-    except ConnectionRefusedError as error:
-        raise ConnectionFailedError(
-            f"{device} refuses connections ({where}); is its SSH server switched on?"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise ConnectionFailedError(
-            f"{device} cannot be reached ({where}): {getattr(error, 'strerror', None) or error}"
-        ) from error
-    except paramiko.SSHException as error:
-        if "No authentication methods" in str(error):
-            raise ConnectionFailedError(_refused_login(settings)) from error
-        raise ConnectionFailedError(
-            f"{device} does not speak SSH with us ({where}): {error}"
-        ) from error
-
-
-def _refused_login(settings: SshSettings) -> str:
-    offered = [str(path) for path in settings.identities if path.is_file()]
-    if not settings.identities_only:
-        offered += ["those of the agent", "the usual ones in ~/.ssh"]
-    port = "" if settings.port == 22 else f"-p {settings.port} "
-    return (
-        f"'{settings.name}' refused the login of '{settings.user}' with every key offered "
-        f"({', '.join(offered) or 'none'}); passwords are not used here: install your key with "
-        f"'ssh-copy-id {port}{settings.user}@{settings.host}'"
-    )

@@ -20,6 +20,7 @@ _HOST = re.compile(
 _SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
 _USER_KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _DEFAULT_TIMEOUT = 15.0
+_DEFAULT_KEEP_ALIVE, _DEFAULT_UNANSWERED = 10.0, 3  # seconds, and as in ssh
 _MOST_INCLUDES = 16  # within one another, as in ssh
 
 
@@ -27,7 +28,9 @@ _MOST_INCLUDES = 16  # within one another, as in ssh
 class SshSettings:
     """Where to connect, as whom, and which keys to trust and to offer.
 
-    ``name`` is what the user typed, ``host`` what that stands for. ``timeout`` is in seconds;
+    ``name`` is what the user typed, ``host`` what that stands for. ``timeout`` is in seconds, for
+    the connection and each step of the login; ``keep_alive`` are the seconds between two requests
+    for a sign of life, and after ``silence`` seconds without any the device counts as lost;
     ``user_known_hosts`` is where a new key is added, None for nowhere,
     under a hashed name if ``hash_known_hosts``;
     ``proxy_command`` is a command whose standard input and output lead to the device.
@@ -43,6 +46,8 @@ class SshSettings:
     identities: tuple[Path, ...]
     identities_only: bool
     timeout: float
+    keep_alive: float
+    silence: float
     proxy_command: str | None
 
     @property
@@ -67,10 +72,18 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
     try:
         port = int(options.get("port", 22))
         timeout = float(options.get("connecttimeout", _DEFAULT_TIMEOUT))
+        # Zero is "never" in ssh, but a bench is not to hang.
+        keep_alive = float(options.get("serveraliveinterval", 0)) or _DEFAULT_KEEP_ALIVE
+        silence = keep_alive * int(options.get("serveralivecountmax", _DEFAULT_UNANSWERED))
     except ValueError as error:
         raise InputError(f"the ssh configuration of '{name}' is malformed: {error}") from error
     if not 0 < port < 65536:
         raise InputError(f"'{host}' has a port that is not between 1 and 65535")
+    if not (timeout > 0 and keep_alive > 0 and silence > 0):
+        raise InputError(
+            f"the ssh configuration of '{name}' has a ConnectTimeout, ServerAliveInterval or "
+            "ServerAliveCountMax that is not greater than 0"
+        )
     resolved = str(options.get("hostname", name)).lower()
     known_hosts = options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS)
     user_known_hosts = options.get("userknownhostsfile", _USER_KNOWN_HOSTS)
@@ -86,6 +99,8 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
         identities=tuple(Path(path).expanduser() for path in options.get("identityfile", [])),
         identities_only=options.get("identitiesonly", "no").lower() == "yes",
         timeout=timeout,
+        keep_alive=keep_alive,
+        silence=silence,
         proxy_command=_proxy_command(options, resolved, port, config_file),
     )
 

@@ -20,7 +20,9 @@ _FEATURES = {
 
 # What LLVM takes for granted with a processor, in the kernel's names.
 _IMPLIED = {
+    "generic": ("asimd",),
     "cortex-a53": ("asimd", "crc32"),
+    "cortex-a55": ("asimd", "crc32", "atomics", "asimdhp", "asimddp"),
     "cortex-a72": ("asimd", "crc32"),
     "cortex-a76": ("asimd", "crc32", "atomics", "asimdhp", "asimddp"),
     "haswell": ("avx2", "fma", "bmi2"),

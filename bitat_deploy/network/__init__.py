@@ -9,6 +9,7 @@ from bitat_deploy.network.bits import (
 )
 from bitat_deploy.network.evaluate import evaluate
 from bitat_deploy.network.formats import (
+    MAX_BITS,
     Codes,
     Counts,
     Format,
@@ -39,6 +40,7 @@ from bitat_deploy.network.layers import (
 __all__ = [
     "IMAGE",
     "IMAGE_WEIGHT_BITS",
+    "MAX_BITS",
     "AveragePoolStream",
     "Codes",
     "Convolution",

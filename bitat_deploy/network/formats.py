@@ -4,6 +4,7 @@ The checks exclude overflow: where they pass, no sum leaves int32, and no sum of
 integers that float32 holds exactly, so that float32 convolutions may compute it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from bitat_deploy.network.layers import (
 
 MAX_BITS = 4
 _EXACT_IN_FLOAT32 = 2**24
+_MAXIMUM_VALUES = 2**28  # of a layer's output: a quarter of what kernels' int32 indices reach
 _INT32 = 2**31 - 1
 _INT16 = 2**15
 
@@ -97,7 +99,9 @@ def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -
     for layer in layers:
         try:
             _check(layer.name not in formats, "another layer has the same name")
-            formats[layer.name] = _output_format(layer, formats)
+            output = _output_format(layer, formats)
+            _check(math.prod(output.shape) <= _MAXIMUM_VALUES, f"its output is {output.shape}")
+            formats[layer.name] = output
         except ValueError as error:
             raise ValueError(f"layer '{layer.name}' is inconsistent: {error}") from error
     return formats

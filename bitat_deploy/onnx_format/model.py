@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
+from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
+
+_MAXIMUM_BYTES = (1 << 31) - 1  # protobuf's own limit
+_MAXIMUM_EXTENT = 1 << 14  # the runner's limit of an image's height, width and channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,9 @@ def read_model(path: Path) -> Model:
             f"'{path}' uses version {versions[DOMAIN]} of our operators, this program knows "
             f"version {VERSION}; export the network again with this version of bitat-deploy"
         )
+    _check_functions(path, proto)
     graph = proto.graph
-    initializers = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    initializers = {tensor.name: _constant(path, tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initializers]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise InputError(
@@ -54,6 +57,12 @@ def read_model(path: Path) -> Model:
             "a network with one image input and one output is needed"
         )
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    texts = [graph.name, *metadata, *metadata.values(), *(node.name for node in graph.node)]
+    if not all(_is_text(text) for text in texts):
+        raise InputError(
+            f"'{path}' has names or metadata with characters that cannot be printed; "
+            "export the network again"
+        )
     class_names = metadata.pop("class_names", "")
     return Model(
         path=path,
@@ -72,24 +81,77 @@ def _load(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise InputError(f"there is no ONNX file '{path}'; check the path")
     try:
-        proto = onnx.load(path)
+        if path.stat().st_size > _MAXIMUM_BYTES:
+            raise InputError(f"'{path}' is larger than an ONNX file can be (2 GiB)")
+        # Weights in other files are refused: a path in there could name any file of this machine.
+        proto = onnx.load(path, load_external_data=False)
+        if any(map(_is_external, proto.graph.initializer)) or proto.graph.sparse_initializer:
+            raise InputError(
+                f"'{path}' has its weights in other files, or sparse; export the network again "
+                "with all of them inside"
+            )
         onnx.checker.check_model(proto)
     except DecodeError as error:
         raise InputError(f"'{path}' is no ONNX file, or is damaged; export it again") from error
-    except (onnx.checker.ValidationError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        first_line = (str(error).strip().splitlines() or ["it is malformed"])[0]
         raise InputError(f"'{path}' is not a valid ONNX file: {first_line}") from error
     return proto
+
+
+def _is_external(tensor: onnx.TensorProto) -> bool:
+    external = tensor.data_location != onnx.TensorProto.DEFAULT
+    return external or len(tensor.external_data) > 0
+
+
+def _check_functions(path: Path, proto: onnx.ModelProto) -> None:
+    """That what ONNX Runtime computes for the file's layers is what our operators compute."""
+    ours = {function.name: function for function in model_local_functions()}
+    present = [function for function in proto.functions if function.domain == DOMAIN]
+    foreign = [function.name for function in present if function != ours.get(function.name)]
+    used = {node.op_type for node in proto.graph.node if node.domain == DOMAIN}
+    absent = (used & set(ours)) - {function.name for function in present}
+    for names, flaw in ((foreign, "another body than"), (sorted(absent), "no body like")):
+        if names:
+            raise InputError(
+                f"the function '{names[0]}' of '{path}' has {flaw} that of this version of "
+                "bitat-deploy; export the network again"
+            )
+
+
+def _constant(path: Path, tensor: onnx.TensorProto) -> NDArray[Any]:
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise InputError(
+            f"the weights '{tensor.name}' of '{path}' are damaged; export the network again"
+        ) from error
+    if array.size == 0:
+        raise InputError(f"the weights '{tensor.name}' of '{path}' are empty; export it again")
+    return array
+
+
+def _is_text(text: str) -> bool:
+    return text.replace("\n", "").replace("\t", "").isprintable()
 
 
 def _image_shape(path: Path, value: onnx.ValueInfoProto) -> tuple[int, int, int]:
     tensor = value.type.tensor_type
     dimensions = [dimension.dim_value for dimension in tensor.shape.dim]
-    if tensor.elem_type != onnx.TensorProto.UINT8 or len(dimensions) != 4 or 0 in dimensions[1:]:
+    sound = all(0 < extent <= _MAXIMUM_EXTENT for extent in dimensions[1:])
+    if tensor.elem_type != onnx.TensorProto.UINT8 or len(dimensions) != 4 or not sound:
         raise InputError(
             f"input '{value.name}' of '{path}' is not a uint8 image [N, height, width, channels] "
-            "of fixed size; export the network with bitat-deploy"
+            f"of fixed size, each at most {_MAXIMUM_EXTENT}; export the network with bitat-deploy"
         )
-    assert np.prod(dimensions[1:]) > 0
     height, width, channels = dimensions[1:]
     return height, width, channels

@@ -17,6 +17,7 @@ from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    MAX_BITS,
     AveragePoolStream,
     Codes,
     Convolution,
@@ -38,6 +39,7 @@ from bitat_deploy.network import (
 from bitat_deploy.onnx_format.functions import DOMAIN
 from bitat_deploy.onnx_format.model import Model, read_model
 
+_MAXIMUM_EXTENT = 1 << 14  # of any number in an attribute
 _OUTPUT_STAGES = {"Quantize", "Requantize"}
 # What may follow a node within the same layer.
 _FOLLOWERS = {
@@ -59,9 +61,21 @@ class _Node:
     constants: tuple[NDArray[Any], ...]
     attributes: dict[str, Any]
 
+    def whole(self, key: str, default: int | None = None) -> int:
+        """The value of an attribute that is a whole number; KeyError where it is missing."""
+        value = self.attributes[key] if default is None else self.attributes.get(key, default)
+        if not isinstance(value, int) or not 0 <= value < _MAXIMUM_EXTENT:
+            raise ValueError(f"its {key} is no whole number, or out of range")
+        return value
+
     def uniform(self, key: str) -> int:
         """The one value of an attribute that holds one for each direction or side."""
         values = self.attributes[key]
+        count = 4 if key == "pads" else 2
+        if not isinstance(values, list) or len(values) != count:
+            raise ValueError(f"its {key} are not {count} whole numbers")
+        if not all(isinstance(value, int) and 0 <= value < _MAXIMUM_EXTENT for value in values):
+            raise ValueError(f"its {key} are out of range")
         if len(set(values)) != 1:
             raise UnsupportedOperatorError(
                 f"its {key} are {values}; equal {key} in all directions are supported"
@@ -115,6 +129,11 @@ def _groups(model: Model) -> list[_Group]:
     chains: list[list[int]] = []
     grouped: set[int] = set()
     for index, node in enumerate(model.nodes):
+        if not node.input or len(node.output) != 1:
+            raise InputError(
+                f"layer '{names[index]}' of '{model.path}' has no input or not one output; "
+                "export the network again"
+            )
         _check_supported(node, names[index])
         if index in grouped:
             continue
@@ -187,7 +206,7 @@ def _layer(group: _Group, model: Model) -> Layer:
         return _DECODERS[kind](group)
     except UnsupportedOperatorError as error:
         raise UnsupportedOperatorError(f"layer '{group.name}': {error}") from error
-    except (ValueError, KeyError, IndexError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"layer '{group.name}' ({kind}) of '{model.path}' is inconsistent: {error}; "
             "export the network again"
@@ -202,19 +221,18 @@ def _check_source(group: _Group, source: Codes) -> None:
         if attributes.get(key, value) != value:
             raise ValueError(
                 f"layer '{group.name}' is inconsistent: it reads codes with {key} = "
-                f"{attributes[key]}, but is given {value}"
+                f"{attributes[key]!r}, but is given {value}"
             )
 
 
 def _convolution(group: _Group) -> Convolution:
     node = group.nodes[0]
-    attributes = node.attributes
     (weight,) = node.constants
-    weight_bits, groups = IMAGE_WEIGHT_BITS, attributes.get("group", 1)
+    weight_bits, groups = IMAGE_WEIGHT_BITS, node.whole("group", 1)
     if node.kind != "ImageConv":
-        weight_bits = attributes["weight_bits"]
+        weight_bits = node.whole("weight_bits")
         depthwise = node.kind == "BitSerialDepthwiseConv"
-        channels = attributes["channels" if depthwise else "weight_channels"]
+        channels = node.whole("channels" if depthwise else "weight_channels")
         weight = _levels(weight, channels, weight_bits)
         if depthwise:
             groups, weight = channels, weight.transpose(2, 0, 1)[..., None]
@@ -226,13 +244,15 @@ def _convolution(group: _Group) -> Convolution:
         output=_output_stage(group),
         stride=node.uniform("strides"),
         padding=node.uniform("pads"),
-        padding_level=attributes.get("padding_level", 0),
+        padding_level=node.whole("padding_level", 0),
         dilation=node.uniform("dilations"),
         groups=groups,
     )
 
 
 def _levels(packed: NDArray[Any], channels: int, bits: int) -> NDArray[np.int8]:
+    if not 1 <= bits <= MAX_BITS:
+        raise ValueError(f"its weights have {bits} bits, not 1 to {MAX_BITS}")
     if packed.dtype != np.uint8 or packed.shape[-1] != bits * packed_bytes(channels):
         raise ValueError(f"its packed weights do not hold {channels} channels of {bits} bits")
     codes = unpack_codes(packed, channels, bits).astype(np.int64)
@@ -255,7 +275,7 @@ def _output_stage(group: _Group) -> OutputStage:
     return Requantize(
         multiplier=multiplier,
         bias=bias,
-        shift=node.attributes["shift"],
+        shift=node.whole("shift"),
         shortcut=shortcut.inputs[1] if shortcut else None,
         activation=_activation(activation) if activation else None,
     )
@@ -263,15 +283,15 @@ def _output_stage(group: _Group) -> OutputStage:
 
 def _quantize(node: _Node) -> Quantize:
     (thresholds,) = node.constants
-    stage = Quantize(thresholds, bool(node.attributes["signed"]))
-    if stage.bits != node.attributes["bits"]:
-        raise ValueError(f"it has {len(thresholds)} thresholds for {node.attributes['bits']} bits")
+    stage = Quantize(thresholds, bool(node.whole("signed")))
+    if stage.bits != node.whole("bits"):
+        raise ValueError(f"it has {len(thresholds)} thresholds for {node.whole('bits')} bits")
     return stage
 
 
 def _activation(node: _Node) -> RPReLU:
     before, slope, after = node.constants
-    return RPReLU(before, slope, node.attributes["shift"], after)
+    return RPReLU(before, slope, node.whole("shift"), after)
 
 
 def _quantize_stream(group: _Group) -> QuantizeStream:
@@ -291,7 +311,7 @@ def _max_pool(group: _Group) -> MaxPool:
 
 def _global_sum(group: _Group) -> GlobalSum:
     node = group.nodes[0]
-    return GlobalSum(group.name, node.inputs[0], node.attributes.get("shift", 0))
+    return GlobalSum(group.name, node.inputs[0], node.whole("shift", 0))
 
 
 def _dense(group: _Group) -> QuantizedDense:

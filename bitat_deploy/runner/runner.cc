@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -61,13 +61,13 @@ void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measu
 
 int Run(const Arguments& arguments) {
   if (arguments.stop_at_end_of_input) StopAtEndOfInput();
-  // TVM reads it when its thread pool starts, with the first parallel loop.
-  setenv("TVM_NUM_THREADS", std::to_string(arguments.threads).c_str(), 1);
   if (access(arguments.model.c_str(), R_OK) != 0) {
     throw FileError("cannot read the model '" + arguments.model + "'");
   }
   const std::int64_t start = Nanoseconds();
-  Network network(arguments.model, arguments.shape);
+  const std::unique_ptr<Network> loaded =
+      LoadNetwork(arguments.model, arguments.shape, arguments.threads);
+  Network& network = *loaded;
   const std::int64_t load_ns = Nanoseconds(start);
   const Measurement measured = MeasureLatency(network, arguments);
   const std::int64_t images = WriteLogits(network, arguments);

@@ -1,9 +1,10 @@
 """The push or the run breaks off: exit code 8, and nothing half-written is left in use."""
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bitat_deploy.errors import RunFailedError
 from tests.bench_command import bench, finish, start_bench
 from tests.fragile_link import fragile
-from tests.ssh_devices import LocalSshd, VirtualPi
+from tests.ssh_devices import LocalSshd, VirtualPi, processes_in
 
 EXIT_CODE = RunFailedError.exit_code
 
@@ -67,22 +68,46 @@ def test_connection_lost_in_the_run(
     wait_until(lambda: not runners(local_sshd))  # it does not run on by itself
 
 
+def test_runner_killed(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    process = start_bench(host_bundle, local_sshd, report, "--min-seconds", "60")
+    wait_until(lambda: runners_by_name(local_sshd))
+    os.kill(runners_by_name(local_sshd)[0], signal.SIGKILL)
+    finish(process, report).assert_refused(EXIT_CODE, local_sshd.host, "killed", "memory")
+    assert list(local_sshd.home.glob(".cache/bitat-deploy/runs/*")) == []
+    bench(host_bundle, local_sshd, report).json()
+
+
+def test_session_killed(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    process = start_bench(host_bundle, local_sshd, report, "--min-seconds", "60")
+    wait_until(lambda: runners_by_name(local_sshd))
+    local_sshd.drop_connections()
+    finish(process, report).assert_refused(EXIT_CODE, local_sshd.host, "lost")
+    wait_until(lambda: not runners(local_sshd))
+    bench(host_bundle, local_sshd, report).json()
+
+
 @pytest.mark.virtual_pi
-def test_power_lost_in_the_run(
+def test_power_lost_in_the_run_and_back(
     doomed_virtual_pi: VirtualPi, rpi4_bundle: Path, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.json"
     process = start_bench(rpi4_bundle, doomed_virtual_pi, report, "--min-seconds", "60")
     wait_until(lambda: doomed_virtual_pi.run("pgrep -x runner", check=False))
-    doomed_virtual_pi.switch_off()
+    doomed_virtual_pi.switch_off_and_on()
     finish(process, report).assert_refused(EXIT_CODE, doomed_virtual_pi.host, "lost")
+    doomed_virtual_pi.wait_until_up()
+    document = bench(rpi4_bundle, doomed_virtual_pi, report).json()
+    assert document["accuracy"]["logits_equal"] is True
 
 
-def runners(device: LocalSshd) -> list[Path]:
-    """Processes that run in the device's home."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (process / "cwd").readlink().is_relative_to(device.home / ".cache"):
-                found.append(process)
-    return found
+def runners_by_name(device: LocalSshd) -> list[int]:
+    """The runners themselves, without the shells that wait for them."""
+    named = {pid: Path(f"/proc/{pid}/comm") for pid in runners(device)}
+    return [pid for pid, path in named.items() if path.read_text() == "runner\n"]
+
+
+def runners(device: LocalSshd) -> list[int]:
+    """Processes that run in the device's run folders."""
+    return processes_in(device.home / ".cache")

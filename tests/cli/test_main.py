@@ -1,6 +1,9 @@
+import shlex
 import subprocess
 import sys
 
+import click
+import pytest
 from click.testing import CliRunner
 
 from bitat_deploy.cli.main import cli
@@ -11,6 +14,20 @@ def test_help_shows_every_command() -> None:
     assert result.exit_code == 0
     for command in ("train", "export", "build", "bench", "doctor"):
         assert command in result.output
+
+
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
+def test_help_has_examples_that_parse(name: str) -> None:
+    text = CliRunner().invoke(cli, [name, "--help"]).output
+    _, _, section = text.rpartition("\n  Example")
+    examples = [line.strip() for line in section.splitlines()[1:]]
+    assert examples, text
+    for example in examples:
+        program, command, *arguments = shlex.split(example)
+        assert (program, command) == ("bitat-deploy", name)
+        found = cli.get_command(click.Context(cli), name)
+        assert found is not None
+        found.make_context(name, arguments)  # raises UsageError for what is wrong
 
 
 def test_deploy_side_imports_without_torch() -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from bitat_deploy.bundle import read_bundle
+from bitat_deploy.bundle import read_bundle, remember_last_build
 from bitat_deploy.cli.main import cli
 from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.device import connect
@@ -80,6 +80,25 @@ def test_bad_pictures(
     assert "bad.png" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    "form", [["--image", 0, 1], ["--image", 0, "--image", 1], [0, 1], ["--image", 0, "--image=", 1]]
+)
+def test_image_option_and_arguments(
+    form: list[object], host_bundle: Path, pictures: list[Path]
+) -> None:
+    arguments = " ".join(str(pictures[part] if isinstance(part, int) else part) for part in form)
+    result = run(host_bundle, *arguments.replace("= ", "=").split())
+    assert result.exit_code == 0, result.output
+    positions = [result.stdout.index(path.name) for path in pictures]
+    assert positions == sorted(positions)
+
+
+def test_image_of_the_last_build(host_bundle: Path, pictures: list[Path]) -> None:
+    remember_last_build(host_bundle)
+    result = run("--image", pictures[0])
+    assert result.exit_code == 0 and "%" in result.stdout, result.output
+
+
 def test_a_bundle_alone_is_not_enough(host_bundle: Path) -> None:
     result = run(host_bundle)
-    assert result.exit_code == 2 and "at least one FILE" in result.output
+    assert result.exit_code == 2 and "--image FILE" in result.output

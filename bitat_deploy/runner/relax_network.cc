@@ -1,4 +1,4 @@
-#include "network.h"
+#include "relax_network.h"
 
 #include <cstdlib>
 #include <new>
@@ -53,7 +53,7 @@ ffi::Tensor AllocateImage(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
-Network::Network(const std::string& path, const std::vector<std::int64_t>& shape)
+RelaxNetwork::RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape)
     : executable_(LoadModule(path)),
       machine_(Call<ffi::Module>(GetFunction(executable_, "vm_load_executable"))),
       input_(AllocateImage(shape)) {
@@ -61,7 +61,7 @@ Network::Network(const std::string& path, const std::vector<std::int64_t>& shape
   main_ = GetFunction(machine_, "main");
 }
 
-void Network::Run() {
+void RelaxNetwork::Run() {
   ffi::Tensor output = Call<ffi::Tensor>(main_, input_);
   const DLDataType type = output.dtype();
   if (output.ndim() != 2 || output.size(0) != 1 || output.size(1) < 1 || type.code != kDLFloat ||
@@ -71,16 +71,16 @@ void Network::Run() {
   output_ = std::move(output);
 }
 
-void Network::Watch(Watcher& watcher) {
+void RelaxNetwork::Watch(Watcher& watcher) {
   watcher_ = &watcher;
   Call(GetFunction(machine_, "set_instrument"),
-       ffi::Function::FromExternC(this, &Network::Instrument, nullptr));
+       ffi::Function::FromExternC(this, &RelaxNetwork::Instrument, nullptr));
 }
 
 // The machine calls it around each call: function, its name, whether before, result, arguments.
-int Network::Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny*) {
+int RelaxNetwork::Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny*) {
   TVM_FFI_SAFE_CALL_BEGIN();
-  Watcher* const watcher = static_cast<Network*>(self)->watcher_;
+  Watcher* const watcher = static_cast<RelaxNetwork*>(self)->watcher_;
   if (watcher == nullptr) return 0;
   const ffi::PackedArgs given(reinterpret_cast<const ffi::AnyView*>(arguments), count);
   const auto function = given[1].cast<const char*>();
@@ -90,6 +90,13 @@ int Network::Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFF
     watcher->After(function);
   }
   TVM_FFI_SAFE_CALL_END();
+}
+
+std::unique_ptr<Network> LoadNetwork(const std::string& path,
+                                     const std::vector<std::int64_t>& shape, int threads) {
+  // TVM reads it when its thread pool starts, with the first parallel loop.
+  setenv("TVM_NUM_THREADS", std::to_string(threads).c_str(), 1);
+  return std::make_unique<RelaxNetwork>(path, shape);
 }
 
 }  // namespace bitat_deploy

@@ -1,0 +1,66 @@
+"""Native programs for a target; cached, as the compiler takes a while."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from bitat_deploy.compiler.cross_compiler import compile_cpp
+from bitat_deploy.paths import cache_directory
+from bitat_deploy.target import Target
+
+
+def native_program(
+    name: str,
+    sources: Sequence[Path],
+    target: Target,
+    *,
+    packages: Sequence[str],
+    include_directories: Sequence[Path] = (),
+    libraries: Sequence[Path] = (),
+    status: Callable[[str], None] = lambda message: None,
+) -> Path:
+    """Path of the program ``name``, compiled if the cache has none of these ``sources``.
+
+    The sources are C++ files and the headers beside them. ``packages`` names the others that it
+    is made of. It looks for libraries in ``lib`` beside it; ``status`` is told what takes long.
+    Raises BuildError.
+    """
+    folder = cache_directory() / "runner" / _fingerprint(name, sources, target, packages)
+    program, checksum = folder / name, folder / f"{name}.sha256"
+    if not _is_intact(program, checksum):
+        status(
+            f"compiling the {name} for {target.architecture} "
+            "(a minute or two the first time, then it is cached)"
+        )
+        compile_cpp(
+            [source for source in sources if source.suffix == ".cc"],
+            program,
+            target,
+            include_directories=include_directories,
+            libraries=libraries,
+            rpath="$ORIGIN/lib",
+        )
+        checksum.write_text(_sha256(program.read_bytes()))
+    return program
+
+
+def _is_intact(program: Path, checksum: Path) -> bool:
+    if not (program.is_file() and checksum.is_file()):
+        return False
+    return checksum.read_text() == _sha256(program.read_bytes())
+
+
+def _fingerprint(
+    name: str, sources: Sequence[Path], target: Target, packages: Sequence[str]
+) -> str:
+    """Names everything that the program is made of."""
+    parts = [f"{name} {target.architecture} {target.glibc}"]
+    parts += [f"{package} {metadata.version(package)}" for package in packages]
+    for source in sources:
+        parts += [source.name, source.read_text()]
+    return _sha256("\0".join(parts).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,95 @@
+"""Shared libraries out of Python wheels, for an architecture that need not be this machine's.
+
+pip fetches the wheels once and checks them against the hashes in a requirements file; the
+libraries are then kept in the cache, and checked by their own sha256 whenever they are taken.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from bitat_deploy.errors import BuildError
+from bitat_deploy.paths import cache_directory
+
+
+@dataclass(frozen=True)
+class WheelLibraries:
+    """Libraries of one architecture: what they are called in a sentence, and where they come from.
+
+    ``folder`` is their folder's name in the cache; ``package`` is the one of ours that has the
+    file ``requirements``; ``places`` is library to path in its wheel, ``sha256`` library to
+    checksum.
+    """
+
+    title: str
+    architecture: str
+    folder: str
+    package: str
+    requirements: str
+    places: Mapping[str, str]
+    sha256: Mapping[str, str]
+
+    def paths(self) -> tuple[Path, ...]:
+        """The libraries, fetched if the cache lacks them. Raises BuildError."""
+        folder = cache_directory() / "runtime" / self.folder
+        if not self._is_intact(folder):
+            self._fetch(folder)
+        return tuple(folder / name for name in self.places)
+
+    def _is_intact(self, folder: Path) -> bool:
+        return all(
+            (folder / name).is_file()
+            and hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+            for name, sha256 in self.sha256.items()
+        )
+
+    def _fetch(self, folder: Path) -> None:
+        """Fill ``folder``; it appears complete or not at all."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as name:
+            wheels, unfinished = Path(name) / "wheels", Path(name) / "libraries"
+            unfinished.mkdir()
+            self._download(wheels)
+            for wheel in wheels.glob("*.whl"):
+                self._extract(wheel, unfinished)
+            if not self._is_intact(unfinished):
+                raise BuildError(
+                    f"{self.title} for {self.architecture} are not those that this version of "
+                    "bitat-deploy was made for; install bitat-deploy again"
+                )
+            if folder.exists():
+                shutil.rmtree(folder)
+            unfinished.rename(folder)
+
+    def _download(self, destination: Path) -> None:
+        with resources.as_file(resources.files(self.package) / self.requirements) as path:
+            # The wheels' own Python version is of no matter: one is fixed so that the hashes are.
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            command += ["--only-binary=:all:", "--platform", f"manylinux_2_28_{self.architecture}"]
+            command += ["--implementation", "cp", "--python-version", "3.11"]
+            command += ["--require-hashes", "--requirement", str(path), "--dest", str(destination)]
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            lines = finished.stderr.strip().splitlines() or ["pip failed"]
+            errors = [line for line in lines if line.startswith("ERROR")]
+            reason = (errors or lines)[-1].removeprefix("ERROR: ")
+            raise BuildError(
+                f"{self.title} for {self.architecture} could not be fetched ({reason}); they are "
+                "needed once: check the network and try again"
+            )
+
+    def _extract(self, wheel: Path, destination: Path) -> None:
+        """Take the libraries out of a wheel, by their known names alone."""
+        with zipfile.ZipFile(wheel) as archive:
+            present = set(archive.namelist())
+            for name, place in self.places.items():
+                if place in present:
+                    with archive.open(place) as source, (destination / name).open("wb") as sink:
+                        shutil.copyfileobj(source, sink)

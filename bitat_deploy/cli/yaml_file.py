@@ -1,0 +1,65 @@
+"""Reading the small YAML files that users write by hand: ``bitat.yaml`` and inventories."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bitat_deploy.errors import InputError
+
+# Hosts and paths of some hundred boards; what is much larger is something else.
+_MAXIMUM_BYTES = 64_000
+
+
+_DEEPEST = 8  # list and mapping in each other
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML that is read in no time and little memory: not deep, and without aliases.
+
+    A few lines of aliases can stand for more values than fit in memory.
+    """
+
+    def __init__(self, content: str) -> None:
+        super().__init__(content)
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._depth += 1
+        try:
+            return self._compose_shallow_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def _compose_shallow_node(self, parent: Any, index: Any) -> Any:
+        if self._depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is more than {_DEEPEST} levels deep")
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            raise yaml.YAMLError(f"it has an alias ('*{event.anchor}'), which is not supported")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> Any:
+    """The document in ``path``. Raises InputError, which names the file and what is wrong."""
+    try:
+        if not path.is_file():
+            raise InputError(f"'{path}' is not a file; check the path")
+        with path.open("rb") as file:
+            content = file.read(_MAXIMUM_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"'{path}' cannot be read: {reason}") from error
+    if len(content) > _MAXIMUM_BYTES:
+        raise InputError(f"'{path}' is larger than {_MAXIMUM_BYTES} bytes; it is some other file")
+    try:
+        return yaml.load(content.decode(), _PlainLoader)  # noqa: S506  a kind of SafeLoader
+    except (yaml.YAMLError, RecursionError, LookupError, TypeError, ValueError) as error:
+        # Others than YAMLError: PyYAML lets those of int(), date() and deep nesting through.
+        first_line = (str(error).splitlines() or ["it is malformed"])[0]
+        raise InputError(f"'{path}' is not YAML: {first_line}; mend it") from error
+
+
+def is_plain_text(value: Any) -> bool:
+    """Whether it is text that can be a host, a name or a path: not empty, one printable line."""
+    return isinstance(value, str) and value != "" and value.isprintable()

@@ -1,0 +1,203 @@
+"""Folders of images by class: train/CLASS/IMAGE and test/CLASS/IMAGE, or a tar archive of them.
+
+The test images may also be called "val", as in ImageNet. Images stand in turn: the first of each
+class, then the second of each, so that any first or last part of them holds all classes.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.datasets.dataset import Dataset
+from bitat_deploy.datasets.decoded import Entry, Facts, decoded_once, find_decoded
+from bitat_deploy.datasets.pictures import decode_picture, large_pictures_refused
+from bitat_deploy.datasets.source import FolderSource, Source, open_source, shown
+from bitat_deploy.errors import InputError
+
+NAME = "image-folder"
+_FOLDERS = {"train": ("train",), "test": ("test", "val")}
+_TOGETHER = 32  # images a thread decodes in one go: switching threads costs as much as a small one
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """``files[split][label]``: names of the images, in order."""
+
+    class_names: tuple[str, ...]
+    files: dict[str, tuple[tuple[str, ...], ...]]
+
+
+def load_image_folder(split: str, path: Path | None, image_size: int | None) -> Dataset:
+    """Load ``split`` of any images: uint8 [N, H, W, 3].
+
+    With ``image_size`` the middle square of each is resized to it; without, all must have one
+    size. Decoded images are kept in the cache. Raises InputError for a missing or unsuitable
+    folder and for a file that is not an image.
+    """
+    if path is None:
+        raise InputError(
+            f"the data set {NAME} needs --data: a folder, or a tar archive of it, with "
+            "train/CLASS/IMAGE and test/CLASS/IMAGE"
+        )
+    return load_class_folders(NAME, open_source(path), split, image_size)
+
+
+def load_class_folders(
+    name: str,
+    source: Source,
+    split: str,
+    image_size: int | None,
+    class_names: tuple[str, ...] | None = None,
+) -> Dataset:
+    """As :func:`load_image_folder`; the classes must be ``class_names`` where given."""
+
+    def decode(file: BinaryIO) -> Facts:
+        folders = find_class_folders(source, class_names)
+        files, labels = _in_turn(folders.files[split])
+        shape = _decode(source, files, image_size, file)
+        return Facts(shape, labels, folders.class_names)
+
+    if isinstance(source, FolderSource):  # the other split may have changed since it was decoded
+        find_class_folders(source, class_names)
+    decoded = decoded_once(_entry(source, split, image_size, class_names), decode)
+    return Dataset(name, decoded.images, decoded.labels, decoded.class_names)
+
+
+def is_decoded(source: Source, split: str, class_names: tuple[str, ...] | None) -> bool:
+    """Whether :func:`load_class_folders` has kept these images, at their own size."""
+    return find_decoded(_entry(source, split, None, class_names)) is not None
+
+
+def _entry(
+    source: Source, split: str, image_size: int | None, class_names: tuple[str, ...] | None
+) -> Entry:
+    what = (str(source.path.absolute()), split, str(image_size), *(class_names or ()))
+    return Entry(what, source.fingerprint(lambda file: _split_folder(file) in _FOLDERS[split]))
+
+
+def has_class_folders(names: Iterable[str]) -> bool:
+    """Whether these files look like train/CLASS/IMAGE."""
+    return any(_split_folder(name) is not None for name in names)
+
+
+def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFolders:
+    """The images of both splits by class. Raises InputError where the classes do not agree."""
+    by_folder: dict[str, dict[str, list[str]]] = {}
+    for name in source.names():
+        folder = _split_folder(name)
+        if folder is not None:
+            by_folder.setdefault(folder, {}).setdefault(name.split("/")[-2], []).append(name)
+    chosen = {}
+    for split, folders in _FOLDERS.items():
+        found = [by_folder[folder] for folder in folders if folder in by_folder]
+        if not found:
+            raise InputError(
+                f"'{source.path}' holds no images in {folders[0]}/CLASS/; arrange them as "
+                "train/CLASS/IMAGE and test/CLASS/IMAGE"
+            )
+        chosen[split] = found[0]
+    _check_classes(source, chosen, class_names)
+    order = class_names or tuple(sorted(chosen["train"]))
+    files = {
+        split: tuple(tuple(sorted(classes[label], key=_by_number)) for label in order)
+        for split, classes in chosen.items()
+    }
+    return ClassFolders(order, files)
+
+
+def _split_folder(name: str) -> str | None:
+    """ "train" of train/CLASS/IMAGE or of ANY/train/CLASS/IMAGE; None for other files."""
+    parts = name.split("/")
+    if len(parts) not in (3, 4) or not any(parts[-3] in group for group in _FOLDERS.values()):
+        return None
+    return parts[-3]
+
+
+def _check_classes(
+    source: Source, chosen: dict[str, dict[str, list[str]]], class_names: tuple[str, ...] | None
+) -> None:
+    train, test = set(chosen["train"]), set(chosen["test"])
+    if train != test:
+        only = "; ".join(
+            f"only for {split}: {_listed(names)}"
+            for split, names in (("training", train - test), ("testing", test - train))
+            if names
+        )
+        raise InputError(
+            f"'{source.path}' has {len(train)} classes for training and {len(test)} for testing, "
+            f"which must be the same ({only})"
+        )
+    if class_names is not None and train != set(class_names):
+        strange = sorted(train - set(class_names)) or sorted(set(class_names) - train)
+        raise InputError(
+            f"'{source.path}' has {len(train)} classes, which are not the {len(class_names)} of "
+            f"this data set (the difference begins with '{strange[0]}'); for classes of your own "
+            f"use the data set {NAME}"
+        )
+    if len(train) < 2:
+        raise InputError(f"'{source.path}' has one class; a classifier needs two at least")
+
+
+def _listed(names: set[str]) -> str:
+    first = sorted(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Sort 10.jpg after 9.jpg."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+
+
+def _in_turn(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.int64]]:
+    rounds = itertools.zip_longest(*classes)
+    pairs = [
+        (name, label) for round_ in rounds for label, name in enumerate(round_) if name is not None
+    ]
+    return [name for name, _ in pairs], np.array([label for _, label in pairs], np.int64)
+
+
+def _decode(
+    source: Source, files: list[str], image_size: int | None, target: BinaryIO
+) -> tuple[int, int, int]:
+    """Write the images to ``target``, each at its place in ``files``; returns their shape."""
+    place = {name: index for index, name in enumerate(files)}
+    shape: tuple[int, int, int] | None = None
+    first = ""
+
+    def decoded(group: list[tuple[str, bytes]]) -> list[tuple[str, NDArray[np.uint8]]]:
+        return [
+            (name, decode_picture(content, shown(source, name), image_size))
+            for name, content in group
+        ]
+
+    with large_pictures_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        groups = _grouped(source.read(files), _TOGETHER)
+        for some in _grouped(groups, os.cpu_count() or 1):  # bounds the memory they take
+            for name, image in itertools.chain.from_iterable(pool.map(decoded, some)):
+                if shape is None:
+                    height, width, channels = image.shape
+                    shape, first = (height, width, channels), name
+                if image.shape != shape:
+                    raise InputError(
+                        f"{shown(source, name)} has {image.shape[1]}x{image.shape[0]} pixels, "
+                        f"'{first}' {shape[1]}x{shape[0]}; give one image size to resize all to"
+                    )
+                target.seek(place[name] * image.size)
+                target.write(image.tobytes())
+    assert shape is not None  # there is no class without an image
+    return shape
+
+
+def _grouped(items: Iterable[_T], count: int) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while group := list(itertools.islice(iterator, count)):
+        yield group

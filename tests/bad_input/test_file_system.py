@@ -1,0 +1,70 @@
+"""The device's file system takes nothing: from the start, or from the middle of a run on."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+from tests.bad_input.test_two_benches import wait_for_runner
+from tests.bench_command import bench, finish, start_bench
+from tests.ssh_devices import LocalSshd, VirtualPi
+
+
+@pytest.fixture
+def small_disk(local_sshd: LocalSshd) -> Iterator[Path]:
+    """A file system of 64 MB for the device's cache folder."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    folder = local_sshd.home / ".cache"
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_read_only_file_system(
+    small_disk: Path, local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    report = tmp_path / "report.json"
+    finished = bench(host_bundle, local_sshd, report)
+    finished.assert_refused(
+        DeviceUnsuitableError.exit_code, local_sshd.host, str(small_disk), "Read-only file system"
+    )
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    bench(host_bundle, local_sshd, report).json()
+
+
+def test_disk_filled_in_the_run(
+    small_disk: Path, local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
+) -> None:
+    report, filler = tmp_path / "report.json", small_disk / "filler"
+    process = start_bench(host_bundle, local_sshd, report, "--min-seconds", "3")
+    wait_for_runner(local_sshd)
+    subprocess.run(
+        ["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False, capture_output=True
+    )
+    finished = finish(process, report)
+    finished.assert_refused(RunFailedError.exit_code, local_sshd.host, "full", "make room")
+    assert list(small_disk.glob("bitat-deploy/runs/*")) == []
+    filler.unlink()
+    bench(host_bundle, local_sshd, report).json()
+
+
+@pytest.mark.virtual_pi
+def test_folder_of_somebody_else(virtual_pi: VirtualPi, rpi4_bundle: Path, tmp_path: Path) -> None:
+    folder = "~/.cache/bitat-deploy"
+    virtual_pi.run(f"mkdir -p {folder} && chmod 555 {folder}")
+    try:
+        finished = bench(rpi4_bundle, virtual_pi, tmp_path / "report.json")
+    finally:
+        virtual_pi.run(f"chmod 755 {folder}")
+    finished.assert_refused(
+        DeviceUnsuitableError.exit_code, virtual_pi.host, "cannot be written", "Permission denied"
+    )

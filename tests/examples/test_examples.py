@@ -1,0 +1,85 @@
+"""The examples, run as their first lines say; their logits against ONNX Runtime's."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.onnx_format import reference_logits
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+COUNT = 20
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    random = np.random.default_rng(0)
+    path.write_bytes(random.integers(0, 256, (COUNT, 28, 28, 1), dtype=np.uint8).tobytes())
+    return path
+
+
+def call(*command: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+def logits(finished: "subprocess.CompletedProcess[str]") -> NDArray[np.float32]:
+    assert finished.returncode == 0, finished.stderr
+    rows = [line.partition(": ")[2].split() for line in finished.stdout.splitlines()]
+    return np.array(rows, dtype=np.float64).astype(np.float32)
+
+
+def reference(bundle: Path, images: Path) -> NDArray[np.float32]:
+    pixels = np.fromfile(images, dtype=np.uint8).reshape(COUNT, 28, 28, 1)
+    return reference_logits(bundle / "model.onnx", pixels)
+
+
+@pytest.fixture(params=["host", "rpi4"])
+def cpp(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
+    """A bundle, and how to start the program that was built from it."""
+    bundle: Path = request.getfixturevalue(f"{request.param}_bundle")
+    built = call(sys.executable, EXAMPLES / "cpp" / "build.py", bundle, tmp_path / "app")
+    assert built.returncode == 0, built.stderr
+    program = tmp_path / "app" / "classify"
+    return bundle, (program,) if request.param == "host" else (*QEMU, program)
+
+
+def test_cpp(cpp: tuple[Path, tuple[object, ...]], images: Path) -> None:
+    bundle, program = cpp
+    finished = call(*program, images)
+    expected = reference(bundle, images)
+    assert np.array_equal(logits(finished), expected)
+    classes = [int(number) for number in re.findall("^class ([0-9]+):", finished.stdout, re.M)]
+    assert classes == expected.argmax(axis=1).tolist()
+
+    images.write_bytes(images.read_bytes()[:-1])
+    assert "middle of an image" in call(*program, images).stderr
+    images.unlink()
+    assert "cannot read" in call(*program, images).stderr
+
+
+def test_cpp_without_a_bundle(tmp_path: Path) -> None:
+    finished = call(sys.executable, EXAMPLES / "cpp" / "build.py", tmp_path, tmp_path / "app")
+    assert finished.returncode in (BundleError.exit_code, InputError.exit_code)
+    assert finished.stderr.startswith("Error: ") and "Traceback" not in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python(host_bundle: Path, images: Path, tmp_path: Path) -> None:
+    # What the device has: the bundle's files and the example, and no package of ours or TVM's.
+    shutil.copytree(host_bundle, tmp_path / "bundle", ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copy(EXAMPLES / "python" / "classify.py", tmp_path)
+    python = (Path(sys.base_prefix) / "bin" / "python3", "-I", tmp_path / "classify.py")
+    finished = call(*python, tmp_path / "bundle", images)
+    assert np.array_equal(logits(finished), reference(host_bundle, images))
+
+    images.write_bytes(images.read_bytes()[:-1])
+    finished = call(*python, tmp_path / "bundle", images)
+    assert finished.returncode == 1 and "not a whole number of images" in finished.stderr

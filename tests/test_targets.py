@@ -1,0 +1,35 @@
+"""Every 64-bit ARM target builds, and its bundle answers as the reference does."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.onnx_format import reference_logits, to_onnx
+from bitat_deploy.target import load_target, target_names
+from tests.drawn_networks import draw_images, draw_network
+from tests.test_bit_for_bit import run
+
+# Where qemu does not know the processor: one that has no more than it.
+PROCESSORS = {"generic": "cortex-a53", "cortex-a55": "cortex-a76"}
+TARGETS = [name for name in target_names() if name != "host"]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target(name: str, tmp_path: Path) -> None:
+    target = load_target(name)
+    if target.architecture != "aarch64":
+        pytest.skip("a target of another architecture has tests of its own")
+    if shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
+    network = draw_network(7)
+    images = draw_images(network, 10)
+    onnx.save(to_onnx(network), tmp_path / "model.onnx")
+    bundle = build_bundle(tmp_path / "model.onnx", target, tmp_path / "bundle")
+    processor = PROCESSORS.get(target.cpu, target.cpu)
+    emulator = ("qemu-aarch64", "-cpu", processor, "-L", "/usr/aarch64-linux-gnu")
+    logits = run(bundle, emulator, images, tmp_path)
+    assert np.array_equal(logits, reference_logits(tmp_path / "model.onnx", images))
