@@ -1,7 +1,7 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from bitat_deploy.baseline.baseline import Baseline
 from bitat_deploy.bundle import Bundle, last_build, read_bundle
 from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
@@ -20,8 +21,11 @@ from bitat_deploy.cli.options import (
 from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.device import connect
 from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench import Progress as Stage
 from bitat_deploy.device.bench import bench as measure
+from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.boards import Board, Outcome, bench_boards
+from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
@@ -86,7 +90,7 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder with the data set's files.  [default: found, or downloaded once]",
+    help="Folder or archive of the data set.  [default: found, or downloaded once]",
 )
 @click.option(
     "--images",
@@ -124,6 +128,11 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     "the 90th percentile counts. The rule alone makes no MLPerf submission.",
 )
 @click.option("--profile", is_flag=True, help="Afterwards, also time each layer by itself.")
+@click.option(
+    "--baseline",
+    is_flag=True,
+    help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime there.",
+)
 def bench(
     bundle: Path | None,
     hosts: tuple[str, ...],
@@ -141,6 +150,7 @@ def bench(
     min_seconds: float,
     mlperf: bool,
     profile: bool,
+    baseline: bool,
 ) -> None:
     """Measure latency and accuracy of BUNDLE on a device; without BUNDLE, of the last build.
 
@@ -164,6 +174,7 @@ def bench(
     )
     if mlperf:
         options = options.single_stream()
+    baselines = _prepare_baselines({path: entry[0] for path, entry in opened.items()}, baseline)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
@@ -173,12 +184,16 @@ def bench(
             description = names[board] + stage
             bar.update(tasks[board], description=description, completed=done, total=total or None)
 
+        def measure_board(board: Board, connection: Connection, report: Stage) -> BenchResult:
+            path = chosen[board]
+            opened_bundle, dataset = opened[path]
+            twins = baselines.get(path)
+            return measure(opened_bundle, connection, dataset, options, report, twins)
+
         outcomes = bench_boards(
             boards,
             lambda board: connect(board.host, ssh_config, on_new_host_key),
-            lambda board, connection, progress: measure(
-                opened[chosen[board]][0], connection, opened[chosen[board]][1], options, progress
-            ),
+            measure_board,
             show,
         )
     _print(outcomes)
@@ -197,7 +212,17 @@ def bench(
 def _open(bundle: Path, data: Path | None, images: int | None) -> tuple[Bundle, Dataset]:
     opened = read_bundle(bundle)
     name = opened.manifest.model.metadata.get("dataset", DEFAULT_DATASET)
-    return opened, _first(load_dataset(name, "test", data), images)
+    image_size = max(opened.manifest.model.input_shape[:2])
+    return opened, _first(load_dataset(name, "test", data, image_size), images)
+
+
+def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Path, Baseline]:
+    if not wanted:
+        return {}
+    from bitat_deploy.baseline.prepare import prepare_baseline  # its quantizer loads slowly
+
+    with Console(stderr=True).status("preparing the baseline") as spinner:
+        return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:

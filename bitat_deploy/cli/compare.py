@@ -50,7 +50,7 @@ def compare(before: Path, after: Path, minimum_change: float, judge_untrusted: b
 
 
 def _names(before: Path, after: Path) -> tuple[str, str]:
-    """The file names, or more of the paths where they have the same."""
-    if before.name != after.name:
-        return before.name, after.name
+    """The files' names without ".json", or the paths where these are the same."""
+    if before.stem != after.stem:
+        return before.stem, after.stem
     return str(before), str(after)

@@ -2,10 +2,13 @@
 
 import hashlib
 
+from bitat_deploy.baseline.baseline import Baseline
 from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX
 from bitat_deploy.datasets import Dataset
+from bitat_deploy.device.bench_baseline import bench_baseline
 from bitat_deploy.device.bench_result import (
+    BaselineResult,
     BenchResult,
     compare_logits,
     latency_statistics,
@@ -35,9 +38,11 @@ def bench(
     dataset: Dataset,
     options: BenchOptions | None = None,
     progress: Progress = lambda stage, done, total: None,
+    baseline: Baseline | None = None,
 ) -> BenchResult:
     """Measure latency, and accuracy over all of ``dataset``, with the same program.
 
+    Right after it the twins of ``baseline``; where they fail the result says so and stands.
     Raises InputError where the data set does not fit the network, DeviceUnsuitableError,
     RunFailedError.
     """
@@ -50,6 +55,10 @@ def bench(
         document = run_runner(bundle, connection, device, place, options, progress)
         after = read_health(connection)
         logits = fetch_logits(connection, place, document)
+    baselines: tuple[BaselineResult, ...] = ()
+    if baseline is not None:
+        image = dataset.images[:1]
+        baselines = bench_baseline(baseline, bundle, connection, device, image, options, progress)
     count = len(dataset.images)
     model = bundle.manifest.model
     reference = cached_reference_logits(
@@ -87,6 +96,7 @@ def bench(
         not_trustworthy=reasons_for_distrust(device, before, after, latency, runner_seconds),
         layers=bundle.manifest.layers,
         profile=profile,
+        baselines=baselines,
     )
 
 

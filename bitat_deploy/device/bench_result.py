@@ -65,11 +65,39 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class TwinRun:
+    """What the bench of a twin measured, as the fields of the same names in BenchResult."""
+
+    load_ms: float
+    first_inference_ms: float
+    latency: Latency
+    peak_rss_bytes: int
+    not_trustworthy: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """A twin of the network, ``name`` for its arithmetic, in ``runtime`` on the same device.
+
+    ``model_bytes`` is the size of its ONNX file, ``runtime_bytes`` that of the runtime's library.
+    Where it could not be measured ``run`` is None and ``failure`` says why.
+    """
+
+    name: str
+    runtime: str
+    model_bytes: int
+    runtime_bytes: int
+    run: TwinRun | None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
 class BenchResult:
     """One bench of one bundle on one device. Sizes are in bytes.
 
     ``not_trustworthy`` says why the times should not be trusted, one reason each; the health is
-    that just before and after the run. ``profile`` is empty where none was asked for.
+    that just before and after the run. ``profile`` and ``baselines`` are empty where none were
+    asked for.
     """
 
     model_name: str
@@ -92,6 +120,7 @@ class BenchResult:
     not_trustworthy: tuple[str, ...]
     layers: tuple[LayerReport, ...] = ()
     profile: tuple[LayerTime, ...] = ()
+    baselines: tuple[BaselineResult, ...] = ()
 
 
 def latency_statistics(durations_ns: ArrayLike, warmup: int, rule: str = MEDIAN) -> Latency:

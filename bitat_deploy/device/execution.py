@@ -20,9 +20,15 @@ from bitat_deploy.device.connection import Connection, Result
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.push import Pushed, PushFile, pushed
 from bitat_deploy.device.suitability import check_suitable
-from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+from bitat_deploy.errors import BundleError, DeviceUnsuitableError, RunFailedError
 
-_IMAGES, _LOGITS = "images", "logits"
+IMAGES = "images"
+_LOGITS = "logits"
+
+# Exit codes: of the runner, and of the dynamic loader before it.
+_USAGE, _NO_MEMORY, _NOT_STARTED = 2, 6, 127
+
+_OTHER_VERSION = "it is of another version of bitat-deploy: build the bundle again"
 
 # $1 is the run folder, the rest a command. A shell that waits, rather than becoming the command,
 # turns a signal into an exit code, which SSH alone would not pass on.
@@ -79,13 +85,13 @@ def pushed_bundle(
     """
     content = images.tobytes()
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        source = Path(workspace) / _IMAGES
+        source = Path(workspace) / IMAGES
         source.write_bytes(content)
         files = [
             PushFile(bundle.directory / f.path, f.path, f.sha256, f.size, f.executable)
             for f in bundle.pushed_files
         ]
-        files.append(PushFile(source, _IMAGES, hashlib.sha256(content).hexdigest(), len(content)))
+        files.append(PushFile(source, IMAGES, hashlib.sha256(content).hexdigest(), len(content)))
         total = sum(file.size for file in files)
         check_suitable(device, bundle.manifest.target, total)
         sent = 0
@@ -106,12 +112,16 @@ def run_runner(
     place: Pushed,
     options: BenchOptions,
     progress: Progress,
+    *,
+    program: str = RUNNER,
+    model: str = MODEL_LIBRARY,
 ) -> dict[str, Any]:
     """Run the runner on the device; what it printed.
 
-    Raises DeviceUnsuitableError, RunFailedError.
+    ``program`` and ``model`` are files in the run folder: another program takes the same options.
+    Raises DeviceUnsuitableError, RunFailedError; BundleError for a runner of another version.
     """
-    command = [f"./{RUNNER}", "--model", MODEL_LIBRARY, "--images", _IMAGES, "--logits", _LOGITS]
+    command = [f"./{program}", "--model", model, "--images", IMAGES, "--logits", _LOGITS]
     command += ["--shape", by(bundle.manifest.model.input_shape)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
     command += ["--min-runs", str(options.min_runs), "--min-seconds", str(options.min_seconds)]
@@ -134,7 +144,17 @@ def run_runner(
         document: dict[str, Any] = json.loads(result.stdout)
     except ValueError as error:
         raise RunFailedError(f"the runner on '{device.name}' printed no result") from error
+    absent = _needed(options) - set(document)
+    if absent:
+        raise BundleError(f"the bundle's runner does not tell '{min(absent)}'; {_OTHER_VERSION}")
     return document
+
+
+def _needed(options: BenchOptions) -> set[str]:
+    """What every runner tells, and what those of early bundles do not yet."""
+    always = {"durations_ns", "warmup", "threads", "load_ns", "first_inference_ns", "images"}
+    profile = {"layers_ns"} if options.profile_runs else set()
+    return always | {"classes", "peak_rss_bytes"} | profile
 
 
 def by(shape: tuple[int, ...]) -> str:
@@ -158,6 +178,18 @@ def _failed(device: Device, result: Result) -> Exception:
         name = signal.strsignal(number) or f"signal {number}"
         return RunFailedError(f"the runner on '{device.name}' crashed: {name}")
     reason = result.last_error.removeprefix("error: ")
+    if result.exit_code == _USAGE:
+        return BundleError(f"the bundle's runner refuses its options ({reason}); {_OTHER_VERSION}")
+    if result.exit_code == _NO_MEMORY:
+        return DeviceUnsuitableError(
+            f"'{device.name}' has too little memory for the network "
+            f"({device.memory_bytes / 1e6:.0f} MB in all): {reason}"
+        )
+    if result.exit_code == _NOT_STARTED:
+        return RunFailedError(
+            f"the runner cannot start on '{device.name}': {reason}; if a library is missing, "
+            "build the bundle again, if one cannot be mapped, end other programs there"
+        )
     if "No space left" in reason:
         return RunFailedError(f"the disk of '{device.name}' is full: {reason}; make room there")
     return RunFailedError(f"the runner on '{device.name}' failed: {reason}")

@@ -6,6 +6,7 @@ folder of its own with hard links to its objects, which is removed when the run 
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +17,23 @@ from bitat_deploy.errors import RunFailedError
 # $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
 # what was not used for long or was left by a lost connection. A run's folder in which a process
 # works stays, however old it looks: a device without a clock battery may jump by months.
+# Starts few processes: that takes longer on a small board than what they do here.
 _PRESENT = r"""
 set -eu
 umask 077
 mkdir -p "$1/objects" "$1/runs"
 cd "$1"
-find objects -type f -name '.incoming-*' -mmin +60 -exec rm -f {} +
-find objects -type f -mtime +30 -exec rm -f {} +
+find objects -type f \( -name '.incoming-*' -mmin +60 -o -mtime +30 \) -exec rm -f {} +
 find runs -mindepth 1 -maxdepth 1 -mmin +1440 | while read -r run; do
   ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -qF -- "-> $(pwd -P)/$run" || rm -rf "$run"
 done
 cd objects
 shift
 for object do
-  if [ -f "$object" ]; then touch "$object"; sha256sum "$object"; fi
+  shift
+  if [ -f "$object" ]; then set -- "$@" "$object"; fi
 done
+if [ $# -gt 0 ]; then touch -c "$@"; sha256sum "$@"; fi
 """
 
 # $1 objects folder, $2 random name, $3 sha256, $4 mode; the content comes by standard input.
@@ -56,7 +59,7 @@ mkdir "$2"
 run=$2
 shift 2
 while [ $# -gt 0 ]; do
-  mkdir -p "$run/$(dirname "$2")"
+  case $2 in */*) [ -d "$run/${2%/*}" ] || mkdir -p "$run/${2%/*}" ;; esac
   ln "objects/$1" "$run/$2" 2>/dev/null || cp -p "objects/$1" "$run/$2"
   shift 2
 done
@@ -76,10 +79,11 @@ class PushFile:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where a run's files are on the device, and how many bytes had to be sent."""
+    """Where a run's files are on the device, how many bytes had to be sent and how long it took."""
 
     run_folder: str
     bytes_sent: int
+    seconds: float
 
 
 @contextlib.contextmanager
@@ -95,6 +99,7 @@ def pushed(
     ``cache`` is the device's cache folder, ``identity`` begins the folder's name; ``on_bytes`` is
     told how many bytes went each time. Raises RunFailedError.
     """
+    start = time.monotonic()
     root = f"{cache}/bitat-deploy"
     absent = _absent(connection, root, files)
     sent = 0
@@ -107,7 +112,7 @@ def pushed(
     linked = connection.run(["sh", "-c", _LINK, "sh", root, run_folder, *links])
     _check(connection, linked, f"the run folder '{root}/{run_folder}'")
     try:
-        yield Pushed(f"{root}/{run_folder}", sent)
+        yield Pushed(f"{root}/{run_folder}", sent, time.monotonic() - start)
     finally:
         # After a lost connection the folder stays; the next push clears it away.
         with contextlib.suppress(RunFailedError):

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bitat_deploy.device.bench_result import BenchResult
+from bitat_deploy.device.bench_result import BaselineResult, BenchResult
 from bitat_deploy.device.boards import Outcome
 from bitat_deploy.report.formatting import duration, percentage
 
@@ -30,9 +30,19 @@ def board_table(outcomes: Sequence[Outcome]) -> RenderableType:
         device = outcome.result.device
         board = Text.assemble(name, "\n", (device.board or device.cpu, "dim"))
         table.add_row(board, *_cells(outcome.result))
+        for twin in outcome.result.baselines:
+            notes.append(Text(f"{name}: {_twin(twin, outcome.result)}"))
         for reason in outcome.result.not_trustworthy:
             notes.append(Text(f"{name}: times not trustworthy: {reason}", style="yellow"))
     return Group(table, *notes)
+
+
+def _twin(twin: BaselineResult, result: BenchResult) -> str:
+    if twin.run is None:
+        return f"the {twin.name} twin was not measured: {twin.failure}"
+    ratio = twin.run.latency.headline / max(result.latency.headline, 1e-9)
+    emulated = " (EMULATED)" if result.device.emulated else ""
+    return f"the {twin.name} twin in {twin.runtime} takes {ratio:.2f} times as long{emulated}"
 
 
 def _cells(result: BenchResult) -> list[str]:

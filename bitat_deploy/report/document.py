@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.device.bench_result import BenchResult
+from bitat_deploy.device.bench_result import MEDIAN, BaselineResult, BenchResult, Latency
 from bitat_deploy.errors import InputError
+from bitat_deploy.report.noise import MINIMUM_RUNS, median_change_interval
 
 SCHEMA_VERSION = 1
 
@@ -23,11 +24,11 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     device["features"] = sorted(device["features"])
     for private in ("cache", "write_refusal", "execute_refusal"):  # of no use to a reader
         del device[private]
-    latency, accuracy = asdict(result.latency), asdict(result.accuracy)
-    for part, key in ((latency, "samples"), (accuracy, "class_names"), (accuracy, "confusion")):
-        if not part[key]:
-            del part[key]
-    return {
+    accuracy = asdict(result.accuracy)
+    for key in ("class_names", "confusion"):
+        if not accuracy[key]:
+            del accuracy[key]
+    document = {
         "schema_version": SCHEMA_VERSION,
         "model": {"name": result.model_name, "sha256": result.model_sha256},
         "target": result.target,
@@ -36,7 +37,7 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "threads": result.threads,
         "load_ms": result.load_ms,
         "first_inference_ms": result.first_inference_ms,
-        "latency_ms": latency,
+        "latency_ms": _latency(result.latency),
         "accuracy": accuracy,
         "memory": {"peak_rss_bytes": result.peak_rss_bytes},
         "size": {
@@ -50,6 +51,41 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "not_trustworthy": list(result.not_trustworthy),
         "layers": _layers(result),
     }
+    if result.baselines:
+        document["baselines"] = [_baseline(one, result.latency) for one in result.baselines]
+    return document
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    document = asdict(latency)
+    if not document["samples"]:
+        del document["samples"]
+    return document
+
+
+def _baseline(baseline: BaselineResult, ours: Latency) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": baseline.name,
+        "runtime": baseline.runtime,
+        "model_bytes": baseline.model_bytes,
+        "runtime_bytes": baseline.runtime_bytes,
+    }
+    run = baseline.run
+    if run is None:
+        return document | {"failure": baseline.failure}
+    document |= {
+        "load_ms": run.load_ms,
+        "first_inference_ms": run.first_inference_ms,
+        "latency_ms": _latency(run.latency),
+        "latency_ratio": run.latency.headline / max(ours.headline, 1e-9),
+        "peak_rss_bytes": run.peak_rss_bytes,
+        "not_trustworthy": list(run.not_trustworthy),
+    }
+    runs = min(len(ours.samples), len(run.latency.samples))
+    if ours.rule == MEDIAN and runs >= MINIMUM_RUNS:
+        interval = median_change_interval(ours.samples, run.latency.samples)
+        document["latency_ratio_interval"] = [1 + end for end in interval]
+    return document
 
 
 def _layers(result: BenchResult) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bitat_deploy.report import charts
+from bitat_deploy.report.baselines import HEADER, baseline_notes, baseline_rows
 from bitat_deploy.report.formatting import byte_size, duration, percentage
 from bitat_deploy.report.summary import banner, class_results, dimensions, facts
 
@@ -33,6 +34,9 @@ def html_report(report: Mapping[str, Any]) -> str:
         where=device["board"] or device["cpu"],
         banner=banner(report),
         facts=facts(report),
+        baseline_header=HEADER,
+        baseline_rows=baseline_rows(report),
+        baseline_notes=baseline_notes(report),
         histogram=_histogram(latency),
         classes=classes,
         all_classes=readable,

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bitat_deploy.report.baselines import HEADER as BASELINE_HEADER
+from bitat_deploy.report.baselines import baseline_notes, baseline_rows
 from bitat_deploy.report.formatting import byte_size, percentage
 from bitat_deploy.report.summary import banner, class_results, dimensions, facts
 
@@ -20,6 +22,9 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     for title, rows in facts(report).items():
         if rows:
             parts += [f"## {title}", _table(("what", "value"), rows)]
+    if twins := baseline_rows(report):
+        parts += ["## Baseline", _table(BASELINE_HEADER, twins, "lrrrr")]
+        parts += [_text(note) for note in baseline_notes(report)]
     if classes := class_results(report):
         cells = [
             (

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM, BenchResult
+from bitat_deploy.report.baselines import baseline_table
 from bitat_deploy.report.conditions import condition_rows
+from bitat_deploy.report.document import bench_document
 from bitat_deploy.report.profile_table import profile_table
 
 _RULES = {
@@ -60,6 +62,8 @@ def bench_report(result: BenchResult) -> RenderableType:
     parts.append(table)
     if result.profile:
         parts += ["", profile_table(result)]
+    if result.baselines:
+        parts += ["", baseline_table(bench_document(result))]
     return Group(*parts)
 
 

@@ -27,7 +27,8 @@ const char* const kUsage =
     "  --threads N           worker threads (1)\n"
     "  --stop-at-end-of-input  end as soon as standard input is closed\n"
     "\n"
-    "Exit codes: 0 done, 2 command line, 3 file, 4 network, 5 standard input was closed.\n";
+    "Exit codes: 0 done, 2 command line, 3 file, 4 network, 5 standard input was closed,\n"
+    "6 memory.\n";
 
 namespace {
 

@@ -1,5 +1,7 @@
 #include "measure.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -16,8 +18,11 @@ namespace bitat_deploy {
 namespace {
 
 std::ifstream OpenImages(const Arguments& arguments, std::int64_t* count) {
+  struct stat status {};
+  // Of a folder or a device the size would be nonsense.
+  const bool regular = stat(arguments.images.c_str(), &status) == 0 && S_ISREG(status.st_mode);
   std::ifstream file(arguments.images, std::ios::binary | std::ios::ate);
-  if (!file) throw FileError("cannot read the images '" + arguments.images + "'");
+  if (!regular || !file) throw FileError("cannot read the images '" + arguments.images + "'");
   const auto bytes = static_cast<std::size_t>(file.tellg());
   if (bytes == 0 || bytes % arguments.ImageBytes() != 0) {
     throw FileError("the images '" + arguments.images + "' have " + std::to_string(bytes) +
@@ -74,6 +79,11 @@ void Progress::Report(std::int64_t done, std::int64_t total) {
                static_cast<long long>(total));
 }
 
+void CheckImages(const Arguments& arguments) {
+  std::int64_t images = 0;
+  OpenImages(arguments, &images);
+}
+
 void ReadFirstImage(Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
@@ -108,6 +118,10 @@ Measurement MeasureLatency(Network& network, const Arguments& arguments) {
 std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
+  struct stat status {};
+  if (stat(arguments.logits.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    throw FileError("cannot write the logits '" + arguments.logits + "': it is no plain file");
+  }
   const std::string unfinished = arguments.logits + ".unfinished";
   std::ofstream logits(unfinished, std::ios::binary | std::ios::trunc);
   Progress progress("accuracy");

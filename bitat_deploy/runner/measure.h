@@ -28,6 +28,9 @@ struct Measurement {
   std::vector<std::int64_t> durations_ns;
 };
 
+// Throws FileError where the images cannot be read or are no whole number of images.
+void CheckImages(const Arguments& arguments);
+
 // Makes the first of the images the network's input.
 void ReadFirstImage(Network& network, const Arguments& arguments);
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "model_file.h"
+
 namespace bitat_deploy {
 
 namespace ffi = tvm::ffi;
@@ -94,9 +96,17 @@ int RelaxNetwork::Instrument(void* self, const TVMFFIAny* arguments, int count, 
 
 std::unique_ptr<Network> LoadNetwork(const std::string& path,
                                      const std::vector<std::int64_t>& shape, int threads) {
+  CheckModelFile(path);
   // TVM reads it when its thread pool starts, with the first parallel loop.
   setenv("TVM_NUM_THREADS", std::to_string(threads).c_str(), 1);
-  return std::make_unique<RelaxNetwork>(path, shape);
+  try {
+    return std::make_unique<RelaxNetwork>(path, shape);
+  } catch (const ffi::Error& error) {
+    // TVM's own words for a model of another version are a line of its source.
+    if (std::string(error.what()).find("version == ") == std::string::npos) throw;
+    throw std::runtime_error("the model '" + path +
+                             "' was compiled by another version of TVM; build the bundle again");
+  }
 }
 
 }  // namespace bitat_deploy

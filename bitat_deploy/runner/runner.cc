@@ -5,9 +5,12 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,7 +23,14 @@
 namespace bitat_deploy {
 namespace {
 
-enum ExitCode { kDone = 0, kBadUsage = 2, kBadFile = 3, kBadNetwork = 4, kInputClosed = 5 };
+enum ExitCode {
+  kDone = 0,
+  kBadUsage = 2,
+  kBadFile = 3,
+  kBadNetwork = 4,
+  kInputClosed = 5,
+  kNoMemory = 6,
+};
 
 // The host holds our standard input open for as long as it is there: when the connection breaks,
 // sshd closes it, and nothing is left running on the device.
@@ -64,6 +74,7 @@ int Run(const Arguments& arguments) {
   if (access(arguments.model.c_str(), R_OK) != 0) {
     throw FileError("cannot read the model '" + arguments.model + "'");
   }
+  CheckImages(arguments);  // before memory is taken for one
   const std::int64_t start = Nanoseconds();
   const std::unique_ptr<Network> loaded =
       LoadNetwork(arguments.model, arguments.shape, arguments.threads);
@@ -73,6 +84,9 @@ int Run(const Arguments& arguments) {
   const std::int64_t images = WriteLogits(network, arguments);
   const std::vector<LayerTime> layers = ProfileLayers(network, arguments);
   PrintDocument(arguments, load_ns, measured, images, network.classes(), layers);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw FileError(std::string("cannot write the result: ") + std::strerror(errno));
+  }
   return kDone;
 }
 
@@ -80,6 +94,17 @@ int Fail(ExitCode code, const std::string& message) {
   const std::string first_line = message.substr(0, message.find('\n'));
   std::fprintf(stderr, "error: %s\n", first_line.c_str());
   return code;
+}
+
+const char* const kMemoryMessage = "not enough memory; end other programs on this device";
+
+// What TVM and the dynamic loader say of it: their exceptions do not pass to this program.
+bool IsAboutMemory(const std::string& message) {
+  for (const char* const words : {"bad_alloc", "annot allocate memory", "failed to map segment",
+                                  "out of memory", "Resource temporarily unavailable"}) {
+    if (message.find(words) != std::string::npos) return true;
+  }
+  return false;
 }
 
 int Main(int count, char** values) {
@@ -94,8 +119,12 @@ int Main(int count, char** values) {
     return Fail(kBadUsage, std::string(error.what()) + "; see runner --help");
   } catch (const FileError& error) {
     return Fail(kBadFile, error.what());
+  } catch (const std::bad_alloc&) {
+    return Fail(kNoMemory, kMemoryMessage);
   } catch (const std::exception& error) {
-    return Fail(kBadNetwork, error.what());
+    const std::string message = error.what();
+    if (IsAboutMemory(message)) return Fail(kNoMemory, kMemoryMessage);
+    return Fail(kBadNetwork, message);
   }
 }
 

@@ -45,6 +45,22 @@ def test_report(host_bundle: Path, tmp_path: Path) -> None:
     assert f"{document['latency_ms']['p50']:.3f} ms" in finished.stdout
 
 
+def test_the_report_in_all_forms(host_bundle: Path, tmp_path: Path) -> None:
+    files = {option: tmp_path / f"report.{option}" for option in ("json", "markdown", "html")}
+    options = [part for option, file in files.items() for part in (f"--{option}", str(file))]
+    finished = bench(str(host_bundle), "--profile", *options)
+    assert finished.returncode == 0, finished.stderr
+    document = json.loads(files["json"].read_text())
+    page = files["html"].read_text()
+    assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+    assert "<script" not in page and "http://" not in page.replace("http://www.w3.org/", "")
+    for text in (page, files["markdown"].read_text()):
+        assert f"{document['accuracy']['top1']:.2%}" in text
+        assert all(layer["name"] in text for layer in document["layers"])
+    assert all(f"Report: {file}" in finished.stdout for file in files.values())
+    assert sorted(tmp_path.iterdir()) == sorted(files.values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -74,3 +74,15 @@ def test_missing_or_malformed_configuration(tmp_path: Path) -> None:
         settings_of("pi@board", "???\n", tmp_path)
     with pytest.raises(InputError, match="malformed"):
         settings_of("pi@board", "Port many\n", tmp_path)
+
+
+def test_signs_of_life(tmp_path: Path) -> None:
+    def pair(text: str) -> tuple[float, float]:
+        settings = settings_of("pi@board", text, tmp_path)
+        return settings.keep_alive, settings.silence
+
+    assert pair("") == (10, 30)
+    assert pair("Host *\n ServerAliveInterval 4\n ServerAliveCountMax 5\n") == (4, 20)
+    assert pair("Host *\n ServerAliveInterval 0\n") == (10, 30)
+    with pytest.raises(InputError, match="greater than 0"):
+        pair("Host *\n ServerAliveCountMax 0\n")

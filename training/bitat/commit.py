@@ -32,13 +32,16 @@ def optimal_alpha(second_moment: Tensor, weight: Tensor, signs: Tensor) -> Tenso
     return (weight * product).sum(dim=1, keepdim=True) / energy.clamp(min=1e-12)
 
 
-def commit_signs(second_moment: Tensor, weight: Tensor, sweeps: int) -> Commit:
+def commit_signs(
+    second_moment: Tensor, weight: Tensor, sweeps: int, by_importance: bool = True
+) -> Commit:
     """Minimise tr((W - alpha b)^T H (W - alpha b)) over signs and scales, from b = sign(W) [R].
 
     ``second_moment`` [groups, d, d] and ``weight`` [groups, d, outputs]. Coordinates are visited
-    in order of decreasing importance H_ii; all outputs at once, for they do not depend on each
-    other. alpha follows equation (2) after every sweep, so loss (1) never rises. Computes in
-    float64. A negative alpha is made positive by negating the signs, which leaves alpha b as is.
+    in order of decreasing importance H_ii, or as they come unless ``by_importance``; all outputs
+    at once, for they do not depend on each other. alpha follows equation (2) after every sweep,
+    so loss (1) never rises. Computes in float64. A negative alpha is made positive by negating
+    the signs, which leaves alpha b as is.
     """
     H = second_moment.to(torch.float64)
     W = weight.to(torch.float64)
@@ -48,7 +51,10 @@ def commit_signs(second_moment: Tensor, weight: Tensor, sweeps: int) -> Commit:
     plain = W.abs().mean(dim=1, keepdim=True) * signs
     before = float(output_error(H, W - plain) / energy)
     alpha = optimal_alpha(H, W, signs)
-    order = H.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True)  # [groups, d]
+    importance = H.diagonal(dim1=1, dim2=2)  # [groups, d]
+    if not by_importance:
+        importance = torch.zeros_like(importance)
+    order = importance.argsort(dim=1, descending=True, stable=True)
     groups = torch.arange(H.shape[0])
     for _ in range(sweeps):
         previous = signs.clone()

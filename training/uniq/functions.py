@@ -17,43 +17,51 @@ from bitat_deploy.training.uniq.levels import maximum_code, symmetric_codes, uns
 class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        positive = positive_step(step)
-        context.save_for_backward(values, step)
+        distance = positive_step(step)
+        codes = symmetric_codes(values, distance, bits)
+        result = codes.sub_(maximum_code(bits) / 2).mul_(distance).to(values.dtype)
+        context.save_for_backward(values, step, result)
         context.bits, context.scale = bits, scale
-        codes = symmetric_codes(values, positive, bits)
-        return codes.sub_(maximum_code(bits) / 2).mul_(positive).to(values.dtype)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        values, learned = context.saved_tensors
-        step = positive_step(learned)
-        half = maximum_code(context.bits) / 2
-        ratio = values.to(step.dtype) / step
-        inside = ratio.abs() < half
-        # Outside, codes - M/2 alone is sign(v) M/2.
-        slope = symmetric_codes(values, step, context.bits).sub_(half).sub_(ratio * inside)
-        return *_gradients(context, gradient, inside, slope, learned), None, None
+        values, step, _ = context.saved_tensors
+        inside = values.abs() < maximum_code(context.bits) / 2 * positive_step(step)
+        return *_gradients(context, gradient, inside), None, None
 
 
 class _Unsigned(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        positive = positive_step(step)
-        context.save_for_backward(values, step)
+        distance = positive_step(step)
+        result = unsigned_codes(values, distance, bits).mul_(distance).to(values.dtype)
+        context.save_for_backward(values, step, result)
         context.bits, context.scale = bits, scale
-        return unsigned_codes(values, positive, bits).mul_(positive).to(values.dtype)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        values, learned = context.saved_tensors
-        step = positive_step(learned)
-        ratio = values.to(step.dtype) / step
-        inside = (ratio > 0) & (ratio < maximum_code(context.bits))
-        # Outside, the code alone is 0 or M.
-        slope = unsigned_codes(values, step, context.bits).sub_(ratio * inside)
-        return *_gradients(context, gradient, inside, slope, learned), None, None
+        values, step, _ = context.saved_tensors
+        below = values < maximum_code(context.bits) * positive_step(step)
+        return *_gradients(context, gradient, below.logical_and_(values > 0)), None, None
+
+
+def _gradients(
+    context: Any, gradient: Tensor, inside: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both slopes of the step, inside and outside, are (Q - v [inside]) / step [D]."""
+    values, step, result = context.saved_tensors
+    of_values = gradient * inside
+    if not context.needs_input_grad[1]:
+        return of_values, None
+    exact = step.dtype
+    weighted = gradient.to(exact) * result.to(exact)
+    weighted.addcmul_(of_values.to(exact), values.to(exact), value=-1)
+    factor = torch.where(step < 0, -context.scale, context.scale) / positive_step(step)
+    return of_values, weighted.sum_to_size(step.shape) * factor
 
 
 def positive_step(step: Tensor) -> Tensor:
@@ -85,15 +93,3 @@ def quantize_unsigned(values: Tensor, step: Tensor, bits: int, gradient_scale: f
     """
     result: Tensor = _Unsigned.apply(values, step, bits, gradient_scale)
     return result
-
-
-def _gradients(
-    context: Any, gradient: Tensor, inside: Tensor, slope: Tensor, learned: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    of_values = gradient * inside if context.needs_input_grad[0] else None
-    of_step = None
-    if context.needs_input_grad[1]:
-        mirrored = torch.where(learned < 0, -context.scale, context.scale).to(learned.dtype)
-        weighted = slope.mul_(gradient.to(learned.dtype))
-        of_step = weighted.sum_to_size(learned.shape) * mirrored
-    return of_values, of_step

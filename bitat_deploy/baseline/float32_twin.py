@@ -1,0 +1,119 @@
+"""The float32 twin of a binarized network: an ordinary MobileNet of the same shapes.
+
+Each of our layers becomes what it would be without binarization: a convolution with bias, into
+which batch normalisation is folded, and ReLU. The weights are our network's own signs and integers,
+scaled so that activations neither grow nor vanish (He et al. 2015, equation 10), biases are 0. The
+pictures' division by 255 is folded into the first layer.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from bitat_deploy.compiler.model import Model
+from bitat_deploy.errors import UnsupportedOperatorError
+from bitat_deploy.network import unpack_bits
+from bitat_deploy.onnx_format.functions import OPSET
+from bitat_deploy.onnx_format.writer import IR_VERSION
+
+INPUT, REAL_INPUT, OUTPUT = "image", "image_float32", "logits"
+
+# The quantizer asks for a model with known shapes; what else its preparation would do is done.
+_PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
+
+
+def float32_twin(model: Model) -> onnx.ModelProto:
+    """From ``image`` uint8 [1, C, H, W] to ``logits`` float32 [1, classes].
+
+    Channels come first, which ONNX Runtime prefers. Raises UnsupportedOperatorError where a layer
+    is none of ours.
+    """
+    chain = _Chain()
+    chain.append("Cast", output=REAL_INPUT, to=TensorProto.FLOAT)
+    for node in model.nodes:
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        constants = [model.initializers[name] for name in node.input[1:]]
+        _append_layer(chain, node, constants, attributes)
+    height, width, channels = model.input_shape
+    image = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, channels, height, width])
+    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)
+    twin = helper.make_model(
+        helper.make_graph(chain.finish(), model.name, [image], [logits], chain.initializers),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="bitat-deploy",
+    )
+    helper.set_model_props(twin, _PREPARED)
+    return onnx.shape_inference.infer_shapes(twin, strict_mode=True)
+
+
+def _append_layer(
+    chain: "_Chain", node: onnx.NodeProto, constants: list[NDArray[Any]], attributes: dict[str, Any]
+) -> None:
+    window = {key: attributes[key] for key in ("strides", "pads") if key in attributes}
+    if node.op_type == "QuantizedConvThreshold":
+        filters = _unit_rows(constants[0].transpose(0, 3, 1, 2)) / np.float32(255)
+        chain.convolve(filters, **window)
+    elif node.op_type == "BinaryDepthwiseConvThreshold":
+        signs = _signs(constants[0], attributes["channels"]).transpose(2, 0, 1)
+        chain.convolve(_unit_rows(signs[:, np.newaxis]), group=attributes["channels"], **window)
+    elif node.op_type == "BinaryPointwiseConvThreshold":
+        signs = _signs(constants[0], attributes["channels"])
+        chain.convolve(_unit_rows(signs[:, :, np.newaxis, np.newaxis]))
+    elif node.op_type == "GlobalBitCount":
+        chain.append("GlobalAveragePool")
+        chain.append("Flatten")
+    elif node.op_type == "QuantizedDense":
+        chain.append("Gemm", *chain.weights(_unit_rows(constants[0])), transB=1)
+    else:
+        raise UnsupportedOperatorError(
+            f"layer '{node.name}' ({node.op_type}) has no counterpart in float32, so there is no "
+            "baseline; leave out --baseline"
+        )
+
+
+def _signs(packed: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
+    return 2 * unpack_bits(packed, channels).astype(np.float32) - 1
+
+
+def _unit_rows(weight: NDArray[Any]) -> NDArray[np.float32]:
+    """``weight`` [O, ...], each output's scaled to a sum of squares of 2: before ReLU."""
+    real = weight.astype(np.float32)
+    norm = np.sqrt(np.square(real).sum(axis=tuple(range(1, real.ndim)), keepdims=True))
+    scaled: NDArray[np.float32] = real * (np.float32(2**0.5) / np.maximum(norm, 1))
+    return scaled
+
+
+class _Chain:
+    """Nodes one after the other."""
+
+    def __init__(self) -> None:
+        self.initializers: list[onnx.TensorProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._current = INPUT
+
+    def append(self, operator: str, *constants: str, output: str = "", **attributes: Any) -> None:
+        name = f"node{len(self._nodes)}"
+        inputs, outputs = [self._current, *constants], [output or f"{name}.output"]
+        self._nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
+        self._current = outputs[0]
+
+    def convolve(self, filters: NDArray[np.float32], **attributes: Any) -> None:
+        constants = self.weights(filters)
+        self.append("Conv", *constants, kernel_shape=filters.shape[2:], **attributes)
+        self.append("Relu")
+
+    def weights(self, weight: NDArray[np.float32]) -> tuple[str, str]:
+        name = f"node{len(self._nodes)}"
+        bias = np.zeros(len(weight), np.float32)
+        arrays = {f"{name}.weight": np.ascontiguousarray(weight), f"{name}.bias": bias}
+        self.initializers += [numpy_helper.from_array(array, key) for key, array in arrays.items()]
+        return f"{name}.weight", f"{name}.bias"
+
+    def finish(self) -> list[onnx.NodeProto]:
+        """All nodes; the last one's output is the graph's."""
+        self._nodes[-1].output[0] = OUTPUT
+        return self._nodes

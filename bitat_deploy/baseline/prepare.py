@@ -1,0 +1,34 @@
+"""Everything that a baseline needs on the host, before a device is asked."""
+
+from collections.abc import Callable
+
+from bitat_deploy.baseline.baseline import Baseline, Twin
+from bitat_deploy.baseline.float32_twin import float32_twin
+from bitat_deploy.baseline.int8_twin import int8_twin
+from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_library
+from bitat_deploy.baseline.program import baseline_program
+from bitat_deploy.bundle import Bundle
+from bitat_deploy.bundle.bundle import MODEL_ONNX
+from bitat_deploy.compiler.model import read_model
+
+
+def prepare_baseline(
+    bundle: Bundle, status: Callable[[str], None] = lambda message: None
+) -> Baseline:
+    """Twins of ``bundle``'s network and what runs them on its target.
+
+    ``status`` is told what is being done. Raises BuildError, UnsupportedOperatorError.
+    """
+    target = bundle.manifest.target
+    status(f"fetching ONNX Runtime for {target.architecture}")
+    library = onnx_runtime_library(target)
+    program = baseline_program(target, status)
+    status("making float32 and int8 twins of the network")
+    float32 = float32_twin(read_model(bundle.directory / MODEL_ONNX))
+    twins = {"float32": float32, "int8": int8_twin(float32)}
+    return Baseline(
+        runtime=f"ONNX Runtime {VERSION}",
+        library=library,
+        program=program,
+        twins=tuple(Twin(name, twin.SerializeToString()) for name, twin in twins.items()),
+    )

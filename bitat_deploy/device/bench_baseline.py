@@ -1,0 +1,139 @@
+"""Measuring the twins of a network in another runtime, as the network itself was measured."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.baseline.baseline import Baseline, Twin
+from bitat_deploy.bundle import Bundle
+from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, file_sha256
+from bitat_deploy.device.bench_result import BaselineResult, TwinRun, latency_statistics
+from bitat_deploy.device.connection import Connection
+from bitat_deploy.device.execution import IMAGES, BenchOptions, Progress, run_runner
+from bitat_deploy.device.health import read_health
+from bitat_deploy.device.inspect import Device
+from bitat_deploy.device.push import Pushed, PushFile, pushed
+from bitat_deploy.device.suitability import folder_problems
+from bitat_deploy.device.trust import reasons_for_distrust
+from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+
+_PROGRAM = "baseline"
+
+
+def bench_baseline(
+    baseline: Baseline,
+    bundle: Bundle,
+    connection: Connection,
+    device: Device,
+    image: NDArray[np.uint8],
+    options: BenchOptions,
+    progress: Progress,
+) -> tuple[BaselineResult, ...]:
+    """One result for each twin, measured on ``image`` [1, H, W, C].
+
+    What fails on the device is told in the results.
+    """
+    # Its layers are not ours, so there is no profile of them.
+    options = replace(options, profile_runs=0)
+    try:
+        with _pushed(baseline, bundle, connection, device, image, progress) as place:
+
+            def run(twin: Twin) -> dict[str, Any]:
+                def show(stage: str, done: int, total: int) -> None:
+                    progress(f"{stage} of the {twin.name} twin", done, total)
+
+                files = {"program": _PROGRAM, "model": _file_name(twin)}
+                return run_runner(bundle, connection, device, place, options, show, **files)
+
+            return tuple(
+                _bench_twin(baseline, twin, connection, device, run, options.rule)
+                for twin in baseline.twins
+            )
+    except (DeviceUnsuitableError, RunFailedError) as error:
+        return tuple(_result(baseline, twin, failure=str(error)) for twin in baseline.twins)
+
+
+def _bench_twin(
+    baseline: Baseline,
+    twin: Twin,
+    connection: Connection,
+    device: Device,
+    run: Callable[[Twin], dict[str, Any]],
+    rule: str,
+) -> BaselineResult:
+    try:
+        before = read_health(connection)
+        document = run(twin)
+        after = read_health(connection)
+    except (DeviceUnsuitableError, RunFailedError) as error:
+        return _result(baseline, twin, failure=str(error))
+    latency = latency_statistics(document["durations_ns"], document["warmup"], rule)
+    seconds = document["cpu_ns"] / 1e9
+    measured = TwinRun(
+        load_ms=document["load_ns"] / 1e6,
+        first_inference_ms=document["first_inference_ns"] / 1e6,
+        latency=latency,
+        peak_rss_bytes=document["peak_rss_bytes"],
+        not_trustworthy=reasons_for_distrust(device, before, after, latency, seconds),
+    )
+    return _result(baseline, twin, measured)
+
+
+def _result(
+    baseline: Baseline, twin: Twin, run: TwinRun | None = None, failure: str = ""
+) -> BaselineResult:
+    return BaselineResult(
+        name=twin.name,
+        runtime=baseline.runtime,
+        model_bytes=len(twin.content),
+        runtime_bytes=baseline.library.stat().st_size,
+        run=run,
+        failure=failure,
+    )
+
+
+@contextlib.contextmanager
+def _pushed(
+    baseline: Baseline,
+    bundle: Bundle,
+    connection: Connection,
+    device: Device,
+    image: NDArray[np.uint8],
+    progress: Progress,
+) -> Iterator[Pushed]:
+    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
+        contents = {_file_name(twin): twin.content for twin in baseline.twins}
+        contents[IMAGES] = image.transpose(0, 3, 1, 2).tobytes()
+        sources = {
+            _PROGRAM: baseline.program,
+            f"{LIBRARY_FOLDER}/libonnxruntime.so": baseline.library,
+        }
+        for name, content in contents.items():
+            sources[name] = Path(workspace) / name
+            sources[name].write_bytes(content)
+        files = [
+            PushFile(source, path, file_sha256(source), source.stat().st_size, path == _PROGRAM)
+            for path, source in sources.items()
+        ]
+        total = sum(file.size for file in files)
+        for problem in folder_problems(device, total):
+            raise DeviceUnsuitableError(f"{problem.message}; {problem.remedy}")
+        sent = 0
+
+        def on_bytes(count: int) -> None:
+            nonlocal sent
+            sent += count
+            progress("pushing ONNX Runtime", sent, total)
+
+        with pushed(connection, device.cache, bundle.identity, files, on_bytes) as place:
+            yield place
+
+
+def _file_name(twin: Twin) -> str:
+    return f"{twin.name}.onnx"

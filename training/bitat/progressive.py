@@ -1,0 +1,94 @@
+"""BiTAT around the training of one layer of a user's network: prepare before, commit after."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bitat_deploy.training.bitat.commit import commit_signs
+from bitat_deploy.training.bitat.convolution import BinarizedConv2d
+from bitat_deploy.training.bitat.dependency import (
+    DependencyLoss,
+    Problem,
+    arriving_errors,
+    build_problem,
+    committed_layer,
+    compensated_target,
+    joint_error,
+)
+from bitat_deploy.training.bitat.options import BitatOptions
+from bitat_deploy.training.bitat.statistics import CommittedLayer, collect_statistics
+from bitat_deploy.training.quantizers import binary_sign
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """What a commit did: the layer's output error together with what it makes of the errors below
+    it, over its output's energy, of mean|w| * sign(W) and of what was committed; and the fraction
+    of signs that are not sign(W)."""
+
+    name: str
+    error_before: float
+    error_after: float
+    flipped: float
+
+
+class Block:
+    """The layers of one block, taken from the bottom; those committed are remembered.
+
+    ``run`` puts the calibration images through the network, one batch for each step of the
+    iterator it gives.
+    """
+
+    def __init__(self, options: BitatOptions, run: Callable[[], Iterable[Any]]) -> None:
+        self._options = options
+        self._run = run
+        self._below: list[CommittedLayer] = []
+        self._gains: list[Tensor] = []
+
+    def prepare(self, layer: BinarizedConv2d, normalized: bool) -> Problem:
+        """Step a of the schedule: statistics on the partly quantized network [P].
+
+        ``normalized``: whether a batch normalisation follows. With compensation "start" the
+        layer's weight is moved to the target (5) here.
+        """
+        options = self._options
+        centred = options.centred and normalized
+        statistics = collect_statistics(layer, self._below, self._run, centred)
+        arriving = None
+        if statistics.gain is not None:
+            self._gains.append(statistics.gain)
+            arriving = arriving_errors(self._below, self._gains)
+        problem = build_problem(layer, statistics, self._below, arriving, options)
+        if options.compensation == "start":
+            target = compensated_target(problem, layer.weight.detach(), options.ridge)
+            with torch.no_grad():
+                layer.weight.copy_(layer.ungrouped(target))
+        return problem
+
+    def loss(self, problem: Problem) -> DependencyLoss:
+        """Step b's L_dep; its V and s are found here, once."""
+        return DependencyLoss(problem, self._options)
+
+    def commit(self, name: str, problem: Problem) -> CommitRecord:
+        """Step c: target (5), signs by descent, alpha by (2); the layer is frozen after it."""
+        options, layer = self._options, problem.layer
+        weight = layer.weight.detach().clone()
+        grouped = layer.grouped(weight)
+        target = grouped.to(torch.float64)
+        if options.compensation == "commit":
+            target = compensated_target(problem, weight, options.ridge)
+        commit = commit_signs(problem.own, target, options.descent_sweeps, options.importance_order)
+        plain = grouped.abs().mean(dim=1, keepdim=True) * binary_sign(grouped)
+        record = CommitRecord(
+            name,
+            joint_error(problem, weight, plain),
+            joint_error(problem, weight, commit.weight()),
+            float((commit.signs != binary_sign(grouped)).to(torch.float64).mean()),
+        )
+        layer.commit(commit.signs, commit.alpha)
+        quantized = layer.ungrouped(commit.weight().to(weight.dtype))
+        self._below.append(committed_layer(problem, weight, quantized, options))
+        return record
