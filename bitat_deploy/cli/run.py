@@ -17,6 +17,7 @@ from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.device import connect
 from bitat_deploy.device.classify import classify
 from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.errors import InputError
 from bitat_deploy.report.top_classes import top_classes_table
 
 
@@ -52,6 +53,8 @@ def run(
     proportions differ, and made grey where the network takes grey images. It should look like
     those the network was trained on: for Fashion-MNIST one garment, bright on black.
     """
+    if paths and not paths[0].exists():
+        raise InputError(f"there is no bundle or picture '{paths[0]}'")
     has_bundle = bool(paths) and paths[0].is_dir()
     pictures = images + (paths[1:] if has_bundle else paths)
     if not pictures:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,12 @@ def test_power_lost_in_the_run_and_back(
 
 def runners_by_name(device: LocalSshd) -> list[int]:
     """The runners themselves, without the shells that wait for them."""
-    named = {pid: Path(f"/proc/{pid}/comm") for pid in runners(device)}
-    return [pid for pid, path in named.items() if path.read_text() == "runner\n"]
+    found = []
+    for process in runners(device):
+        with suppress(OSError):  # it may just have ended
+            if Path(f"/proc/{process}/comm").read_text() == "runner\n":
+                found.append(process)
+    return found
 
 
 def runners(device: LocalSshd) -> list[int]:

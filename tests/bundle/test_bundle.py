@@ -74,6 +74,26 @@ def test_symbolic_link(copied: Path) -> None:
         read_bundle(copied)
 
 
+def test_symbolic_link_in_the_place_of_the_manifest(copied: Path) -> None:
+    (copied / "manifest.json").rename(copied.parent / "manifest.json")
+    (copied / "manifest.json").symlink_to(copied.parent / "manifest.json")
+    with pytest.raises(BundleError, match="symbolic link"):
+        read_bundle(copied)
+
+
+def test_huge_manifest(copied: Path) -> None:
+    with (copied / "manifest.json").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BundleError, match="too large"):
+        read_bundle(copied)
+
+
+def test_deep_manifest(copied: Path) -> None:
+    (copied / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match="too deep"):
+        read_bundle(copied)
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [("/etc/passwd", "outside"), ("../runner", "outside"), ("lib/../../x", "outside")],
@@ -94,6 +114,14 @@ def test_path_outside(copied: Path, path: str, sentence: str) -> None:
         (lambda document: document["files"].pop(), "does not list"),
         (lambda document: document["files"].append(document["files"][0]), "twice"),
         (lambda document: document.update(schema_version=99), "schema version 99"),
+        (lambda document: document["files"][0].update(size=1 << 40), "more than 2 GiB"),
+        (lambda document: document["files"][0].update(size=-1), "the size of"),
+        (lambda document: document["files"][0].update(path="a\nb"), "as no bundle does"),
+        (lambda document: document["files"][0].update(path="-rf"), "as no bundle does"),
+        (lambda document: document["files"][0].update(path="images"), "as no bundle does"),
+        (lambda document: document["model"].update(input_shape=[28, 28, 0]), "input_shape"),
+        (lambda document: document["model"].update(sha256="0" * 64), "of another model"),
+        (lambda document: document["layers"][0].update(macs=-1), r"layers\[0\]"),
     ],
 )
 def test_malformed_manifest(copied: Path, change, sentence: str) -> None:
@@ -105,6 +133,7 @@ def test_malformed_manifest(copied: Path, change, sentence: str) -> None:
 def test_folder_name() -> None:
     assert folder_name("../a b/c-host") == "a-b-c-host"
     assert folder_name("///") == "model"
+    assert len(folder_name("a" * 1000)) < 200
 
 
 def edit(bundle: Path, change) -> None:

@@ -49,7 +49,13 @@ def test_init_refuses_an_unknown_target_and_writes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hosts: pi@a\n", "- pi@a\n", "host: 5\n", "host: [a\n", "\x00", "host: {a: b}"]
+    "text",
+    [
+        *("hosts: pi@a\n", "- pi@a\n", "host: 5\n", "host: [a\n", "\x00", "host: {a: b}"),
+        *("host: 2001-99-99", "host: " + "9" * 5000, "host: ''", '"host": "a\\u001b[2J"'),
+        *("host: " + "[" * 50_000, "host: &a [*a]", "#" * 100_000),
+        "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nhost: [*b, *b, *b]\n",
+    ],
 )
 def test_bad_files(text: str) -> None:
     Path("bitat.yaml").write_text(text)

@@ -102,3 +102,9 @@ def test_image_of_the_last_build(host_bundle: Path, pictures: list[Path]) -> Non
 def test_a_bundle_alone_is_not_enough(host_bundle: Path) -> None:
     result = run(host_bundle)
     assert result.exit_code == 2 and "--image FILE" in result.output
+
+
+def test_a_bundle_that_is_not_there(pictures: list[Path], tmp_path: Path) -> None:
+    result = run(tmp_path / "nowhere", "--image", pictures[0])
+    assert isinstance(result.exception, InputError)
+    assert "no bundle or picture" in str(result.exception)

@@ -89,6 +89,8 @@ def test_interrupt_leaves_nothing_on_any_board(
         ("- pi@a\n- pi-a", "twice"),
         ("- {", "not YAML"),
         ("\x00", "not YAML"),
+        ("- {host: pi@a, bundle: ~nobody-2/x}", "no known user"),
+        ("- &a pi@a\n- *a", "alias"),
     ],
 )
 def test_bad_inventories(text: str, word: str, tmp_path: Path) -> None:

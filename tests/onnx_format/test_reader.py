@@ -143,3 +143,47 @@ def test_thresholds_that_do_not_fit(path: Path) -> None:
     thresholds.CopyFrom(numpy_helper.from_array(np.zeros((1, 3), np.int32), name))
     with pytest.raises(InputError, match=r"block0\.pointwise.*inconsistent.*17 int32 thresholds"):
         read_network(save(model, path))
+
+
+def test_weights_in_another_file_are_refused(path: Path) -> None:
+    """Even ones that are there: a path in a model must not name a file of this machine."""
+    model = to_onnx(draw_network(0))
+    (path.parent / "weights").write_bytes(bytes(1000))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights")
+    with pytest.raises(InputError, match="weights in other files"):
+        read_network(save(model, path))
+
+
+def test_changed_function_body(path: Path) -> None:
+    """ONNX Runtime would run it, and answer otherwise than our operator."""
+    model = to_onnx(draw_network(0))
+    (function,) = [f for f in model.functions if f.name == "Quantize"]
+    (comparison,) = [node for node in function.node if node.op_type == "GreaterOrEqual"]
+    comparison.op_type = "Greater"
+    with pytest.raises(InputError, match=r"Quantize.*another body"):
+        read_network(save(model, path))
+
+
+def test_count_of_other_channels(path: Path) -> None:
+    """ONNX Runtime would count fewer; the file is contradictory."""
+    model = to_onnx(draw_network(0))
+    (pool,) = [node for node in model.graph.node if node.op_type == "GlobalCodeSum"]
+    (channels,) = [entry for entry in pool.attribute if entry.name == "channels"]
+    channels.i -= 1
+    with pytest.raises(InputError, match=r"pool.*inconsistent"):
+        read_network(save(model, path))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("strides", [0, 0]), ("strides", [1]), ("pads", [-1] * 4), ("pads", [16383] * 4)],
+)
+def test_window_out_of_range(path: Path, name: str, values: list[int]) -> None:
+    model = to_onnx(draw_network(0))
+    (attribute,) = [entry for entry in model.graph.node[0].attribute if entry.name == name]
+    attribute.ints[:] = values
+    with pytest.raises(InputError, match=r"stem.*inconsistent"):
+        read_network(save(model, path))

@@ -35,10 +35,11 @@ class CorrelationBasis(nn.Module):
         eigenvalues, vectors = _pca(moment, [moment.shape[-1]] if joint else list(parts))
         total = eigenvalues.sum(dim=-1, keepdim=True)
         floor = 1e-9 * total.clamp(min=1e-30)
+        mask = _same_part(parts).to(moment.device) if off_diagonal == "none" else None
         self._rotation = rotation
         self.register_buffer("initial", vectors.float())
         self.register_buffer("total", total.float())
-        self.register_buffer("mask", _same_part(parts) if off_diagonal == "none" else None)
+        self.register_buffer("mask", mask)
         theta = torch.maximum(eigenvalues, floor).log().float()
         self.theta = nn.Parameter(theta - theta.amax(dim=-1, keepdim=True), requires_grad=trained)
         # Without training no A is held: it would be as large as V.
