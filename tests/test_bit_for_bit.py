@@ -4,24 +4,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.bundle.bundle import MODEL_LIBRARY, RUNNER, Bundle
 from bitat_deploy.datasets import load_dataset
-from bitat_deploy.network import (
-    BinaryDepthwiseConv,
-    BinaryPointwiseConv,
-    GlobalBitCount,
-    IntegerNetwork,
-    Layer,
-    QuantizedConv,
-    QuantizedDense,
-    unpack_bits,
-)
-from bitat_deploy.onnx_format import reference_logits
+from bitat_deploy.onnx_format import read_network, reference_logits
 from bitat_deploy.target import load_target
 from bitat_deploy.training.integer_network import integer_logits
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
@@ -72,33 +60,3 @@ def run(bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: P
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return np.fromfile(folder / "logits", np.float32).reshape(len(images), -1)
-
-
-def read_network(path: Path) -> IntegerNetwork:
-    """Read an exported file back, so that PyTorch evaluates just what was exported."""
-    model = onnx.load(path)
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    layers: list[Layer] = []
-    for node in model.graph.node:
-        values = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        constants = [arrays[name] for name in node.input[1:]]
-        if node.op_type == "QuantizedConvThreshold":
-            weight, threshold = constants
-            stride, padding = values["strides"][0], values["pads"][0]
-            layers.append(QuantizedConv(node.name, weight, threshold, stride, padding))
-        elif node.op_type == "BinaryDepthwiseConvThreshold":
-            weight, threshold = constants
-            bits = unpack_bits(weight, values["channels"])
-            stride, padding = values["strides"][0], values["pads"][0]
-            layers.append(BinaryDepthwiseConv(node.name, bits, threshold, stride, padding))
-        elif node.op_type == "BinaryPointwiseConvThreshold":
-            weight, threshold = constants
-            bits = unpack_bits(weight, values["channels"])
-            layers.append(BinaryPointwiseConv(node.name, bits, threshold))
-        elif node.op_type == "GlobalBitCount":
-            layers.append(GlobalBitCount(node.name))
-        else:
-            weight, bias, scale = constants
-            layers.append(QuantizedDense(node.name, weight, bias, np.float32(scale)))
-    shape = tuple(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:])
-    return IntegerNetwork(model.graph.name, shape, tuple(layers), (), {})

@@ -4,21 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import (
-    BinaryDepthwiseConv,
-    BinaryPointwiseConv,
-    GlobalBitCount,
+    IMAGE,
+    IMAGE_WEIGHT_BITS,
+    Convolution,
+    GlobalSum,
     IntegerNetwork,
     Layer,
-    QuantizedConv,
+    Quantize,
     QuantizedDense,
 )
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.networks import (
     BinaryLayer,
     BinaryMobileNet,
@@ -73,9 +74,9 @@ def to_integer_network(
     layers: list[Layer] = [_stem(network.stem)]
     size = _strided((height, width), network.stem.stride)
     for layer in network.binary_layers():
-        layers.append(_binary(layer))
+        layers.append(_binary(layer, layers[-1].name))
         size = _strided(size, layer.stride)
-    layers.append(GlobalBitCount("pool"))
+    layers.append(GlobalSum("pool", layers[-1].name))
     layers.append(_classifier(network.classifier, positions=size[0] * size[1]))
     return IntegerNetwork(name, network.shape.input_shape, tuple(layers), class_names, metadata)
 
@@ -109,7 +110,7 @@ def fold_threshold(
     return np.ceil(np.clip(crossing, low, high + 1)).astype(np.int32), negative
 
 
-def _stem(stem: QuantizedStem) -> QuantizedConv:
+def _stem(stem: QuantizedStem) -> Convolution:
     scale = int8_scale(stem.weight, per_channel=True)
     weight = torch.round(stem.weight.detach() / scale).to(torch.int64).numpy()
     taps = weight.reshape(len(weight), -1)
@@ -118,27 +119,40 @@ def _stem(stem: QuantizedStem) -> QuantizedConv:
     unit = _float64(scale).reshape(-1) / 255  # the training's image is pixel / 255
     threshold, negated = fold_threshold(stem.normalization, unit, lowest, highest)
     weight = np.where(negated[:, None, None, None], -weight, weight)
-    return QuantizedConv(
-        "stem",
-        _contiguous(weight.transpose(0, 2, 3, 1), np.int8),
-        threshold,
-        stem.stride,
-        stem.padding,
+    return Convolution(
+        name="stem",
+        input=IMAGE,
+        weight=_channels_last(weight),
+        weight_bits=IMAGE_WEIGHT_BITS,
+        output=_sign(threshold),
+        stride=stem.stride,
+        padding=stem.padding,
     )
 
 
-def _binary(layer: BinaryLayer) -> BinaryDepthwiseConv | BinaryPointwiseConv:
+def _binary(layer: BinaryLayer, source: str) -> Convolution:
     weight = layer.weight.detach()
     count = weight[0].numel()
     unit = _float64(weight).reshape(len(weight), -1)
     unit = np.abs(unit).mean(axis=1)
     extreme = np.full(len(weight), count, dtype=np.int64)
     threshold, negated = fold_threshold(layer.normalization, unit, -extreme, extreme)
-    bits = (weight >= 0).numpy() ^ negated[:, None, None, None]
-    if layer.depthwise:
-        kernel = _contiguous(bits[:, 0].transpose(1, 2, 0), np.uint8)
-        return BinaryDepthwiseConv(layer.name, kernel, threshold, layer.stride, layer.padding)
-    return BinaryPointwiseConv(layer.name, _contiguous(bits[:, :, 0, 0], np.uint8), threshold)
+    positive = (weight >= 0).numpy() ^ negated[:, None, None, None]
+    return Convolution(
+        name=layer.name,
+        input=source,
+        weight=_channels_last(np.where(positive, 1, -1)),
+        weight_bits=1,
+        output=_sign(threshold),
+        stride=layer.stride,
+        padding=layer.padding,
+        padding_level=1,
+        groups=len(weight) if layer.depthwise else 1,
+    )
+
+
+def _sign(threshold: NDArray[np.int32]) -> Quantize:
+    return Quantize(threshold[None], signed=True)
 
 
 def _classifier(classifier: Classifier, positions: int) -> QuantizedDense:
@@ -148,19 +162,15 @@ def _classifier(classifier: Classifier, positions: int) -> QuantizedDense:
     scale = 2 * float(step) / positions
     constant = _float64(classifier.bias) - float(step) * weight.sum(axis=1)
     bias = np.rint(constant / scale).astype(np.int32)
-    return QuantizedDense("classifier", weight.astype(np.int8), bias, np.float32(scale))
+    return QuantizedDense("classifier", "pool", weight.astype(np.int8), bias, np.float32(scale))
 
 
 def integer_logits(network: IntegerNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """PyTorch's integer evaluation: images uint8 [N, H, W, C] to logits float32 [N, classes].
-
-    All sums are integers below 2^24, which float32 convolutions add without rounding.
-    """
-    with torch.no_grad():
-        batches = [
-            _evaluate(network, torch.from_numpy(images[i : i + _BATCH].copy()))
-            for i in range(0, len(images), _BATCH)
-        ]
+    """PyTorch's integer evaluation: images uint8 [N, H, W, C] to logits float32 [N, classes]."""
+    batches = [
+        evaluate_layers(network, images[start : start + _BATCH])[network.layers[-1].name].numpy()
+        for start in range(0, len(images), _BATCH)
+    ]
     return np.concatenate(batches)
 
 
@@ -169,43 +179,6 @@ def integer_top1(
 ) -> float:
     """Top-1 accuracy of :func:`integer_logits`, a fraction of 1; the lowest index wins a tie."""
     return float((integer_logits(network, images).argmax(axis=1) == labels).mean())
-
-
-def _evaluate(network: IntegerNetwork, images: Tensor) -> NDArray[np.float32]:
-    values = images.permute(0, 3, 1, 2).to(torch.float32)
-    for layer in network.layers:
-        values = _apply(layer, values)
-    return values.numpy()
-
-
-def _apply(layer: Layer, values: Tensor) -> Tensor:
-    """One layer: pixels or signs in {-1, +1} [N, C, H, W] (counts, logits [N, C] at the end)."""
-    if isinstance(layer, QuantizedConv):
-        weight = torch.tensor(layer.weight, dtype=torch.float32).permute(0, 3, 1, 2)
-        sums = functional.conv2d(values, weight, stride=layer.stride, padding=layer.padding)
-        return _signs(sums, layer.threshold)
-    if isinstance(layer, BinaryDepthwiseConv):
-        weight = _plus_minus(layer.weight).permute(2, 0, 1).unsqueeze(1)
-        padded = functional.pad(values, (layer.padding,) * 4, value=1.0)
-        sums = functional.conv2d(padded, weight, stride=layer.stride, groups=values.shape[1])
-        return _signs(sums, layer.threshold)
-    if isinstance(layer, BinaryPointwiseConv):
-        weight = _plus_minus(layer.weight)[:, :, None, None]
-        return _signs(functional.conv2d(values, weight), layer.threshold)
-    if isinstance(layer, GlobalBitCount):
-        return (values > 0).sum(dim=(2, 3), dtype=torch.int32)
-    sums = values.to(torch.int64) @ torch.from_numpy(layer.weight.T.astype(np.int64))
-    sums = sums + torch.from_numpy(layer.bias.astype(np.int64))
-    return sums.to(torch.float32) * torch.tensor(layer.scale, dtype=torch.float32)
-
-
-def _signs(sums: Tensor, threshold: NDArray[np.int32]) -> Tensor:
-    limits = torch.from_numpy(threshold).to(torch.float32)[:, None, None]
-    return torch.where(sums >= limits, 1.0, -1.0)
-
-
-def _plus_minus(bits: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(bits.astype(np.float32) * 2 - 1)
 
 
 def _strided(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -217,5 +190,6 @@ def _float64(tensor: Tensor) -> NDArray[np.float64]:
     return tensor.detach().to(torch.float64).numpy()
 
 
-def _contiguous(array: NDArray, kind: type) -> NDArray:
-    return np.ascontiguousarray(array.astype(kind))
+def _channels_last(weight: NDArray[np.integer]) -> NDArray[np.int8]:
+    """PyTorch's [out, in / groups, k, k] as int8 [out, k, k, in / groups]."""
+    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1).astype(np.int8))

@@ -13,9 +13,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bitat_deploy.compiler.model import Model
 from bitat_deploy.errors import UnsupportedOperatorError
-from bitat_deploy.network import unpack_bits
+from bitat_deploy.network import (
+    IMAGE,
+    Convolution,
+    GlobalSum,
+    IntegerNetwork,
+    Layer,
+    Quantize,
+    QuantizedDense,
+)
 from bitat_deploy.onnx_format.functions import OPSET
 from bitat_deploy.onnx_format.writer import IR_VERSION
 
@@ -25,23 +32,27 @@ INPUT, REAL_INPUT, OUTPUT = "image", "image_float32", "logits"
 _PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 
 
-def float32_twin(model: Model) -> onnx.ModelProto:
+def float32_twin(network: IntegerNetwork) -> onnx.ModelProto:
     """From ``image`` uint8 [1, C, H, W] to ``logits`` float32 [1, classes].
 
     Channels come first, which ONNX Runtime prefers. Raises UnsupportedOperatorError where a layer
-    is none of ours.
+    has no counterpart, or reads another than the one before it.
     """
     chain = _Chain()
     chain.append("Cast", output=REAL_INPUT, to=TensorProto.FLOAT)
-    for node in model.nodes:
-        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        constants = [model.initializers[name] for name in node.input[1:]]
-        _append_layer(chain, node, constants, attributes)
-    height, width, channels = model.input_shape
+    before = IMAGE
+    for layer in network.layers:
+        if layer.input != before or not _append_layer(chain, layer):
+            raise UnsupportedOperatorError(
+                f"layer '{layer.name}' ({type(layer).__name__}) has no counterpart in a float32 "
+                "chain, so there is no baseline; leave out --baseline"
+            )
+        before = layer.name
+    height, width, channels = network.input_shape
     image = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, channels, height, width])
     logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)
     twin = helper.make_model(
-        helper.make_graph(chain.finish(), model.name, [image], [logits], chain.initializers),
+        helper.make_graph(chain.finish(), network.name, [image], [logits], chain.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="bitat-deploy",
@@ -50,33 +61,27 @@ def float32_twin(model: Model) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(twin, strict_mode=True)
 
 
-def _append_layer(
-    chain: "_Chain", node: onnx.NodeProto, constants: list[NDArray[Any]], attributes: dict[str, Any]
-) -> None:
-    window = {key: attributes[key] for key in ("strides", "pads") if key in attributes}
-    if node.op_type == "QuantizedConvThreshold":
-        filters = _unit_rows(constants[0].transpose(0, 3, 1, 2)) / np.float32(255)
-        chain.convolve(filters, **window)
-    elif node.op_type == "BinaryDepthwiseConvThreshold":
-        signs = _signs(constants[0], attributes["channels"]).transpose(2, 0, 1)
-        chain.convolve(_unit_rows(signs[:, np.newaxis]), group=attributes["channels"], **window)
-    elif node.op_type == "BinaryPointwiseConvThreshold":
-        signs = _signs(constants[0], attributes["channels"])
-        chain.convolve(_unit_rows(signs[:, :, np.newaxis, np.newaxis]))
-    elif node.op_type == "GlobalBitCount":
+def _append_layer(chain: "_Chain", layer: Layer) -> bool:
+    """Append the counterpart of ``layer``, if it has one."""
+    if isinstance(layer, Convolution) and isinstance(layer.output, Quantize):
+        filters = _unit_rows(layer.weight.transpose(0, 3, 1, 2))
+        if layer.input == IMAGE:
+            filters = filters / np.float32(255)
+        chain.convolve(
+            filters,
+            strides=[layer.stride] * 2,
+            pads=[layer.padding] * 4,
+            dilations=[layer.dilation] * 2,
+            group=layer.groups,
+        )
+    elif isinstance(layer, GlobalSum):
         chain.append("GlobalAveragePool")
         chain.append("Flatten")
-    elif node.op_type == "QuantizedDense":
-        chain.append("Gemm", *chain.weights(_unit_rows(constants[0])), transB=1)
+    elif isinstance(layer, QuantizedDense):
+        chain.append("Gemm", *chain.weights(_unit_rows(layer.weight)), transB=1)
     else:
-        raise UnsupportedOperatorError(
-            f"layer '{node.name}' ({node.op_type}) has no counterpart in float32, so there is no "
-            "baseline; leave out --baseline"
-        )
-
-
-def _signs(packed: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
-    return 2 * unpack_bits(packed, channels).astype(np.float32) - 1
+        return False
+    return True
 
 
 def _unit_rows(weight: NDArray[Any]) -> NDArray[np.float32]:

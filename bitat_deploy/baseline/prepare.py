@@ -9,7 +9,7 @@ from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_lib
 from bitat_deploy.baseline.program import baseline_program
 from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX
-from bitat_deploy.compiler.model import read_model
+from bitat_deploy.onnx_format import read_network
 
 
 def prepare_baseline(
@@ -24,7 +24,7 @@ def prepare_baseline(
     library = onnx_runtime_library(target)
     program = baseline_program(target, status)
     status("making float32 and int8 twins of the network")
-    float32 = float32_twin(read_model(bundle.directory / MODEL_ONNX))
+    float32 = float32_twin(read_network(bundle.directory / MODEL_ONNX))
     twins = {"float32": float32, "int8": int8_twin(float32)}
     return Baseline(
         runtime=f"ONNX Runtime {VERSION}",

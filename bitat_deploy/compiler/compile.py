@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bitat_deploy.compiler.importer import import_layers
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.compiler.model import read_model
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
+from bitat_deploy.onnx_format import read_network
 from bitat_deploy.target import Target
 
 
@@ -30,16 +30,14 @@ def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
-    model = read_model(path)
-    layers = import_layers(model, target)
-    module = relax_module(
-        [layer.operator for layer in layers], [layer.report.name for layer in layers]
-    )
+    network = read_network(path)
+    layers = import_layers(network, target)
+    module = relax_module(network.input_shape, layers)
     build_shared_library(module, target, output)
     return CompiledModel(
-        name=model.name,
-        input_shape=model.input_shape,
-        class_names=model.class_names,
-        metadata=model.metadata,
+        name=network.name,
+        input_shape=network.input_shape,
+        class_names=network.class_names,
+        metadata=network.metadata,
         layers=tuple(layer.report for layer in layers),
     )

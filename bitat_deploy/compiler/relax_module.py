@@ -12,8 +12,9 @@ from tvm.relax import transform
 from tvm.target import Target as TvmTarget
 
 from bitat_deploy.compiler.cross_compiler import link_shared
+from bitat_deploy.compiler.importer import CompiledLayer
 from bitat_deploy.compiler.layer_report import layer_symbols
-from bitat_deploy.operators import Operator
+from bitat_deploy.network import IMAGE
 from bitat_deploy.target import Target
 
 ENTRY_POINT = "main"
@@ -49,26 +50,29 @@ def tvm_target(target: Target) -> TvmTarget:
     )
 
 
-def relax_module(operators: Sequence[Operator], names: Sequence[str]) -> IRModule:
-    """A chain of operators as a Relax function ``main``: image uint8 to logits float32.
+def relax_module(input_shape: tuple[int, int, int], layers: Sequence[CompiledLayer]) -> IRModule:
+    """Layers as a Relax function ``main``: image uint8 [1, *input_shape] to logits float32.
 
-    Weights and thresholds become constants of the module.
+    Each layer comes after those that it reads; the last one writes the logits. Weights and
+    thresholds become constants of the module.
     """
     builder = relax.BlockBuilder()
-    first = operators[0].input
-    image = relax.Var("image", relax.TensorType(first.shape, first.dtype))
+    image = relax.Var(IMAGE, relax.TensorType((1, *input_shape), "uint8"))
+    values: dict[str, Any] = {IMAGE: image}
+    names = [layer.report.name for layer in layers]
     with builder.function(ENTRY_POINT, [image]):
         with builder.dataflow():
-            current: Any = image
-            for operator, symbol in zip(operators, layer_symbols(names), strict=True):
+            for layer, symbol in zip(layers, layer_symbols(names), strict=True):
+                operator = layer.operator
                 function = operator.prim_func().with_attr("global_symbol", symbol)
+                inputs = [values[name] for name in layer.inputs]
                 constants = [relax.const(array) for array in operator.constants()]
                 output = relax.TensorType(operator.output.shape, operator.output.dtype)
                 call = relax.call_tir(
-                    builder.add_func(function, symbol), [current, *constants], output
+                    builder.add_func(function, symbol), [*inputs, *constants], output
                 )
-                current = builder.emit(call)
-            logits = builder.emit_output(current)
+                values[layer.report.name] = builder.emit(call)
+            logits = builder.emit_output(values[names[-1]])
         builder.emit_func_output(logits)
     return builder.get()
 

@@ -1,10 +1,14 @@
 """Layers of an integer network, as plain frozen records of numpy arrays.
 
-Every tensor is NHWC. Between layers flow *bits* (1 is +1, 0 is -1; :mod:`.bits` packs them).
-Batch normalisation and sign are folded into one integer per output channel: the output bit is
-``sum >= threshold``. Training negates the filters of channels whose batch normalisation has a
-negative scale, so that no layer needs a second kind of comparison; a channel whose bit never
-changes has a threshold beyond the range of its sum. sign(0) = +1.
+A layer reads the output of the layer that its ``input`` names, or the picture (``IMAGE``). What
+flows between layers is described in :mod:`.formats`; what a layer computes is defined, in plain
+numpy, by :mod:`.evaluate`. Arithmetic is integer up to the classifier's last multiplication, and
+``a >> n`` is the arithmetic shift, which rounds down.
+
+Batch normalisation and activation are folded into the ``output`` of the convolution before them.
+Training negates the filters of channels whose batch normalisation has a negative scale, so that
+no layer needs a second kind of comparison; a code that never changes has thresholds beyond the
+range of its sum. sign(0) = +1.
 """
 
 from dataclasses import dataclass
@@ -12,53 +16,152 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+IMAGE = "image"  # what a layer that reads the picture has for ``input``
+IMAGE_WEIGHT_BITS = 8
+
 
 @dataclass(frozen=True, eq=False)
-class QuantizedConv:
-    """First layer: uint8 image, int8 weights, int32 sums, one threshold per channel.
+class Quantize:
+    """Sums or stream to codes: the number of thresholds that are not above the value.
 
-    ``weight`` int8 [out, kernel, kernel, in]; ``threshold`` int32 [out]. Pads with 0.
+    ``thresholds`` int32 [2^bits - 1, channels]; ``signed`` says which levels the codes stand for
+    (:class:`.formats.Codes`). One threshold and ``signed`` is the sign of batch normalisation.
+    """
+
+    thresholds: NDArray[np.int32]
+    signed: bool
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return len(self.thresholds).bit_length()
+
+
+@dataclass(frozen=True, eq=False)
+class RPReLU:
+    """PReLU between two shifts of its axis (ReActNet, arXiv 2003.03488, equation 6), on int16.
+
+    t = y + before; where t < 0: t = (t slope + 2^(slope_shift - 1)) >> slope_shift; the result is
+    t + after, saturated to int16. ``before``, ``slope``, ``after`` int16 [channels], slope
+    > -32768; ``slope_shift`` from 1 to 15.
+    """
+
+    before: NDArray[np.int16]
+    slope: NDArray[np.int16]
+    slope_shift: int
+    after: NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize:
+    """Sums to the int16 stream: ((sum multiplier + bias) >> shift) + shortcut, saturated.
+
+    ``multiplier`` int16 [out], ``bias`` int32 [out], ``shift`` from 0 to 30; ``shortcut`` names
+    the layer whose stream is added: output channel c takes its channel c modulo its channels.
+    ``activation`` comes last. For rounding add 2^(shift - 1) to the bias.
+    """
+
+    multiplier: NDArray[np.int16]
+    bias: NDArray[np.int32]
+    shift: int
+    shortcut: str | None = None
+    activation: RPReLU | None = None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The int32 sums themselves."""
+
+
+OutputStage = Quantize | Requantize | Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """Convolution of the picture or of codes, and what becomes of its sums.
+
+    ``weight`` int8 [out, kernel, kernel, in / groups]: any int8 on the picture, with
+    ``weight_bits`` 8; on codes odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from
+    1 to 4. Pads on all sides with ``padding_level``: 0, or the top level of the codes read, which
+    for signs is +1.
     """
 
     name: str
+    input: str
     weight: NDArray[np.int8]
-    threshold: NDArray[np.int32]
-    stride: int
-    padding: int
+    weight_bits: int
+    output: OutputStage
+    stride: int = 1
+    padding: int = 0
+    padding_level: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output."""
+        return self.weight.shape[0]
+
+    @property
+    def kernel(self) -> int:
+        """Height and width of the filters."""
+        return self.weight.shape[1]
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel has one filter of its own."""
+        return self.groups == self.out_channels and self.weight.shape[3] == 1
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it computes every pixel from that pixel alone."""
+        window = (self.kernel, self.stride, self.padding, self.groups)
+        return window == (1, 1, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryDepthwiseConv:
-    """One kernel x kernel filter of +1 and -1 for each channel. Pads with +1.
+class QuantizeStream:
+    """Stream to codes."""
 
-    ``weight`` uint8 {0, 1} [kernel, kernel, channels]; ``threshold`` int32 [channels], compared
-    with the sum of +1 and -1 (for 3x3 an odd number from -9 to 9).
+    name: str
+    input: str
+    output: Quantize
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePoolStream:
+    """2x2 average of a stream with stride 2: (sum + 2) >> 2.
+
+    A last row or column without a partner counts twice, so that the output is as large as that of
+    a 3x3 convolution with stride 2 and padding 1.
     """
 
     name: str
-    weight: NDArray[np.uint8]
-    threshold: NDArray[np.int32]
-    stride: int
-    padding: int
+    input: str
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryPointwiseConv:
-    """1x1 convolution of +1 and -1 with +1 and -1.
+class MaxPool:
+    """Maximum of codes; the border never wins. ``padding`` is less than ``kernel``."""
 
-    ``weight`` uint8 {0, 1} [out, in]; ``threshold`` int32 [out], compared with the sum.
+    name: str
+    input: str
+    kernel: int
+    stride: int
+    padding: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalSum:
+    """Global pooling to int32 [channels].
+
+    Of codes: their sum, as unsigned numbers (of signs: how many are +1), and ``shift`` is 0. Of a
+    stream: (sum + 2^(shift - 1)) >> shift, or the sum where shift is 0.
     """
 
     name: str
-    weight: NDArray[np.uint8]
-    threshold: NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class GlobalBitCount:
-    """Global pooling of bits: how many positions of a channel are +1. int32 [channels]."""
-
-    name: str
+    input: str
+    shift: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,24 +172,10 @@ class QuantizedDense:
     """
 
     name: str
+    input: str
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     scale: np.float32
 
 
-Layer = QuantizedConv | BinaryDepthwiseConv | BinaryPointwiseConv | GlobalBitCount | QuantizedDense
-
-
-@dataclass(frozen=True, eq=False)
-class IntegerNetwork:
-    """A chain of layers from a uint8 image to float logits.
-
-    ``input_shape`` is (height, width, channels). ``class_names`` labels the logits; ``metadata``
-    (dataset, recipe, seed, accuracy ...) travels with the network into the ONNX file.
-    """
-
-    name: str
-    input_shape: tuple[int, int, int]
-    layers: tuple[Layer, ...]
-    class_names: tuple[str, ...]
-    metadata: dict[str, str]
+Layer = Convolution | QuantizeStream | AveragePoolStream | MaxPool | GlobalSum | QuantizedDense

@@ -1,4 +1,8 @@
-"""IntegerNetwork to an ONNX model: one function node per layer, weights packed."""
+"""IntegerNetwork to an ONNX model: a function node per step, weights packed.
+
+A convolution is one node for its sums and others for what becomes of them; the compiler joins
+them again (:mod:`.reader`).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +14,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bitat_deploy import __version__
 from bitat_deploy.network import (
-    BinaryDepthwiseConv,
-    BinaryPointwiseConv,
-    GlobalBitCount,
+    IMAGE,
+    AveragePoolStream,
+    Codes,
+    Convolution,
+    Counts,
+    Format,
+    GlobalSum,
+    Image,
     IntegerNetwork,
     Layer,
-    QuantizedConv,
-    pack_bits,
+    Logits,
+    MaxPool,
+    Quantize,
+    QuantizedDense,
+    QuantizeStream,
+    Requantize,
+    RPReLU,
+    Stream,
+    pack_codes,
     packed_bytes,
 )
 from bitat_deploy.onnx_format.functions import DOMAIN, OPSET, VERSION, model_local_functions
@@ -24,15 +40,13 @@ from bitat_deploy.onnx_format.functions import DOMAIN, OPSET, VERSION, model_loc
 # The oldest IR version with model-local functions that call each other and opset 20.
 IR_VERSION = 9
 
+Attribute = int | Sequence[int]
+
 
 def to_onnx(network: IntegerNetwork) -> onnx.ModelProto:
     """Write a network as an ONNX model (docs/design.md, "ONNX functions")."""
-    builder = _GraphBuilder(network.input_shape)
-    for layer in network.layers:
-        builder.add(layer)
-    graph = builder.finish(network.name)
     model = helper.make_model(
-        graph,
+        _GraphBuilder(network).graph(),
         functions=model_local_functions(),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)],
         ir_version=IR_VERSION,
@@ -45,101 +59,192 @@ def to_onnx(network: IntegerNetwork) -> onnx.ModelProto:
     return model
 
 
-class _GraphBuilder:
-    """Appends layers to a chain and keeps track of the current tensor and its shape."""
+def pack_weight(layer: Convolution) -> NDArray[np.uint8]:
+    """Levels to packed codes [out, k, k, bytes], of depthwise convolutions [k, k, bytes]."""
+    codes = (layer.weight.astype(np.int64) + 2**layer.weight_bits - 1) // 2
+    if layer.depthwise:
+        codes = codes[..., 0].transpose(1, 2, 0)
+    return pack_codes(codes, layer.weight_bits)
 
-    def __init__(self, input_shape: tuple[int, int, int]) -> None:
+
+class _GraphBuilder:
+    """Appends the nodes of one layer after the other; each ends in the tensor ``NAME.output``."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self._network = network
+        self._formats = network.formats()
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
         self._value_info: list[onnx.ValueInfoProto] = []
-        self._current = "image"
-        self._height, self._width, self._channels = input_shape
-        self._input = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *input_shape])
+        self._last = network.layers[-1].name
 
-    def add(self, layer: Layer) -> None:
-        if isinstance(layer, QuantizedConv):
-            self._convolve(layer.weight.shape[1], layer.stride, layer.padding)
-            self._channels = layer.weight.shape[0]
-            self._node(
-                "QuantizedConvThreshold",
-                layer.name,
-                {"weight": layer.weight, "threshold": layer.threshold},
-                strides=[layer.stride] * 2,
-                pads=[layer.padding] * 4,
-            )
-        elif isinstance(layer, BinaryDepthwiseConv):
-            self._convolve(layer.weight.shape[0], layer.stride, layer.padding)
-            self._node(
-                "BinaryDepthwiseConvThreshold",
-                layer.name,
-                {"weight": pack_bits(layer.weight), "threshold": layer.threshold},
-                channels=self._channels,
-                strides=[layer.stride] * 2,
-                pads=[layer.padding] * 4,
-            )
-        elif isinstance(layer, BinaryPointwiseConv):
-            input_channels = self._channels
-            self._channels = layer.weight.shape[0]
-            self._node(
-                "BinaryPointwiseConvThreshold",
-                layer.name,
-                {"weight": pack_bits(layer.weight), "threshold": layer.threshold},
-                channels=input_channels,
-            )
-        elif isinstance(layer, GlobalBitCount):
-            self._node("GlobalBitCount", layer.name, {}, channels=self._channels)
-        else:
-            self._channels = layer.weight.shape[0]
-            self._node(
-                "QuantizedDense",
-                layer.name,
-                {
-                    "weight": layer.weight,
-                    "bias": layer.bias,
-                    "scale": np.asarray(layer.scale, np.float32),
-                },
-            )
-
-    def finish(self, name: str) -> onnx.GraphProto:
-        self._nodes[-1].output[0] = "logits"
-        self._value_info.pop()
-        output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", self._channels])
+    def graph(self) -> onnx.GraphProto:
+        for layer in self._network.layers:
+            self._add(layer)
+        image = helper.make_tensor_value_info(
+            IMAGE, TensorProto.UINT8, ["N", *self._network.input_shape]
+        )
+        logits = self._value_info.pop()
         return helper.make_graph(
             self._nodes,
-            name,
-            [self._input],
-            [output],
+            self._network.name,
+            [image],
+            [logits],
             self._initializers,
             value_info=self._value_info,
         )
 
-    def _convolve(self, kernel: int, stride: int, padding: int) -> None:
-        self._height = (self._height + 2 * padding - kernel) // stride + 1
-        self._width = (self._width + 2 * padding - kernel) // stride + 1
+    def _add(self, layer: Layer) -> None:
+        source = self._formats[layer.input]
+        if isinstance(layer, Convolution):
+            self._convolution(layer, source)
+        elif isinstance(layer, QuantizeStream):
+            self._quantize(layer.name, layer.output, self._tensor(layer.input), layer.name)
+        elif isinstance(layer, AveragePoolStream):
+            self._node("AveragePoolStream", layer, {})
+        elif isinstance(layer, MaxPool):
+            assert isinstance(source, Codes)
+            self._node(
+                "MaxPoolCodes",
+                layer,
+                {},
+                channels=source.shape[2],
+                bits=source.bits,
+                kernel_shape=[layer.kernel] * 2,
+                strides=[layer.stride] * 2,
+                pads=[layer.padding] * 4,
+            )
+        elif isinstance(layer, GlobalSum) and isinstance(source, Codes):
+            self._node("GlobalCodeSum", layer, {}, channels=source.shape[2], bits=source.bits)
+        elif isinstance(layer, GlobalSum):
+            self._node("GlobalStreamSum", layer, {}, shift=layer.shift)
+        else:
+            assert isinstance(layer, QuantizedDense)
+            scale = np.asarray(layer.scale, np.float32)
+            self._node(
+                "QuantizedDense",
+                layer,
+                {"weight": layer.weight, "bias": layer.bias, "scale": scale},
+            )
+
+    def _convolution(self, layer: Convolution, source: Format) -> None:
+        attributes: dict[str, Attribute] = {
+            "strides": [layer.stride] * 2,
+            "pads": [layer.padding] * 4,
+            "dilations": [layer.dilation] * 2,
+        }
+        function = "ImageConv"
+        weight: NDArray[Any] = layer.weight
+        if isinstance(source, Codes):
+            function, weight = "BitSerialConv", pack_weight(layer)
+            attributes |= {
+                "channels": source.shape[2],
+                "bits": source.bits,
+                "signed": int(source.signed),
+                "weight_bits": layer.weight_bits,
+                "padding_level": layer.padding_level,
+            }
+        if isinstance(source, Codes) and layer.depthwise:
+            function = "BitSerialDepthwiseConv"
+        else:
+            attributes["group"] = layer.groups
+        if function == "BitSerialConv":
+            attributes["weight_channels"] = layer.weight.shape[3]
+        stage = layer.output
+        name, shape = layer.name, self._formats[layer.name].shape
+        fused = isinstance(stage, Quantize | Requantize)
+        sums = f"{name}.sum" if fused else self._tensor(name)
+        self._emit(
+            function, name, [self._tensor(layer.input)], {"weight": weight}, sums, attributes
+        )
+        self._describe(sums, TensorProto.INT32, shape)
+        if isinstance(stage, Quantize):
+            self._quantize(f"{name}.quantize", stage, sums, name)
+        elif isinstance(stage, Requantize):
+            self._requantize(name, stage, sums, shape)
+
+    def _quantize(self, node: str, stage: Quantize, source: str, layer: str) -> None:
+        attributes: dict[str, Attribute] = {"bits": stage.bits, "signed": int(stage.signed)}
+        constants = {"thresholds": stage.thresholds}
+        self._emit("Quantize", node, [source], constants, self._tensor(layer), attributes)
+        self._describe_output(layer)
+
+    def _requantize(self, name: str, stage: Requantize, sums: str, shape: tuple[int, ...]) -> None:
+        current = f"{name}.requantized"
+        constants: dict[str, NDArray[Any]] = {"multiplier": stage.multiplier, "bias": stage.bias}
+        node = f"{name}.requantize"
+        self._emit("Requantize", node, [sums], constants, current, {"shift": stage.shift})
+        self._describe(current, TensorProto.INT32, shape)
+        if stage.shortcut is not None:
+            inputs = [current, self._tensor(stage.shortcut)]
+            current = f"{name}.added"
+            self._emit("AddShortcut", f"{name}.add", inputs, {}, current, {})
+            self._describe(current, TensorProto.INT32, shape)
+        activation: RPReLU | None = stage.activation
+        saturated = self._tensor(name) if activation is None else f"{name}.saturated"
+        self._emit("Saturate", f"{name}.saturate", [current], {}, saturated, {})
+        self._describe(saturated, TensorProto.INT16, shape)
+        if activation is not None:
+            constants = {
+                "before": activation.before,
+                "slope": activation.slope,
+                "after": activation.after,
+            }
+            attributes = {"shift": activation.slope_shift}
+            node, output = f"{name}.activation", self._tensor(name)
+            self._emit("RPReLU", node, [saturated], constants, output, attributes)
+            self._describe_output(name)
 
     def _node(
         self,
         function: str,
-        name: str,
+        layer: Layer,
         constants: dict[str, NDArray[Any]],
-        **attributes: int | Sequence[int],
+        **attributes: Attribute,
     ) -> None:
-        inputs = [self._current]
-        for key, array in constants.items():
-            inputs.append(f"{name}.{key}")
-            self._initializers.append(numpy_helper.from_array(array, inputs[-1]))
-        node = helper.make_node(
-            function, inputs, [f"{name}.output"], name=name, domain=DOMAIN, **attributes
-        )
-        self._nodes.append(node)
-        self._current = node.output[0]
-        self._value_info.append(self._describe(function))
+        """The one node of a layer."""
+        source, output = self._tensor(layer.input), self._tensor(layer.name)
+        self._emit(function, layer.name, [source], constants, output, attributes)
+        self._describe_output(layer.name)
 
-    def _describe(self, function: str) -> onnx.ValueInfoProto:
-        """Type and shape of the current tensor, so that viewers show them."""
-        if function in ("GlobalBitCount", "QuantizedDense"):
-            integer = function == "GlobalBitCount"
-            kind = TensorProto.INT32 if integer else TensorProto.FLOAT
-            return helper.make_tensor_value_info(self._current, kind, ["N", self._channels])
-        shape = ["N", self._height, self._width, packed_bytes(self._channels)]
-        return helper.make_tensor_value_info(self._current, TensorProto.UINT8, shape)
+    def _tensor(self, layer: str) -> str:
+        """The tensor that a layer writes."""
+        if layer == IMAGE:
+            return IMAGE
+        return "logits" if layer == self._last else f"{layer}.output"
+
+    def _emit(
+        self,
+        function: str,
+        name: str,
+        inputs: Sequence[str],
+        constants: dict[str, NDArray[Any]],
+        output: str,
+        attributes: dict[str, Any],
+    ) -> None:
+        keys = [f"{name}.{key}" for key in constants]
+        for key, array in zip(keys, constants.values(), strict=True):
+            self._initializers.append(numpy_helper.from_array(np.asarray(array, order="C"), key))
+        self._nodes.append(
+            helper.make_node(
+                function, [*inputs, *keys], [output], name=name, domain=DOMAIN, **attributes
+            )
+        )
+
+    def _describe_output(self, layer: str) -> None:
+        """Type and shape of a layer's output, so that viewers show them."""
+        form = self._formats[layer]
+        shape = form.shape
+        if isinstance(form, Codes):
+            shape = (*form.shape[:2], form.bits * packed_bytes(form.shape[2]))
+        kinds: dict[type, int] = {
+            Image: TensorProto.UINT8,
+            Codes: TensorProto.UINT8,
+            Stream: TensorProto.INT16,
+            Counts: TensorProto.INT32,
+            Logits: TensorProto.FLOAT,
+        }
+        self._describe(self._tensor(layer), kinds[type(form)], shape)
+
+    def _describe(self, tensor: str, kind: int, shape: Sequence[int]) -> None:
+        self._value_info.append(helper.make_tensor_value_info(tensor, kind, ["N", *shape]))

@@ -7,11 +7,14 @@ from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
 from bitat_deploy.operators.quantized_dense import QuantizedDense
+from bitat_deploy.operators.stream_pooling import AveragePoolStream, GlobalStreamSum
 
 __all__ = [
+    "AveragePoolStream",
     "BinaryDepthwiseConv",
     "BinaryPointwiseConv",
     "GlobalBitCount",
+    "GlobalStreamSum",
     "Operator",
     "PointwiseSchedule",
     "QuantizedConv",

@@ -19,7 +19,10 @@ from bitat_deploy.target import Target
 
 @dataclass(frozen=True, eq=False)
 class ThresholdPack:
-    """Threshold a tensor [1, height, width, channels] of ``dtype`` (int32, int8 or uint8)."""
+    """Threshold a tensor [1, height, width, channels].
+
+    ``dtype`` is int32, int16, int8 or uint8.
+    """
 
     height: int
     width: int

@@ -23,9 +23,9 @@ from bitat_deploy.bundle.manifest import BundleFile, ModelIdentity, parse_manife
 from bitat_deploy.cli.inventory import board_file, read_inventory
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.compiler.importer import CompiledLayer, import_layers
-from bitat_deploy.compiler.model import Model, read_model
 from bitat_deploy.errors import BitatDeployError, BundleError, InputError
-from bitat_deploy.onnx_format import reference_logits, to_onnx
+from bitat_deploy.network import IMAGE, IntegerNetwork
+from bitat_deploy.onnx_format import read_network, reference_logits, to_onnx
 from bitat_deploy.report import html_report, markdown_report
 from bitat_deploy.report.comparison import compare_reports
 from bitat_deploy.report.comparison_table import comparison_table
@@ -75,7 +75,7 @@ def _manifest_seeds() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(to_onnx(network).SerializeToString())
-        layers = import_layers(read_model(path), _target())
+        layers = import_layers(read_network(path), _target())
     sums = {path: hashlib.sha256(content).hexdigest() for path, content in _CONTENTS.items()}
     manifest = Manifest(
         schema_version=1,
@@ -125,29 +125,33 @@ def _onnx_seeds() -> list[bytes]:
 def _read_onnx(content: bytes, folder: Path) -> None:
     path = folder / "model.onnx"
     path.write_bytes(content)
-    model = read_model(path)
-    check_against_onnx_runtime(model, import_layers(model, _target()))
+    network = read_network(path)
+    check_against_onnx_runtime(path, network, import_layers(network, _target()))
 
 
-def check_against_onnx_runtime(model: Model, layers: tuple[CompiledLayer, ...]) -> None:
+def check_against_onnx_runtime(
+    path: Path, network: IntegerNetwork, layers: tuple[CompiledLayer, ...]
+) -> None:
     """That our operators, in plain numpy, answer what ONNX Runtime does, if it takes the file."""
-    if sum(layer.report.macs for layer in layers) > 1_000_000 or _values(model, layers) > 100_000:
+    if sum(layer.report.macs for layer in layers) > 1_000_000 or _values(network, layers) > 100_000:
         return
-    image = np.random.default_rng(0).integers(0, 256, (1, *model.input_shape), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, *network.input_shape), dtype=np.uint8)
     try:
-        expected = reference_logits(model.path, image)
+        expected = reference_logits(path, image)
     except InputError:
         return
-    x: np.ndarray = image
+    values: dict[str, np.ndarray] = {IMAGE: image}
     with np.errstate(all="ignore"):
         for layer in layers:
-            x = layer.operator.reference(x)
-    assert np.array_equal(x, expected, equal_nan=True), "other logits than ONNX Runtime's"
+            (source,) = layer.inputs
+            values[layer.report.name] = layer.operator.reference(values[source])
+    answer = values[network.layers[-1].name]
+    assert np.array_equal(answer, expected, equal_nan=True), "other logits than ONNX Runtime's"
 
 
-def _values(model: Model, layers: tuple[CompiledLayer, ...]) -> int:
+def _values(network: IntegerNetwork, layers: tuple[CompiledLayer, ...]) -> int:
     outputs = [int(np.prod(layer.report.output_shape)) for layer in layers]
-    return int(np.prod(model.input_shape)) + sum(outputs)
+    return int(np.prod(network.input_shape)) + sum(outputs)
 
 
 def _read_report(content: bytes, folder: Path) -> None:

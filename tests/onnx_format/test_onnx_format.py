@@ -8,9 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import Convolution, IntegerNetwork, Quantize
 from bitat_deploy.onnx_format import reference_logits, to_onnx, write_validated
 from bitat_deploy.onnx_format.export import ExportError
-from tests.drawn_networks import draw_images, draw_network, numpy_logits
+from bitat_deploy.training.integer_network import integer_logits
+from tests.drawn_networks import (
+    draw_convolution_network,
+    draw_images,
+    draw_network,
+    draw_shortcut_network,
+    numpy_logits,
+)
 
 channels = st.integers(1, 35)
 strides = st.integers(1, 2)
@@ -22,22 +30,61 @@ strides = st.integers(1, 2)
     input_shape=st.tuples(st.integers(1, 13), st.integers(1, 13), st.integers(1, 4)),
     stem=st.tuples(channels, strides),
     blocks=st.lists(st.tuples(channels, strides), max_size=3),
+    bits=st.sampled_from([(1, 1), (1, 1), (2, 2), (4, 4), (1, 2), (3, 1)]),
+    signed=st.booleans(),
 )
-def test_stock_onnx_runtime_equals_numpy(seed, input_shape, stem, blocks) -> None:
-    network = draw_network(seed, input_shape, stem, tuple(blocks))
+def test_packed_chains(seed, input_shape, stem, blocks, bits, signed) -> None:
+    assert_one_answer(
+        draw_network(seed, input_shape, stem, tuple(blocks), bits=bits, signed=signed)
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    input_shape=st.tuples(st.integers(1, 13), st.integers(1, 13), st.integers(1, 4)),
+    channels=st.integers(1, 20),
+    kernel=st.sampled_from([1, 3, 5]),
+    signed=st.booleans(),
+)
+def test_shortcut_networks(seed, input_shape, channels, kernel, signed) -> None:
+    blocks = 2
+    assert_one_answer(draw_shortcut_network(seed, input_shape, channels, blocks, kernel, signed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    kernel=st.integers(1, 4),
+    groups=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    padding_top=st.booleans(),
+    bits=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    signed=st.booleans(),
+    pool=st.sampled_from([(1, 1, 0), (2, 2, 0), (2, 1, 1), (3, 2, 1)]),
+)
+def test_convolutions_of_all_kinds(seed, **choices) -> None:
+    assert_one_answer(draw_convolution_network(seed, **choices))
+
+
+def assert_one_answer(network: IntegerNetwork) -> None:
+    """ONNX Runtime and PyTorch answer what the definition says."""
     images = draw_images(network, 3)
-    assert np.array_equal(reference_logits(to_onnx(network), images), numpy_logits(network, images))
+    expected = numpy_logits(network, images)
+    assert np.array_equal(reference_logits(to_onnx(network), images), expected)
+    assert np.array_equal(integer_logits(network, images), expected)
 
 
 def test_thresholds_beyond_every_sum_give_constant_channels() -> None:
     network = draw_network(1)
     limits = np.iinfo(np.int32)
     layers = list(network.layers)
-    for index in (0, 1, 2):
-        threshold = np.resize(
-            np.array([limits.min, limits.max], np.int32), len(layers[index].threshold)
-        )
-        layers[index] = replace(layers[index], threshold=threshold)
+    for index, layer in enumerate(layers[:3]):
+        assert isinstance(layer, Convolution)
+        constant = np.resize(np.array([limits.min, limits.max], np.int32), (1, layer.out_channels))
+        layers[index] = replace(layer, output=Quantize(constant, signed=True))
     network = replace(network, layers=tuple(layers))
     images = draw_images(network, 3)
     assert np.array_equal(reference_logits(to_onnx(network), images), numpy_logits(network, images))

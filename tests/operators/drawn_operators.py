@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from bitat_deploy.network import pack_bits
 from bitat_deploy.operators import (
+    AveragePoolStream,
     BinaryDepthwiseConv,
     BinaryPointwiseConv,
     GlobalBitCount,
+    GlobalStreamSum,
     Operator,
     PointwiseSchedule,
     QuantizedConv,
@@ -62,7 +64,10 @@ PACK = [
     (2, 2, 65, "uint8"),
     (2, 3, 130, "int32"),
     (1, 5, 17, "int8"),
+    (3, 2, 75, "int16"),
 ]
+# height, width, channels, shift of the global sum
+STREAM_POOLING = [(1, 1, 1, 0), (3, 4, 3, 1), (4, 7, 33, 7), (5, 6, 130, 4)]
 SCHEDULES = [
     PointwiseSchedule(8, 16, 3, 2, 1),
     PointwiseSchedule(8, 16, 4, 1, 3),
@@ -92,6 +97,9 @@ def drawn_operators(target: Target, seed: int) -> list[Operator]:
     for height, width, channels, dtype in PACK:
         threshold = thresholds(random, channels, 200)
         operators.append(ThresholdPack(height, width, dtype, threshold, target))
+    for height, width, channels, shift in STREAM_POOLING:
+        operators.append(AveragePoolStream(height, width, channels, target))
+        operators.append(GlobalStreamSum(height, width, channels, shift, target))
     return operators
 
 

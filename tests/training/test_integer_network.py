@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from bitat_deploy.network import IntegerNetwork, QuantizedDense
+from bitat_deploy.network import QuantizedDense
 from bitat_deploy.training.data import images_to_tensor
+from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.integer_network import (
     fold_threshold,
     integer_logits,
@@ -52,11 +53,10 @@ def test_integer_and_float_evaluation_agree_in_every_bit() -> None:
             module.register_forward_hook(lambda _m, _i, output: recorded.append(output > 0))
     with torch.no_grad():
         logits = network(images_to_tensor(torch.from_numpy(images)).to(torch.float64))
-    for depth, bits in enumerate(recorded, start=1):
-        head = IntegerNetwork("head", integer.input_shape, integer.layers[:depth], (), {})
-        expected = integer_logits(head, images) > 0
-        flips = expected != bits.numpy()
-        assert not flips.any(), f"{integer.layers[depth - 1].name}: {flips.sum()} bits differ"
+    values = evaluate_layers(integer, images)
+    for layer, bits in zip(integer.layers, recorded, strict=False):
+        flips = (values[layer.name] > 0) != bits
+        assert not flips.any(), f"{layer.name}: {flips.sum()} bits differ"
     last = integer.layers[-1]
     assert isinstance(last, QuantizedDense)
     np.testing.assert_allclose(integer_logits(integer, images), logits, atol=last.scale)

@@ -1,4 +1,4 @@
-"""Reading the ONNX file that is to be compiled."""
+"""An ONNX file as a graph: read and checked, before its nodes are looked at."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.onnx_format import DOMAIN, VERSION
-from bitat_deploy.onnx_format.functions import model_local_functions
+from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
 
 _MAXIMUM_BYTES = (1 << 31) - 1  # protobuf's own limit
 _MAXIMUM_EXTENT = 1 << 14  # the runner's limit of an image's height, width and channels

@@ -1,0 +1,122 @@
+"""What an integer network computes, in plain numpy: the definition that all else must equal.
+
+Nothing is packed here: codes are their levels. All arithmetic is in int64, so that what the checks
+of :mod:`.formats` exclude would show as a difference.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.network.formats import Codes, Format, rounding
+from bitat_deploy.network.integer_network import IntegerNetwork
+from bitat_deploy.network.layers import (
+    IMAGE,
+    AveragePoolStream,
+    Convolution,
+    GlobalSum,
+    Layer,
+    MaxPool,
+    Quantize,
+    QuantizedDense,
+    QuantizeStream,
+    Requantize,
+    RPReLU,
+)
+
+Values = NDArray[Any]
+
+
+def evaluate(network: IntegerNetwork, images: NDArray[np.uint8]) -> dict[str, Values]:
+    """Every layer's output by its name, for images uint8 [N, H, W, C].
+
+    Levels of codes, streams and counts are int64 [N, H, W, C] or [N, C]; logits float32
+    [N, classes]. The picture is there too, as ``IMAGE``.
+    """
+    formats = network.formats()
+    values: dict[str, Values] = {IMAGE: images.astype(np.int64)}
+    for layer in network.layers:
+        values[layer.name] = _evaluate(layer, values, formats[layer.input])
+    return values
+
+
+def _evaluate(layer: Layer, values: dict[str, Values], source: Format) -> Values:
+    x = values[layer.input]
+    if isinstance(layer, Convolution):
+        return _output(layer, _sums(layer, x), values)
+    if isinstance(layer, QuantizeStream):
+        return quantize(layer.output, x)
+    if isinstance(layer, AveragePoolStream):
+        return _average_pool(x)
+    if isinstance(layer, MaxPool):
+        border = np.iinfo(np.int64).min
+        return _windows(x, layer.kernel, layer.stride, layer.padding, border).max(axis=(3, 4))
+    if isinstance(layer, GlobalSum):
+        codes = (x + source.top) // 2 if isinstance(source, Codes) and source.signed else x
+        return (codes.sum(axis=(1, 2)) + rounding(layer.shift)) >> layer.shift
+    assert isinstance(layer, QuantizedDense)
+    sums = x @ layer.weight.astype(np.int64).T + layer.bias
+    return np.asarray(sums.astype(np.float32) * layer.scale)
+
+
+def quantize(stage: Quantize, x: Values) -> Values:
+    """Levels of ``x`` [..., channels]."""
+    codes = (x[..., None, :] >= stage.thresholds).sum(axis=-2)
+    return 2 * codes - len(stage.thresholds) if stage.signed else codes
+
+
+def _sums(layer: Convolution, x: Values) -> Values:
+    """int64 [N, H', W', out]: the sum of level * weight over window and channels of a group."""
+    windows = _windows(
+        x, layer.kernel, layer.stride, layer.padding, layer.padding_level, layer.dilation
+    )
+    windows = windows.reshape(*windows.shape[:-1], layer.groups, -1)
+    weight = layer.weight.astype(np.int64)
+    weight = weight.reshape(layer.groups, -1, *weight.shape[1:])
+    sums = np.einsum("nhwijgc,goijc->nhwgo", windows, weight, optimize=True)
+    return sums.reshape(*sums.shape[:3], -1)
+
+
+def _output(layer: Convolution, sums: Values, values: dict[str, Values]) -> Values:
+    stage = layer.output
+    if isinstance(stage, Quantize):
+        return quantize(stage, sums)
+    if not isinstance(stage, Requantize):
+        return sums
+    y = (sums * stage.multiplier.astype(np.int64) + stage.bias) >> stage.shift
+    if stage.shortcut is not None:
+        shortcut = values[stage.shortcut]
+        y = y + np.tile(shortcut, (1, 1, 1, y.shape[3] // shortcut.shape[3]))
+    y = saturate(y)
+    return y if stage.activation is None else _activate(stage.activation, y)
+
+
+def _activate(activation: RPReLU, y: Values) -> Values:
+    t = y + activation.before
+    shift = activation.slope_shift
+    below = (t * activation.slope.astype(np.int64) + rounding(shift)) >> shift
+    return saturate(np.where(t < 0, below, t) + activation.after)
+
+
+def saturate(x: Values) -> Values:
+    """Clip to int16."""
+    return np.clip(x, -(2**15), 2**15 - 1)
+
+
+def _average_pool(x: Values) -> Values:
+    height, width = x.shape[1:3]
+    x = np.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return (_windows(x, 2, 2, 0, 0).sum(axis=(3, 4)) + 2) >> 2
+
+
+def _windows(
+    x: Values, kernel: int, stride: int, padding: int, border: int, dilation: int = 1
+) -> Values:
+    """[N, H', W', kernel, kernel, C]."""
+    space = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded = np.pad(x, space, constant_values=border)
+    reach = dilation * (kernel - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(1, 2))
+    windows = windows[:, ::stride, ::stride, :, ::dilation, ::dilation]
+    return windows.transpose(0, 1, 2, 4, 5, 3)

@@ -1,0 +1,258 @@
+"""What flows between layers, and the rules by which layers fit together.
+
+The checks exclude overflow: where they pass, no sum leaves int32, and no sum of codes leaves the
+integers that float32 holds exactly, so that float32 convolutions may compute it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.network.layers import (
+    IMAGE,
+    IMAGE_WEIGHT_BITS,
+    AveragePoolStream,
+    Convolution,
+    GlobalSum,
+    Layer,
+    MaxPool,
+    OutputStage,
+    Quantize,
+    QuantizedDense,
+    QuantizeStream,
+    Requantize,
+    RPReLU,
+)
+
+MAX_BITS = 4
+_EXACT_IN_FLOAT32 = 2**24
+_MAXIMUM_VALUES = 2**28  # of a layer's output: a quarter of what kernels' int32 indices reach
+_INT32 = 2**31 - 1
+_INT16 = 2**15
+
+
+@dataclass(frozen=True)
+class Image:
+    """The picture: uint8. ``shape`` is (height, width, channels), here and below."""
+
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of ``bits`` bits, packed in bit planes (:mod:`.bits`).
+
+    A code u stands for the level u, or, where ``signed``, for 2 u - (2^bits - 1): signed codes of
+    one bit are +1 and -1.
+    """
+
+    shape: tuple[int, int, int]
+    bits: int
+    signed: bool
+
+    @property
+    def top(self) -> int:
+        """The highest code, which is the highest level too."""
+        return 2**self.bits - 1
+
+    @property
+    def bottom(self) -> int:
+        """The lowest level."""
+        return -self.top if self.signed else 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """int16 in fixed point: what shortcuts carry past the binary layers."""
+
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """int32, of shape (height, width, channels) or (features,), at most ``limit`` from 0."""
+
+    shape: tuple[int, ...]
+    limit: int
+
+
+@dataclass(frozen=True)
+class Logits:
+    """float32 of shape (classes,)."""
+
+    shape: tuple[int]
+
+
+Format = Image | Codes | Stream | Counts | Logits
+
+
+def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> dict[str, Format]:
+    """The format of the picture and of every layer's output, by name.
+
+    Raises ValueError naming the first layer that contradicts itself or what it reads.
+    """
+    formats: dict[str, Format] = {IMAGE: Image(input_shape)}
+    for layer in layers:
+        try:
+            _check(layer.name not in formats, "another layer has the same name")
+            output = _output_format(layer, formats)
+            _check(math.prod(output.shape) <= _MAXIMUM_VALUES, f"its output is {output.shape}")
+            formats[layer.name] = output
+        except ValueError as error:
+            raise ValueError(f"layer '{layer.name}' is inconsistent: {error}") from error
+    return formats
+
+
+def _output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
+    source = _source(layer.input, formats)
+    if isinstance(layer, Convolution):
+        return _convolution(layer, source, formats)
+    if isinstance(layer, QuantizedDense):
+        return _dense(layer, source)
+    if isinstance(layer, GlobalSum):
+        return _global_sum(layer, source)
+    if isinstance(layer, MaxPool):
+        _check(isinstance(source, Codes), "it reads no codes")
+        _check(0 <= layer.padding < layer.kernel, "its padding is not less than its kernel")
+        return Codes(_window(source.shape, layer, source.shape[2]), source.bits, source.signed)
+    _check(isinstance(source, Stream), "it reads no stream")
+    height, width, channels = source.shape
+    if isinstance(layer, QuantizeStream):
+        return _codes(layer.output, (height, width, channels))
+    assert isinstance(layer, AveragePoolStream)
+    return Stream(((height + 1) // 2, (width + 1) // 2, channels))
+
+
+def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format]) -> Format:
+    _check(isinstance(source, Image | Codes), "it reads neither the picture nor codes")
+    _check(layer.weight.dtype == np.int8 and layer.weight.ndim == 4, "its weights are not int8")
+    out, kernel, kernel_width, channels = layer.weight.shape
+    read = source.shape[2]
+    _check(kernel == kernel_width, "its filters are not square")
+    _check(channels * layer.groups == read, f"it reads {channels * layer.groups}, not {read}")
+    _check(layer.groups > 0 and out % layer.groups == 0, "its groups do not divide its channels")
+    weight = layer.weight.astype(np.int64).reshape(out, -1)
+    if isinstance(source, Image):
+        bottom, top, limit = 0, 255, _INT32
+        _check(layer.weight_bits == IMAGE_WEIGHT_BITS, "on the picture its weights are 8 bits")
+        _check(layer.padding_level == 0, "the picture is padded with 0")
+    else:
+        bottom, top, limit = source.bottom, source.top, _EXACT_IN_FLOAT32
+        _check(1 <= layer.weight_bits <= MAX_BITS, f"on codes its weights are 1 to {MAX_BITS} bits")
+        highest = 2**layer.weight_bits - 1
+        levels = bool((weight % 2 == 1).all() and (np.abs(weight) <= highest).all())
+        _check(levels, f"its weights are no levels of {layer.weight_bits} bits")
+        _check(layer.padding_level in (0, top), f"it pads with neither 0 nor {top}")
+    magnitude = max(-bottom, top) * int(np.abs(weight).sum(axis=1).max())
+    _check(magnitude < limit, f"its sums may reach {magnitude}")
+    highest_sum = np.maximum(weight * top, weight * bottom).sum(axis=1)
+    lowest_sum = np.minimum(weight * top, weight * bottom).sum(axis=1)
+    sums = np.maximum(np.maximum(highest_sum, -lowest_sum), 0)
+    return _stage(layer.output, sums, _window(source.shape, layer, out), formats)
+
+
+def _stage(
+    stage: OutputStage,
+    sums: NDArray[np.int64],
+    shape: tuple[int, int, int],
+    formats: Mapping[str, Format],
+) -> Format:
+    """The format of a convolution's output; ``sums`` [out] bounds its sums' magnitude."""
+    if isinstance(stage, Quantize):
+        return _codes(stage, shape)
+    if not isinstance(stage, Requantize):
+        return Counts(shape, int(sums.max()))
+    _check_vector("multiplier", stage.multiplier, np.int16, shape[2])
+    _check_vector("bias", stage.bias, np.int32, shape[2])
+    _check(0 <= stage.shift <= 30, "its shift is not from 0 to 30")
+    products = sums * np.abs(stage.multiplier.astype(np.int64))
+    largest = int((products + np.abs(stage.bias.astype(np.int64))).max())
+    _check(largest <= _INT32 - _INT16, f"sum * multiplier + bias may reach {largest}")
+    if stage.shortcut is not None:
+        shortcut = _source(stage.shortcut, formats)
+        _check(isinstance(shortcut, Stream), "its shortcut is no stream")
+        height, width, channels = shortcut.shape
+        fits = (height, width) == shape[:2] and shape[2] % channels == 0
+        _check(fits, f"its shortcut is {shortcut.shape}, its output {shape}")
+    if stage.activation is not None:
+        _check_activation(stage.activation, shape[2])
+    return Stream(shape)
+
+
+def _check_activation(activation: RPReLU, channels: int) -> None:
+    for name in ("before", "slope", "after"):
+        _check_vector(name, getattr(activation, name), np.int16, channels)
+    _check(1 <= activation.slope_shift <= 15, "its slope's shift is not from 1 to 15")
+    _check(int(activation.slope.min()) > -_INT16, "a slope is -32768")
+
+
+def _codes(stage: Quantize, shape: tuple[int, int, int]) -> Codes:
+    """The format of what ``stage`` makes of a tensor of ``shape``."""
+    thresholds = stage.thresholds
+    fits = thresholds.dtype == np.int32 and thresholds.ndim == 2
+    _check(fits and thresholds.shape[1] == shape[2], f"it needs {shape[2]} int32 thresholds")
+    counts = [2**bits - 1 for bits in range(1, MAX_BITS + 1)]
+    _check(len(thresholds) in counts, f"it has {len(thresholds)} thresholds, none of {counts}")
+    return Codes(shape, stage.bits, stage.signed)
+
+
+def _global_sum(layer: GlobalSum, source: Any) -> Counts:
+    _check(isinstance(source, Codes | Stream), "it reads neither codes nor a stream")
+    height, width, channels = source.shape
+    if isinstance(source, Codes):
+        _check(layer.shift == 0, "sums of codes are not shifted")
+        return Counts((channels,), height * width * source.top)
+    _check(0 <= layer.shift <= 30, "its shift is not from 0 to 30")
+    total = height * width * _INT16 + rounding(layer.shift)
+    _check(total <= _INT32, f"its sum may reach {total}")
+    return Counts((channels,), total >> layer.shift)
+
+
+def _dense(layer: QuantizedDense, source: Any) -> Logits:
+    _check(isinstance(source, Counts) and len(source.shape) == 1, "it reads no vector of counts")
+    _check(layer.weight.dtype == np.int8 and layer.weight.ndim == 2, "its weights are not int8")
+    classes, features = layer.weight.shape
+    _check(features == source.shape[0], f"it reads {features} counts, not {source.shape[0]}")
+    _check_vector("bias", layer.bias, np.int32, classes)
+    largest = source.limit * np.abs(layer.weight.astype(np.int64)).sum(axis=1)
+    reach = int((largest + np.abs(layer.bias.astype(np.int64))).max())
+    _check(reach <= _INT32, f"its sums may reach {reach}")
+    return Logits((classes,))
+
+
+def rounding(shift: int) -> int:
+    """What is added before a shift to the right, so that it rounds to the nearest."""
+    return (1 << shift) >> 1
+
+
+def _window(
+    shape: tuple[int, int, int], layer: Convolution | MaxPool, channels: int
+) -> tuple[int, int, int]:
+    """Shape after a window of the layer's kernel has moved over ``shape``."""
+    dilation = layer.dilation if isinstance(layer, Convolution) else 1
+    _check(min(layer.kernel, layer.stride, dilation) > 0, "its kernel, stride or dilation is 0")
+    _check(layer.padding >= 0, "its padding is negative")
+    reach = dilation * (layer.kernel - 1) + 1
+    height, width = ((size + 2 * layer.padding - reach) // layer.stride + 1 for size in shape[:2])
+    _check(height > 0 and width > 0, f"its window is larger than its input {shape}")
+    return height, width, channels
+
+
+def _source(name: str, formats: Mapping[str, Format]) -> Any:
+    _check(name in formats, f"it reads '{name}', which no layer before it writes")
+    return formats[name]
+
+
+def _check_vector(name: str, vector: NDArray[Any], dtype: type, size: int) -> None:
+    wanted = np.dtype(dtype)
+    fits = vector.dtype == wanted and vector.shape == (size,)
+    _check(fits, f"its {name} is {vector.dtype} {vector.shape} and not {wanted} ({size},)")
+
+
+def _check(condition: bool, complaint: str) -> None:
+    if not condition:
+        raise ValueError(complaint)

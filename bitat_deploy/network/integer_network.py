@@ -1,0 +1,30 @@
+"""The integer network as a whole: layers in topological order, checked when it is made."""
+
+from dataclasses import dataclass
+
+from bitat_deploy.network.formats import Format, tensor_formats
+from bitat_deploy.network.layers import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Layers from a uint8 image to float logits, each after those that it reads.
+
+    ``input_shape`` is (height, width, channels). The last layer's output is the network's.
+    ``class_names`` labels the logits; ``metadata`` (dataset, recipe, seed, accuracy ...) travels
+    with the network into the ONNX file. Raises ValueError where a layer contradicts itself or
+    what it reads.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[Layer, ...]
+    class_names: tuple[str, ...]
+    metadata: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.formats()
+
+    def formats(self) -> dict[str, Format]:
+        """The format of the picture and of every layer's output, by name."""
+        return tensor_formats(self.input_shape, self.layers)

@@ -1,0 +1,151 @@
+"""Pooling of the int16 stream: 2x2 averages, and sums over all positions.
+
+Lanes are channels, added in int32; nothing is added across lanes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.network import rounding
+from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.vector_code import build_function, load, splat, store
+from bitat_deploy.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePoolStream:
+    """2x2 average with stride 2, (sum + 2) >> 2; a last row or column alone counts twice.
+
+    int16 [1, height, width, channels] to [1, ceil(height / 2), ceil(width / 2), channels].
+    """
+
+    height: int
+    width: int
+    channels: int
+    target: Target
+
+    @property
+    def input(self) -> TensorSpec:
+        """Stream."""
+        return TensorSpec((1, self.height, self.width, self.channels), "int16")
+
+    @property
+    def output(self) -> TensorSpec:
+        """Stream."""
+        height, width = (self.height + 1) // 2, (self.width + 1) // 2
+        return TensorSpec((1, height, width, self.channels), "int16")
+
+    def constants(self) -> tuple[NDArray[Any], ...]:
+        """None."""
+        return ()
+
+    def prim_func(self) -> Any:
+        """TIR function (x, y)."""
+        return build_function(
+            "average_pool_stream", self.input, self.constants(), self.output, self._emit
+        )
+
+    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
+        """The same in plain numpy."""
+        space = ((0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0))
+        padded = np.pad(x.astype(np.int32), space, mode="edge")
+        sums = padded[:, ::2, ::2] + padded[:, 1::2, ::2]
+        sums += padded[:, ::2, 1::2] + padded[:, 1::2, 1::2]
+        return ((sums + 2) >> 2).astype(np.int16)
+
+    def _emit(self, x: Any, y: Any) -> None:
+        height, width = self.output.shape[1:3]
+        with T.serial(height) as row, T.serial(width) as column:
+            rows = (2 * row, _next(row, self.height))
+            columns = (2 * column, _next(column, self.width))
+
+            def emit(channel: Any, lanes: int) -> None:
+                sums = splat(2, "int32", lanes)
+                for i in rows:
+                    for j in columns:
+                        pixel = (i * self.width + j) * self.channels
+                        sums = sums + _wide(load(x, pixel + channel, lanes), lanes)
+                average = T.cast(sums >> splat(2, "int32", lanes), _vector("int16", lanes))
+                store(y, (row * width + column) * self.channels + channel, average, lanes)
+
+            _for_vectors(self.channels, self.target.vector_bytes // 4, emit)
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalStreamSum:
+    """Sum of each channel, (sum + 2^(shift - 1)) >> shift: int16 to int32 [1, channels]."""
+
+    height: int
+    width: int
+    channels: int
+    shift: int
+    target: Target
+
+    @property
+    def input(self) -> TensorSpec:
+        """Stream."""
+        return TensorSpec((1, self.height, self.width, self.channels), "int16")
+
+    @property
+    def output(self) -> TensorSpec:
+        """Counts."""
+        return TensorSpec((1, self.channels), "int32")
+
+    def constants(self) -> tuple[NDArray[Any], ...]:
+        """None."""
+        return ()
+
+    def prim_func(self) -> Any:
+        """TIR function (x, y)."""
+        return build_function(
+            "global_stream_sum", self.input, self.constants(), self.output, self._emit
+        )
+
+    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
+        """The same in plain numpy."""
+        sums = x.sum(axis=(1, 2), dtype=np.int64) + rounding(self.shift)
+        return (sums >> self.shift).astype(np.int32)
+
+    def _emit(self, x: Any, y: Any) -> None:
+        def emit(channel: Any, lanes: int) -> None:
+            sums = T.alloc_buffer([lanes], "int32")
+            store(sums, 0, splat(rounding(self.shift), "int32", lanes), lanes)
+            with T.serial(self.height * self.width) as pixel:
+                value = _wide(load(x, pixel * self.channels + channel, lanes), lanes)
+                store(sums, 0, load(sums, 0, lanes) + value, lanes)
+            shifted = load(sums, 0, lanes) >> splat(self.shift, "int32", lanes)
+            store(y, channel, shifted, lanes)
+
+        _for_vectors(self.channels, self.target.vector_bytes // 4, emit)
+
+
+def _next(half: Any, size: int) -> Any:
+    """The odd one of a pair of rows or columns, or the even one again where there is none."""
+    odd = 2 * half + 1
+    return odd if size % 2 == 0 else odd - odd // size
+
+
+def _for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> None:
+    """Call ``emit(offset, lanes)`` for vectors that cover ``total``, the last ones smaller."""
+    full = total // lanes
+    if full:
+        with T.serial(full) as part:
+            emit(part * lanes, lanes)
+    done = full * lanes
+    while done < total:
+        size = 1 << ((total - done).bit_length() - 1)
+        emit(done, size)
+        done += size
+
+
+def _wide(value: Any, lanes: int) -> Any:
+    return T.cast(value, _vector("int32", lanes))
+
+
+def _vector(dtype: str, lanes: int) -> str:
+    return f"{dtype}x{lanes}" if lanes > 1 else dtype

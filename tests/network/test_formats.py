@@ -1,0 +1,71 @@
+"""A network that contradicts itself, or that could overflow, cannot be made."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitat_deploy.network import Codes, Counts, IntegerNetwork, Logits, Sums
+from tests.drawn_networks import draw_network, draw_shortcut_network
+
+BINARY = draw_network(0)
+SHORTCUT = draw_shortcut_network(0)
+
+
+def change(network: IntegerNetwork, name: str, edit: Callable[[Any], Any]) -> IntegerNetwork:
+    layers = tuple(edit(layer) if layer.name == name else layer for layer in network.layers)
+    return replace(network, layers=layers)
+
+
+def test_formats_of_a_chain() -> None:
+    formats = BINARY.formats()
+    assert formats["block0.pointwise"] == Codes((6, 5, 17), bits=1, signed=True)
+    assert formats["pool"] == Counts((40,), limit=30)
+    assert formats["classifier"] == Logits((10,))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("stem", lambda x: replace(x, input="nowhere"), "reads 'nowhere', which no layer"),
+        ("block0.pointwise", lambda x: replace(x, name="stem"), "another layer has the same name"),
+        ("stem", lambda x: replace(x, padding_level=1), "padded with 0"),
+        ("block0.depthwise", lambda x: replace(x, weight=x.weight * 0), "no levels of 1 bit"),
+        ("block0.depthwise", lambda x: replace(x, padding_level=3), "neither 0 nor 1"),
+        ("block0.depthwise", lambda x: replace(x, groups=3), "reads 3, not 9"),
+        ("block0.pointwise", lambda x: replace(x, input="pool"), "reads 'pool', which no layer"),
+        ("block0.pointwise", lambda x: replace(x, output=Sums()), "neither the picture nor codes"),
+        ("classifier", lambda x: replace(x, input="stem"), "no vector of counts"),
+        ("classifier", lambda x: replace(x, bias=x.bias + (2**31 - 2000)), "sums may reach"),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_named(
+    name: str, edit: Callable[[Any], Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=f"layer '.*' is inconsistent: .*{words}"):
+        change(BINARY, name, edit)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shift": 31}, "shift is not from 0 to 30"),
+        ({"multiplier": np.full(9, 32767, np.int16)}, r"sum \* multiplier \+ bias may reach"),
+        ({"bias": np.full(9, -(2**31), np.int32)}, r"sum \* multiplier \+ bias may reach"),
+        ({"bias": np.zeros(8, np.int32)}, r"bias is int32 \(8,\)"),
+    ],
+)
+def test_a_requantization_that_could_overflow(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"layer 'stem' is inconsistent: its .*{words}|{words}"):
+        change(SHORTCUT, "stem", lambda x: replace(x, output=replace(x.output, **changes)))
+
+
+def test_a_shortcut_of_another_size() -> None:
+    with pytest.raises(ValueError, match=r"its shortcut is \(11, 9, 9\), its output \(6, 5, 9\)"):
+        change(
+            SHORTCUT,
+            "block0.conv",
+            lambda x: replace(x, output=replace(x.output, shortcut="stem")),
+        )
