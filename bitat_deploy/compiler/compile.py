@@ -1,4 +1,4 @@
-"""The compiler stage: an ONNX file to a shared library for one target."""
+"""The compiler stage: an ONNX file to a shared library or an object file for one target."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from bitat_deploy.compiler.importer import import_layers
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.model import read_model
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
+from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.target import Target
 
 
@@ -27,15 +28,18 @@ class CompiledModel:
 def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
     """Compile the ONNX file ``path`` to the shared library ``output``.
 
+    For a static target it is an object file, which the runner is linked with.
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
     model = read_model(path)
     layers = import_layers(model, target)
-    module = relax_module(
-        [layer.operator for layer in layers], [layer.report.name for layer in layers]
-    )
-    build_shared_library(module, target, output)
+    operators = [layer.operator for layer in layers]
+    names = [layer.report.name for layer in layers]
+    if target.is_static:
+        build_object(operators, names, target, output)
+    else:
+        build_shared_library(relax_module(operators, names), target, output)
     return CompiledModel(
         name=model.name,
         input_shape=model.input_shape,

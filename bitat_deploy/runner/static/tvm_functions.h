@@ -1,0 +1,14 @@
+// What TVM's kernels expect of the program that calls them, without TVM's runtime.
+#pragma once
+
+#include <string>
+
+namespace bitat_deploy {
+
+// Gives the kernels their memory for intermediate results. Comes before the first call.
+void ConnectKernels();
+
+// What the last kernel that failed said.
+const std::string& KernelError();
+
+}  // namespace bitat_deploy
