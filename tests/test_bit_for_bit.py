@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.bundle.bundle import MODEL_LIBRARY, RUNNER, Bundle
+from bitat_deploy.bundle.bundle import RUNNER, Bundle
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.network import (
     BinaryDepthwiseConv,
@@ -65,7 +65,7 @@ def run(bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: P
     command = [
         *emulator,
         str(bundle.directory / RUNNER),
-        *("--model", str(bundle.directory / MODEL_LIBRARY), "--shape", shape),
+        *("--model", str(bundle.directory / bundle.model_file), "--shape", shape),
         *("--images", str(folder / "images"), "--logits", str(folder / "logits")),
         *("--warmup", "1", "--min-runs", "1", "--min-seconds", "0"),
     ]

@@ -12,8 +12,6 @@ namespace {
 
 class StaticNetwork : public Network {
  public:
-  StaticNetwork() { ConnectKernels(); }
-
   std::uint8_t* input() override { return static_cast<std::uint8_t*>(plan_.input->data); }
   const float* logits() const override { return static_cast<const float*>(plan_.output->data); }
   std::int64_t classes() const override { return plan_.output->shape[1]; }

@@ -38,7 +38,7 @@ class Workspace {
 };
 
 Workspace workspace;
-std::string error;
+std::string error = "out of memory";  // of which they say nothing
 
 void* AllocateWorkspace(int, int, std::uint64_t bytes, int, int) {
   return workspace.Allocate(bytes);
@@ -53,9 +53,12 @@ int FreeWorkspace(int, int, void* memory) {
 
 extern "C" {
 
-// The kernels' object file defines them; whoever loads it sets them (tvm/runtime/c_backend_api.h).
+// Which is what they call (tvm/runtime/c_backend_api.h). Those that need memory have weak null
+// pointers of these names, for whoever loads them to set: these take their place.
 extern decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace;
 extern decltype(&FreeWorkspace) __TVMBackendFreeWorkspace;
+decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace = AllocateWorkspace;
+decltype(&FreeWorkspace) __TVMBackendFreeWorkspace = FreeWorkspace;
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
   error = std::string(kind) + ": ";
@@ -65,11 +68,6 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int
 }  // extern "C"
 
 namespace bitat_deploy {
-
-void ConnectKernels() {
-  __TVMBackendAllocWorkspace = AllocateWorkspace;
-  __TVMBackendFreeWorkspace = FreeWorkspace;
-}
 
 const std::string& KernelError() { return error; }
 

@@ -5,9 +5,6 @@
 
 namespace bitat_deploy {
 
-// Gives the kernels their memory for intermediate results. Comes before the first call.
-void ConnectKernels();
-
 // What the last kernel that failed said.
 const std::string& KernelError();
 
