@@ -1,7 +1,7 @@
 """Targets: what a network is compiled for. A board is one YAML file in ``targets/``."""
 
 import platform
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,18 @@ import yaml
 
 from bitat_deploy.errors import InputError
 
+# What executes the network on the device: TVM's virtual machine, from shared libraries; or calls
+# that are compiled into the runner, which then is one program that needs nothing at all.
+RUNTIMES = ("tvm", "static")
+
 
 @dataclass(frozen=True)
 class Target:
     """A processor and the system on it.
 
-    ``vector_bytes`` is the width of a vector register, ``glibc`` the oldest C library the bundle
-    has to run with, ``features`` are LLVM's names with their sign.
+    ``vector_bytes`` is the width of a vector register, ``features`` are LLVM's names with their
+    sign. ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library the bundle has to run
+    with; a static one brings its own, and has none here.
     """
 
     name: str
@@ -27,7 +32,13 @@ class Target:
     features: tuple[str, ...]
     cores: int
     vector_bytes: int
-    glibc: str
+    glibc: str = ""
+    runtime: str = "tvm"
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the bundle is one program without shared libraries."""
+        return self.runtime == "static"
 
 
 def target_names() -> list[str]:
@@ -45,12 +56,24 @@ def load_target(name: str) -> Target:
     if name not in target_names():
         raise InputError(f"unknown target '{name}'; choose one of: {', '.join(target_names())}")
     document: dict[str, Any] = yaml.safe_load(_directory().joinpath(f"{name}.yaml").read_text())
-    expected = {field.name for field in fields(Target)} - {"name"}
-    if set(document) != expected:
-        wrong = ", ".join(sorted(set(document) ^ expected))
-        raise InputError(f"target file '{name}.yaml' has missing or unknown keys: {wrong}")
+    known = {field.name for field in fields(Target)} - {"name"}
+    required = {field.name for field in fields(Target) if field.default is MISSING} - {"name"}
+    wrong = (set(document) - known) | (required - set(document))
+    if wrong:
+        raise InputError(
+            f"target file '{name}.yaml' has missing or unknown keys: {', '.join(sorted(wrong))}"
+        )
     document["features"] = tuple(document["features"])
     target = Target(name=name, **document)
+    if target.runtime not in RUNTIMES:
+        raise InputError(
+            f"target file '{name}.yaml' has the runtime '{target.runtime}'; "
+            f"choose one of: {', '.join(RUNTIMES)}"
+        )
+    if target.is_static == bool(target.glibc):
+        raise InputError(
+            f"target file '{name}.yaml' is wrong: 'glibc' is needed, and only, with runtime 'tvm'"
+        )
     return _resolve_native(target) if target.cpu == "native" else target
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.bundle.bundle import MODEL_LIBRARY, RUNNER, Bundle
+from bitat_deploy.bundle.bundle import RUNNER, Bundle
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.onnx_format import read_network, reference_logits
 from bitat_deploy.target import load_target
@@ -53,7 +53,7 @@ def run(bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: P
     command = [
         *emulator,
         str(bundle.directory / RUNNER),
-        *("--model", str(bundle.directory / MODEL_LIBRARY), "--shape", shape),
+        *("--model", str(bundle.directory / bundle.model_file), "--shape", shape),
         *("--images", str(folder / "images"), "--logits", str(folder / "logits")),
         *("--warmup", "1", "--min-runs", "1", "--min-seconds", "0"),
     ]

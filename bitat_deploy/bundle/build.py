@@ -20,6 +20,7 @@ from bitat_deploy.bundle.bundle import (
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
+from bitat_deploy.bundle.static_runner import link_static_runner
 from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
@@ -41,15 +42,11 @@ def build_bundle(
     if output is not None:
         check_output(output)  # before the work rather than after it
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        library = Path(workspace) / MODEL_LIBRARY
+        network = Path(workspace) / ("network.o" if target.is_static else MODEL_LIBRARY)
         status(f"compiling the network for {target.name} ({target.cpu})")
-        compiled = compile_model(model, target, library)
-        status(f"fetching TVM's runtime libraries for {target.architecture}")
-        libraries = runtime_libraries(target)
-        runner = runner_program(target, status)
+        compiled = compile_model(model, target, network)
+        contents = {MODEL_ONNX: model} | _programs(network, target, status)
         status("writing the bundle")
-        contents = {MODEL_ONNX: model, MODEL_LIBRARY: library, RUNNER: runner}
-        contents |= {f"{LIBRARY_FOLDER}/{path.name}": path for path in libraries}
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             versions={package: metadata.version(package) for package in _VERSIONS},
@@ -68,3 +65,14 @@ def build_bundle(
             name = folder_name(f"{compiled.name}-{target.name}")
             output = cache_directory() / "builds" / name
         return write_bundle(output, manifest, contents)
+
+
+def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:
+    """What runs the compiled ``network``: path in the bundle to the file it is now."""
+    if target.is_static:
+        runner = network.with_name(RUNNER)
+        link_static_runner(network, runner, target, status)
+        return {RUNNER: runner}
+    status(f"fetching TVM's runtime libraries for {target.architecture}")
+    libraries = {f"{LIBRARY_FOLDER}/{path.name}": path for path in runtime_libraries(target)}
+    return {MODEL_LIBRARY: network, RUNNER: runner_program(target, status), **libraries}

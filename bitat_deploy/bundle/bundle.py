@@ -15,6 +15,7 @@ from bitat_deploy.bundle.manifest import (
     parse_manifest,
 )
 from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.target import Target
 
 MANIFEST = "manifest.json"
 MODEL_ONNX = "model.onnx"
@@ -42,14 +43,24 @@ class Bundle:
         return sum(file.size for file in self.manifest.files)
 
     @property
+    def model_file(self) -> str:
+        """The file with the compiled network, which of a static bundle is the runner."""
+        return model_file(self.manifest.target)
+
+    @property
     def model_size(self) -> int:
-        """Bytes of the compiled network."""
-        return next(file.size for file in self.manifest.files if file.path == MODEL_LIBRARY)
+        """Bytes of that file."""
+        return next(file.size for file in self.manifest.files if file.path == self.model_file)
 
     @property
     def pushed_files(self) -> tuple[BundleFile, ...]:
         """The files that the device needs."""
         return tuple(file for file in self.manifest.files if file.push)
+
+
+def model_file(target: Target) -> str:
+    """Path in a bundle for ``target`` of the file with the compiled network."""
+    return RUNNER if target.is_static else MODEL_LIBRARY
 
 
 def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
@@ -131,7 +142,9 @@ def read_bundle(directory: Path) -> Bundle:
         raise BundleError(f"'{path}' cannot be read: {error.strerror}") from error
     for file in manifest.files:
         _check(directory, file)
-    missing = {MODEL_ONNX, MODEL_LIBRARY, RUNNER} - {file.path for file in manifest.files}
+    missing = {MODEL_ONNX, model_file(manifest.target), RUNNER} - {
+        file.path for file in manifest.files
+    }
     if missing:
         raise BundleError(f"'{path}' does not list '{min(missing)}'; build the bundle again")
     identities = {file.path: file.sha256 for file in manifest.files}

@@ -1,4 +1,4 @@
-"""The compiler stage: an ONNX file to a shared library for one target."""
+"""The compiler stage: an ONNX file to a shared library or an object file for one target."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from bitat_deploy.compiler.importer import import_layers
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
+from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.target import Target
 
@@ -27,13 +28,16 @@ class CompiledModel:
 def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
     """Compile the ONNX file ``path`` to the shared library ``output``.
 
+    For a static target it is an object file, which the runner is linked with.
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
     network = read_network(path)
     layers = import_layers(network, target)
-    module = relax_module(network.input_shape, layers)
-    build_shared_library(module, target, output)
+    if target.is_static:
+        build_object(layers, target, output)
+    else:
+        build_shared_library(relax_module(network.input_shape, layers), target, output)
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,

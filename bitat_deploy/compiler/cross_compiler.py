@@ -2,7 +2,7 @@
 
 It carries its own C library headers and stubs for each glibc version, so nothing has to be
 installed on this machine or on the device, and a program asks for no newer glibc than its target
-has.
+has. For a static target it brings musl, a C library that is linked into the program.
 """
 
 import subprocess
@@ -13,6 +13,9 @@ from pathlib import Path
 
 from bitat_deploy.errors import BuildError
 from bitat_deploy.target import Target
+
+# Zig's name of an architecture, and of musl's calling convention there.
+_ZIG_NAMES = {"armv7l": ("arm", "musleabihf")}
 
 _WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
@@ -29,9 +32,10 @@ def compile_cpp(
 ) -> None:
     """Compile C++17 ``sources`` into a stripped program (or shared library) for ``target``.
 
-    ``include_directories`` are third-party headers, whose warnings are not ours. ``libraries`` are
-    shared libraries to link against; ``rpath`` says where the program looks for them when it runs
-    (``$ORIGIN`` is the program's own folder). The C++ standard library is linked statically;
+    Object files may be among the sources. ``include_directories`` are third-party headers, whose
+    warnings are not ours. ``libraries`` are shared libraries to link against; ``rpath`` says where
+    the program looks for them when it runs (``$ORIGIN`` is the program's own folder). The C++
+    standard library is linked statically, and all else too for a static target;
     symbols are hidden unless they say otherwise. Raises BuildError.
     """
     arguments = ["c++", "-target", _triple(target)]
@@ -45,6 +49,21 @@ def compile_cpp(
     if rpath is not None:
         arguments.append(f"-Wl,-rpath,{rpath}")
     _run_zig(arguments, output, target)
+
+
+def compile_c(
+    source: Path, output: Path, target: Target, *, include_directories: Sequence[Path] = ()
+) -> None:
+    """Compile a C23 ``source`` into an object file for ``target``. Raises BuildError."""
+    arguments = ["cc", "-target", _triple(target), "-std=c23", "-O2", "-c", *_WARNINGS]
+    for directory in include_directories:
+        arguments += ["-isystem", str(directory)]
+    _run_zig([*arguments, str(source)], output, target)
+
+
+def link_relocatable(objects: Sequence[Path], output: Path, target: Target) -> None:
+    """Link object files for ``target`` into one. Raises BuildError."""
+    _run_zig(["ld.lld", "-r", *(str(path) for path in objects)], output, target)
 
 
 def link_shared(objects: Sequence[Path], output: Path, target: Target) -> None:
@@ -73,7 +92,9 @@ def _run_zig(arguments: Sequence[str], output: Path, target: Target) -> None:
 
 
 def _triple(target: Target) -> str:
-    return f"{target.architecture}-linux-gnu.{target.glibc}"
+    """The target in zig's words."""
+    machine, musl = _ZIG_NAMES.get(target.architecture, (target.architecture, "musl"))
+    return f"{machine}-linux-{musl if target.is_static else f'gnu.{target.glibc}'}"
 
 
 def _first_error(messages: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import MODEL_LIBRARY, RUNNER
+from bitat_deploy.bundle.bundle import RUNNER
 from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM
 from bitat_deploy.device.connection import Connection, Result
 from bitat_deploy.device.inspect import Device
@@ -114,14 +114,15 @@ def run_runner(
     progress: Progress,
     *,
     program: str = RUNNER,
-    model: str = MODEL_LIBRARY,
+    model: str | None = None,
 ) -> dict[str, Any]:
     """Run the runner on the device; what it printed.
 
     ``program`` and ``model`` are files in the run folder: another program takes the same options.
     Raises DeviceUnsuitableError, RunFailedError; BundleError for a runner of another version.
     """
-    command = [f"./{program}", "--model", model, "--images", IMAGES, "--logits", _LOGITS]
+    command = [f"./{program}", "--model", model or bundle.model_file]
+    command += ["--images", IMAGES, "--logits", _LOGITS]
     command += ["--shape", by(bundle.manifest.model.input_shape)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
     command += ["--min-runs", str(options.min_runs), "--min-seconds", str(options.min_seconds)]

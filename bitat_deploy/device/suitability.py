@@ -5,6 +5,8 @@ from bitat_deploy.device.inspect import Device
 from bitat_deploy.errors import DeviceUnsuitableError
 from bitat_deploy.target import Target
 
+_ARM_32 = "armv7l"
+
 # LLVM's name of a feature -> the kernel's name in /proc/cpuinfo.
 _FEATURES = {
     "neon": "asimd",
@@ -21,6 +23,7 @@ _FEATURES = {
 # What LLVM takes for granted with a processor, in the kernel's names.
 _IMPLIED = {
     "generic": ("asimd",),
+    "cortex-a7": ("neon", "vfpv4", "idiva"),
     "cortex-a53": ("asimd", "crc32"),
     "cortex-a55": ("asimd", "crc32", "atomics", "asimdhp", "asimddp"),
     "cortex-a72": ("asimd", "crc32"),
@@ -47,7 +50,9 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
     if device.arch != target.architecture:
         return [_wrong_architecture(device, target)]
     problems = []
-    if not device.glibc:
+    if target.is_static:
+        pass  # it brings its own C library
+    elif not device.glibc:
         problems.append(
             Finding(
                 Severity.PROBLEM,
@@ -65,7 +70,7 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
                 "upgrade its system",
             )
         )
-    missing = sorted(required_features(target) - device.features)
+    missing = sorted(required_features(target) - _features(device))
     if missing:
         problems.append(
             Finding(
@@ -118,19 +123,35 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
 def required_features(target: Target) -> set[str]:
     """The kernel's names of the processor features that code for ``target`` may use."""
     needed = set(_IMPLIED.get(target.cpu, ()))
+    names = _FEATURES | ({"neon": "neon"} if target.architecture == _ARM_32 else {})
     for feature in target.features:
         if feature.startswith("+"):
-            needed.add(_FEATURES.get(feature[1:], feature[1:]))
+            needed.add(names.get(feature[1:], feature[1:]))
     return needed
 
 
+def _features(device: Device) -> set[str]:
+    """The processor's features; a 64-bit kernel says less than it has to 32-bit programs."""
+    features = set(device.features)
+    if device.arch == _ARM_32 and "asimd" in features:
+        features |= {"neon", "vfpv4", "idiva"}
+    return features
+
+
 def _wrong_architecture(device: Device, target: Target) -> Finding:
-    if (device.arch, target.architecture) == ("armv7l", "aarch64"):
+    if (device.arch, target.architecture) == (_ARM_32, "aarch64"):
         return Finding(
             Severity.PROBLEM,
             "system",
             f"its system is 32-bit ({device.arch}), a 64-bit one ({target.architecture}) is needed",
-            "install a 64-bit system",
+            "build with --target rpi-32bit, or install a 64-bit system",
+        )
+    if (device.arch, target.architecture) == ("armv6l", _ARM_32):
+        return Finding(
+            Severity.PROBLEM,
+            "processor",
+            "its processor is an ARMv6 (Raspberry Pi 1 or Zero), which has no vector instructions",
+            "a Raspberry Pi 2, 3, 4 or Zero 2 W is needed",
         )
     return Finding(
         Severity.PROBLEM,

@@ -34,6 +34,11 @@ from bitat_deploy.operators.vector_code import (
 )
 from bitat_deploy.target import Target
 
+_WIDENING_PRODUCT = {
+    "aarch64": "llvm.aarch64.neon.smull",
+    "armv7l": "llvm.arm.neon.vmulls",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class QuantizedConv:
@@ -199,7 +204,7 @@ class QuantizedConv:
         lanes = self._lanes
         wide = f"int32x{lanes}"
         if self._group == 1:
-            return sums + _widening_product(T.broadcast(values, lanes), weights)
+            return sums + self._emit_widening_product(T.broadcast(values, lanes), weights)
         image = T.broadcast(T.reinterpret("int32", values), lanes)
         if self._group == 4:
             return dot_product(sums, T.reinterpret(f"uint8x{4 * lanes}", image), weights)
@@ -207,18 +212,17 @@ class QuantizedConv:
         name = "llvm.x86.avx512.pmaddw.d.512" if lanes == 16 else "llvm.x86.avx2.pmadd.wd"
         return sums + T.call_llvm_pure_intrin(wide, name, pairs, weights)
 
+    def _emit_widening_product(self, a: Any, b: Any) -> Any:
+        """int16 times int16 to int32, eight lanes: NEON.
 
-def _widening_product(a: Any, b: Any) -> Any:
-    """int16 times int16 to int32, eight lanes: NEON.
-
-    Named explicitly: from a multiplication of widened operands LLVM moves the widening of the
-    weights out of the loop and is left with multiplications of int32, which take twice as long.
-    """
-    halves = [
-        T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.smull", half(a), half(b))
-        for half in (_low, _high)
-    ]
-    return T.vectorcombine("int32x8", *halves)
+        Named explicitly: from a multiplication of widened operands LLVM moves the widening of the
+        weights out of the loop and is left with multiplications of int32, which take twice as long.
+        """
+        name = _WIDENING_PRODUCT[self.target.architecture]
+        halves = [
+            T.call_llvm_pure_intrin("int32x4", name, half(a), half(b)) for half in (_low, _high)
+        ]
+        return T.vectorcombine("int32x8", *halves)
 
 
 def _low(vector: Any) -> Any:

@@ -14,7 +14,7 @@ const char* const kUsage =
     "Measures the latency of a compiled network, then runs every image through it. Prints one\n"
     "JSON document to standard output and its progress to standard error.\n"
     "\n"
-    "  --model FILE          compiled network (model.so)\n"
+    "  --model FILE          compiled network (model.so; the runner itself, if it is static)\n"
     "  --shape HxWxC         height, width and channels of an image\n"
     "  --images FILE         uint8 images, one after the other\n"
     "  --logits FILE         where to write float32 logits, one row for each image\n"

@@ -29,7 +29,9 @@ def test_bundle_of_this_machine_on_a_pi(
 @pytest.mark.virtual_pi
 def test_32_bit_system(virtual_pi_32_bit: VirtualPi, rpi4_bundle: Path, tmp_path: Path) -> None:
     finished = bench(rpi4_bundle, virtual_pi_32_bit, tmp_path / "report.json")
-    finished.assert_refused(EXIT_CODE, virtual_pi_32_bit.host, "32-bit", "64-bit")
+    finished.assert_refused(
+        EXIT_CODE, virtual_pi_32_bit.host, "32-bit", "64-bit", "--target rpi-32bit"
+    )
 
 
 def test_c_library_too_old(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:

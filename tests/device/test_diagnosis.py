@@ -95,3 +95,23 @@ def test_no_target_fits() -> None:
     target = diagnose(replace(DEVICE, arch="armv7l"), HEALTH, [RPI4, other])[1]
     assert target.severity is Severity.PROBLEM
     assert "rpi4: its system is 32-bit" in target.message and "other: it is" in target.message
+
+
+@pytest.mark.parametrize(
+    ("arch", "features", "words"),
+    [
+        ("armv7l", {"neon", "vfpv4", "idiva"}, "rpi-32bit run"),
+        ("armv7l", {"asimd", "fp"}, "rpi-32bit run"),  # as a 64-bit kernel says it
+        ("armv7l", {"vfpv3"}, "lacks idiva, neon, vfpv4"),
+        ("armv6l", {"vfp"}, "ARMv6"),
+        ("aarch64", {"asimd"}, "the bundle is for armv7l"),
+    ],
+)
+def test_32_bit_target(arch: str, features: set[str], words: str) -> None:
+    """Its bundles bring their own C library."""
+    device = replace(DEVICE, arch=arch, features=frozenset(features), glibc="")
+    assert words in diagnose(device, HEALTH, [load_target("rpi-32bit")])[1].message
+
+
+def test_32_bit_system_is_told_the_target_that_fits() -> None:
+    assert "--target rpi-32bit" in the_one(Severity.PROBLEM, replace(DEVICE, arch="armv7l")).remedy

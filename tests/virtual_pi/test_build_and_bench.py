@@ -50,3 +50,12 @@ def test_damaged_object_is_pushed_again(
     report = bench(bundle, virtual_pi, tmp_path / "second.json").json()
     assert report["size"]["pushed_bytes"] > 1_000_000
     assert report["accuracy"]["differing_from_reference"] == 0
+
+
+def test_32_bit_system(virtual_pi_32_bit: VirtualPi, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    subprocess.run([COMMAND, "build", "--target", "rpi-32bit", "-o", str(bundle)], check=True)
+    report = bench(bundle, virtual_pi_32_bit, tmp_path / "report.json").json()
+    assert report["device"]["arch"] == "armv7l"
+    assert report["accuracy"]["differing_from_reference"] == 0
+    assert report["size"]["bundle_bytes"] < 2_000_000

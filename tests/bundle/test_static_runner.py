@@ -1,0 +1,72 @@
+"""A static bundle: one program for 32-bit ARM, run as ARM code in qemu-user."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from bitat_deploy.bundle import Bundle, read_bundle
+from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.compiler.layer_report import layer_symbols
+from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.onnx_format import reference_logits, to_onnx
+from bitat_deploy.target import load_target
+from tests.drawn_networks import draw_images, draw_network
+from tests.test_bit_for_bit import run
+
+# The two are the least and the most that the target is for.
+EMULATORS = [("qemu-arm", "-cpu", "cortex-a7"), ("qemu-arm", "-cpu", "max")]
+
+# Among them: channels that fill no byte, no vector, and several vectors.
+NETWORKS = [
+    draw_network(11),
+    draw_network(12, (8, 12, 1), (3, 2), ((130, 1), (5, 2)), classes=3),
+    draw_network(13, (28, 28, 1), (16, 2), ((32, 2), (300, 1)), classes=17),
+]
+
+
+@pytest.fixture(autouse=True)
+def _needs_qemu() -> None:
+    if shutil.which("qemu-arm") is None:
+        pytest.skip("needs qemu-arm (Debian's qemu-user)")
+
+
+def build(network: IntegerNetwork, folder: Path) -> Bundle:
+    onnx.save(to_onnx(network), folder / "model.onnx")
+    return build_bundle(folder / "model.onnx", load_target("rpi-32bit"), folder / "bundle")
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=["odd", "wide", "images"])
+def test_equals_the_reference(network: IntegerNetwork, tmp_path: Path) -> None:
+    bundle = build(network, tmp_path)
+    assert {file.path for file in read_bundle(bundle.directory).pushed_files} == {"runner"}
+    images = draw_images(network, 20)
+    expected = reference_logits(tmp_path / "model.onnx", images)
+    for emulator in EMULATORS:
+        assert np.array_equal(run(bundle, emulator, images, tmp_path), expected)
+
+
+def test_needs_no_file_and_says_what_is_wrong(tmp_path: Path) -> None:
+    network = draw_network(14)
+    runner = str(build(network, tmp_path).directory / "runner")
+    assert b"ld-linux" not in Path(runner).read_bytes()
+    draw_images(network, 2).tofile(tmp_path / "images")
+
+    def call(shape: str) -> "subprocess.CompletedProcess[str]":
+        command = [*EMULATORS[0], runner, "--model", runner, "--shape", shape]
+        command += ["--images", str(tmp_path / "images"), "--logits", str(tmp_path / "logits")]
+        command += ["--min-runs", "1", "--min-seconds", "0", "--profile-runs", "3"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    finished = call("11x9x3")
+    assert finished.returncode == 0, finished.stderr
+    layers = json.loads(finished.stdout)["layers_ns"]
+    assert [layer["name"] for layer in layers] == layer_symbols([x.name for x in network.layers])
+
+    finished = call("9x11x3")
+    assert finished.returncode == 4
+    assert finished.stderr == "error: the network is for images of another shape\n"
