@@ -5,6 +5,7 @@ import logging
 import shlex
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from bitat_deploy.device.watched_socket import WatchedSocket
 from bitat_deploy.errors import RunFailedError
 
 _LOGIN_STEPS = 3  # connection, key exchange, authentication: each has its timeout
+_SECONDS_BETWEEN_ATTEMPTS = 1.0  # as ssh waits
 _BLOCK = 1 << 18
 
 # Its transport thread logs tracebacks of what we report as one sentence.
@@ -49,7 +51,7 @@ class SshConnection:
                 if settings.proxy_command is not None:
                     proxy = Proxy(settings.proxy_command)
                     stack.callback(proxy.close)
-                wire = proxy.socket if proxy else _socket(settings)
+                wire = proxy.socket if proxy else open_socket(settings)
                 stack.callback(wire.close)
                 self._socket = WatchedSocket(wire, _LOGIN_STEPS * settings.timeout)
                 self._client = stack.enter_context(paramiko.SSHClient())
@@ -153,8 +155,20 @@ def _log_in(
     )
 
 
-def _socket(settings: SshSettings) -> socket.socket:
-    connected = socket.create_connection((settings.host, settings.port), settings.timeout)
+def open_socket(settings: SshSettings) -> socket.socket:
+    """Connect to the device's port. Raises OSError after the last of ``settings.attempts``.
+
+    Only this is tried again: nothing has been asked of the device yet, so it is always safe.
+    """
+    connected = _connect(settings)
     # Small requests are answered before more is sent: nothing is gained by gathering them.
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connected
+
+
+def _connect(settings: SshSettings) -> socket.socket:
+    for _ in range(settings.attempts - 1):
+        with contextlib.suppress(OSError):
+            return socket.create_connection((settings.host, settings.port), settings.timeout)
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+    return socket.create_connection((settings.host, settings.port), settings.timeout)

@@ -29,7 +29,8 @@ class SshSettings:
     """Where to connect, as whom, and which keys to trust and to offer.
 
     ``name`` is what the user typed, ``host`` what that stands for. ``timeout`` is in seconds, for
-    the connection and each step of the login; ``keep_alive`` are the seconds between two requests
+    the connection and each step of the login; a connection is tried ``attempts`` times, a second
+    apart; ``keep_alive`` are the seconds between two requests
     for a sign of life, and after ``silence`` seconds without any the device counts as lost;
     ``user_known_hosts`` is where a new key is added, None for nowhere,
     under a hashed name if ``hash_known_hosts``;
@@ -46,6 +47,7 @@ class SshSettings:
     identities: tuple[Path, ...]
     identities_only: bool
     timeout: float
+    attempts: int
     keep_alive: float
     silence: float
     proxy_command: str | None
@@ -72,6 +74,7 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
     try:
         port = int(options.get("port", 22))
         timeout = float(options.get("connecttimeout", _DEFAULT_TIMEOUT))
+        attempts = int(options.get("connectionattempts", 1))
         # Zero is "never" in ssh, but a bench is not to hang.
         keep_alive = float(options.get("serveraliveinterval", 0)) or _DEFAULT_KEEP_ALIVE
         silence = keep_alive * int(options.get("serveralivecountmax", _DEFAULT_UNANSWERED))
@@ -79,10 +82,10 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
         raise InputError(f"the ssh configuration of '{name}' is malformed: {error}") from error
     if not 0 < port < 65536:
         raise InputError(f"'{host}' has a port that is not between 1 and 65535")
-    if not (timeout > 0 and keep_alive > 0 and silence > 0):
+    if not (timeout > 0 and attempts > 0 and keep_alive > 0 and silence > 0):
         raise InputError(
-            f"the ssh configuration of '{name}' has a ConnectTimeout, ServerAliveInterval or "
-            "ServerAliveCountMax that is not greater than 0"
+            f"the ssh configuration of '{name}' has a ConnectTimeout, ConnectionAttempts, "
+            "ServerAliveInterval or ServerAliveCountMax that is not greater than 0"
         )
     resolved = str(options.get("hostname", name)).lower()
     known_hosts = options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS)
@@ -99,6 +102,7 @@ def read_settings(host: str, config_file: Path | None) -> SshSettings:
         identities=tuple(Path(path).expanduser() for path in options.get("identityfile", [])),
         identities_only=options.get("identitiesonly", "no").lower() == "yes",
         timeout=timeout,
+        attempts=attempts,
         keep_alive=keep_alive,
         silence=silence,
         proxy_command=_proxy_command(options, resolved, port, config_file),
