@@ -4,6 +4,8 @@ A message is one sentence or two: what is wrong, where, and what to do about it.
 prints it without a traceback and ends with the class's ``exit_code``; README lists the codes.
 """
 
+_LONGEST = 2000  # characters of a message: a screen; what is cut out was quoted from a file
+
 
 class BitatDeployError(Exception):
     """Base of every error whose message is meant for the user."""
@@ -12,10 +14,13 @@ class BitatDeployError(Exception):
 
     def __str__(self) -> str:
         """The message; what a file or a device says in it cannot steer the terminal."""
-        return "".join(
+        message = "".join(
             character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
             for character in super().__str__()
         )
+        if len(message) <= _LONGEST:
+            return message
+        return f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
 
 
 class InputError(BitatDeployError):
