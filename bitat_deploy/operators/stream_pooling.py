@@ -13,7 +13,7 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import rounding
 from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat, store
+from bitat_deploy.operators.vector_code import build_function, load, splat, store, vector_dtype
 from bitat_deploy.target import Target
 
 
@@ -70,7 +70,7 @@ class AveragePoolStream:
                     for j in columns:
                         pixel = (i * self.width + j) * self.channels
                         sums = sums + _wide(load(x, pixel + channel, lanes), lanes)
-                average = T.cast(sums >> splat(2, "int32", lanes), _vector("int16", lanes))
+                average = T.cast(sums >> splat(2, "int32", lanes), vector_dtype("int16", lanes))
                 store(y, (row * width + column) * self.channels + channel, average, lanes)
 
             _for_vectors(self.channels, self.target.vector_bytes // 4, emit)
@@ -144,8 +144,4 @@ def _for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> No
 
 
 def _wide(value: Any, lanes: int) -> Any:
-    return T.cast(value, _vector("int32", lanes))
-
-
-def _vector(dtype: str, lanes: int) -> str:
-    return f"{dtype}x{lanes}" if lanes > 1 else dtype
+    return T.cast(value, vector_dtype("int32", lanes))

@@ -102,7 +102,7 @@ def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> No
     """
     bits = T.reinterpret(f"uint{lanes}", T.cast(mask, f"uint1x{lanes}"))
     if size * 8 == lanes:
-        store(buffer, offset, T.reinterpret(_vector("uint8", size), bits), size)
+        store(buffer, offset, T.reinterpret(vector_dtype("uint8", size), bits), size)
         return
     bits = keep(bits)
     for i in range(size):
@@ -122,5 +122,6 @@ def dot_product(sums: Any, unsigned: Any, signed: Any) -> Any:
     return T.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
 
 
-def _vector(dtype: str, lanes: int) -> str:
+def vector_dtype(dtype: str, lanes: int) -> str:
+    """TVM's name of a vector type: uint8x16, or uint8 for one lane."""
     return f"{dtype}x{lanes}" if lanes > 1 else dtype
