@@ -15,12 +15,37 @@ from bitat_deploy.errors import InputError
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """MobileNetV1: ``blocks`` are (channels at width 1, stride), multiplied by ``width``."""
+    """Which network, in numbers of channels that ``width`` multiplies.
 
+    ``architecture``: "mobilenet-v1", whose ``blocks`` are (channels, stride), or "mobilenet-v2",
+    whose are (expansion, channels, repeats, stride). ``block``: "chain" (no float between binary
+    layers), "shortcut" (a shortcut around each) or "reactnet" (ReActNet-A's block).
+    """
+
+    architecture: str
+    block: str
     width: float
     stem_channels: int
     stem_stride: int
-    blocks: tuple[tuple[int, int], ...]
+    blocks: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class QuantizationRecipe:
+    """How weights and activations are quantized.
+
+    ``quantizer``: "sign" (-1 and +1, scales mean|w|) or "uniq" (UniQ's learned steps, 1 to 4 bits
+    or 8). UniQ alone: ``per_channel`` gives each filter a step of its own; ``signed_bottleneck``
+    keeps the sign of what MobileNetV2's linear bottlenecks give. ``depthwise``: depthwise layers
+    are quantized like the others.
+    """
+
+    quantizer: str = "sign"
+    weight_bits: int = 1
+    activation_bits: int = 1
+    per_channel: bool = False
+    signed_bottleneck: bool = False
+    depthwise: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,7 @@ class Recipe:
     dataset: str
     seed: int
     network: NetworkRecipe
+    quantization: QuantizationRecipe
     data: DataRecipe
     full_precision: StageRecipe
     binary_activations: StageRecipe
@@ -209,9 +235,14 @@ def _check(recipe: Recipe) -> None:
     epochs = [stage.epochs for stage in stages]
     epochs += [progressive.depthwise_epochs, progressive.pointwise_epochs]
     channels = [network.stem_channels, *(block[0] for block in network.blocks)]
-    strides = [network.stem_stride, *(block[1] for block in network.blocks)]
+    entries = 4 if network.architecture == "mobilenet-v2" else 2
+    strides = [network.stem_stride, *(block[-1] for block in network.blocks)]
     rules = (
         (len(network.blocks) > 0, "network.blocks is empty"),
+        (
+            all(len(block) == entries for block in network.blocks),
+            f"each entry of network.blocks must have {entries} numbers for {network.architecture}",
+        ),
         (all(int(network.width * c) >= 1 for c in channels), "a layer has no channel: raise width"),
         (all(stride in (1, 2) for stride in strides), "strides must be 1 or 2"),
         (data.batch_size >= 2, "data.batch_size must be at least 2 (batch normalisation)"),

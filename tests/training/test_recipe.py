@@ -39,7 +39,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         ("seed=one", "seed must be of type int"),
         ("data.flip=1", "data.flip must be of type bool"),
         ("network.blocks=[]", "blocks is empty"),
-        ("network.blocks=[[64]]", r"network.blocks\[0\] must have 2 entries"),
+        ("network.blocks=[[64]]", "must have 2 numbers for mobilenet-v1"),
         ("network.blocks=[[64, 3]]", "strides must be 1 or 2"),
         ("network.width=0.001", "raise width"),
         ("data.batch_size=1", "at least 2"),
