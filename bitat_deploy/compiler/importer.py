@@ -1,11 +1,10 @@
 """Layers of an integer network to our operators, one by one, with a report on each layer."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bitat_deploy.compiler.choose_operator import layer_operator
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import (
@@ -21,19 +20,8 @@ from bitat_deploy.network import (
     QuantizedDense,
     QuantizeStream,
     Requantize,
-    Stream,
 )
-from bitat_deploy.operators import AveragePoolStream as AveragePoolStreamOperator
-from bitat_deploy.operators import (
-    BinaryDepthwiseConv,
-    BinaryPointwiseConv,
-    GlobalBitCount,
-    GlobalStreamSum,
-    Operator,
-    QuantizedConv,
-    ThresholdPack,
-)
-from bitat_deploy.operators import QuantizedDense as QuantizedDenseOperator
+from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
 _SUPPORTED = (
@@ -64,7 +52,7 @@ def import_layers(network: IntegerNetwork, target: Target) -> tuple[CompiledLaye
 
 def _compile(layer: Layer, formats: dict[str, Format], target: Target) -> CompiledLayer:
     source, output = formats[layer.input], formats[layer.name]
-    operator = _operator(layer, source, target)
+    operator = layer_operator(layer, source, target)
     if operator is None:
         raise UnsupportedOperatorError(
             f"layer '{layer.name}' is a {describe(layer, source)}, for which there is no operator "
@@ -84,81 +72,6 @@ def _compile(layer: Layer, formats: dict[str, Format], target: Target) -> Compil
         reason=_reason(layer, source),
     )
     return CompiledLayer(operator, (layer.input,), report)
-
-
-def _operator(layer: Layer, source: Any, target: Target) -> Operator | None:
-    """The operator that computes a layer, if there is one."""
-    if isinstance(layer, Convolution):
-        return _convolution(layer, source, target)
-    if isinstance(layer, QuantizedDense):
-        return QuantizedDenseOperator(
-            weight=layer.weight, bias=layer.bias, scale=layer.scale, target=target
-        )
-    height, width, channels = source.shape
-    if isinstance(layer, GlobalSum) and isinstance(source, Stream):
-        return GlobalStreamSum(height, width, channels, layer.shift, target)
-    if isinstance(layer, GlobalSum) and source.bits == 1:
-        return GlobalBitCount(height=height, width=width, channels=channels, target=target)
-    if isinstance(layer, AveragePoolStream):
-        return AveragePoolStreamOperator(height, width, channels, target)
-    if isinstance(layer, QuantizeStream) and layer.output.bits == 1:
-        return ThresholdPack(height, width, "int16", layer.output.thresholds[0], target)
-    return None
-
-
-def _convolution(layer: Convolution, source: Any, target: Target) -> Operator | None:
-    stage = layer.output
-    if not isinstance(stage, Quantize) or stage.bits != 1 or layer.dilation != 1:
-        return None
-    height, width, _ = source.shape
-    if isinstance(source, Image):
-        if layer.groups != 1:
-            return None
-        return QuantizedConv(
-            height=height,
-            width=width,
-            weight=layer.weight,
-            threshold=stage.thresholds[0],
-            stride=layer.stride,
-            padding=layer.padding,
-            target=target,
-        )
-    assert isinstance(source, Codes)
-    if source.bits != 1 or layer.weight_bits != 1:
-        return None
-    threshold = _threshold_of_signs(layer, stage.thresholds[0], source)
-    bits = (layer.weight > 0).astype(np.uint8)
-    if layer.pointwise:
-        return BinaryPointwiseConv(
-            height=height, width=width, weight=bits[:, 0, 0], threshold=threshold, target=target
-        )
-    if layer.depthwise and (layer.padding == 0 or layer.padding_level == source.top):
-        return BinaryDepthwiseConv(
-            height=height,
-            width=width,
-            weight=np.ascontiguousarray(bits[..., 0].transpose(1, 2, 0)),
-            threshold=threshold,
-            stride=layer.stride,
-            padding=layer.padding,
-            target=target,
-        )
-    return None
-
-
-def _threshold_of_signs(
-    layer: Convolution, threshold: NDArray[np.int32], source: Codes
-) -> NDArray[np.int32]:
-    """The threshold for the sum over +1 and -1, which is what our operators compare.
-
-    With codes u = (x + 1) / 2 the sum over u is (sum over x + sum of weights) / 2, hence
-    ``sum over u >= t`` is ``sum over x >= 2 t - sum of weights``.
-    """
-    if source.signed:
-        return threshold
-    weight = layer.weight.astype(np.int64).reshape(layer.out_channels, -1)
-    reach = weight.shape[1] + 1
-    within = np.clip(threshold.astype(np.int64), -reach, reach)
-    return (2 * within - weight.sum(axis=1)).astype(np.int32)
 
 
 def describe(layer: Layer, source: Format) -> str:

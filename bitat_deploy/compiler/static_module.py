@@ -101,7 +101,7 @@ def plan_source(
 
     The image has memory of its own, as it is read in every run: the rest share an arena.
     """
-    image = operators[0].input
+    image = operators[0].inputs[0]
     arena_bytes, offsets = arena_layout([_bytes(operator.output) for operator in operators])
     tensors = [_tensor("input", image, "image")]
     calls, entries = [], []

@@ -25,18 +25,20 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes, unpack_bits
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
-from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, keep, load, splat, store
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.vector_code import keep, load, splat, store
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryDepthwiseConv:
+class BinaryDepthwiseConv(Operator):
     """Binary depthwise convolution at a fixed shape; pads with +1.
 
     ``weight`` uint8 {0, 1} [kernel, kernel, channels]; ``threshold`` int32 [channels], compared
     with the sum of +1 and -1. Reads packed [1, height, width, ceil(channels / 8)].
     """
+
+    kind = "binary_depthwise"
 
     height: int
     width: int
@@ -57,9 +59,9 @@ class BinaryDepthwiseConv:
         return self.weight.shape[0]
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Packed activations."""
-        return TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8")
+        return (TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -78,12 +80,6 @@ class BinaryDepthwiseConv:
         planes = [(bound >> plane) & 1 for plane in range(self._planes)]
         rows = pack_bits(np.concatenate([self.weight.reshape(taps, -1), np.array(planes)]))
         return (np.tile(rows, (1, self._period // rows.shape[1])),)
-
-    def prim_func(self) -> Any:
-        """TIR function (x, weight_and_bound, y)."""
-        return build_function(
-            "binary_depthwise", self.input, self.constants(), self.output, self._emit
-        )
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The sum of +1 and -1, tap by tap, in plain numpy."""
@@ -116,7 +112,7 @@ class BinaryDepthwiseConv:
         """Columns of the copied input that have the same remainder modulo the stride."""
         return -(-(self.width + 2 * self.padding) // self.stride)
 
-    def _emit(self, x: Any, constants: Any, y: Any) -> None:
+    def emit(self, x: Any, constants: Any, y: Any) -> None:
         """Copy, then every row of outputs vector by vector, the last bytes in smaller ones."""
         pixel = packed_bytes(self.channels)
         vector = self.target.vector_bytes

@@ -29,9 +29,8 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes, unpack_bits
 from bitat_deploy.operators.carry_save import add_words, full_adder
-from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.vector_code import (
-    build_function,
     dot_product,
     has_dot_product,
     keep,
@@ -87,12 +86,14 @@ class _Tile:
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryPointwiseConv:
+class BinaryPointwiseConv(Operator):
     """Binary 1x1 convolution at a fixed shape.
 
     ``weight`` uint8 {0, 1} [out, channels]; ``threshold`` int32 [out], compared with the sum of +1
     and -1. Reads packed [1, height, width, ceil(channels / 8)].
     """
+
+    kind = "binary_pointwise"
 
     height: int
     width: int
@@ -112,9 +113,9 @@ class BinaryPointwiseConv:
         return self.weight.shape[0]
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Packed activations."""
-        return TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8")
+        return (TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -137,12 +138,6 @@ class BinaryPointwiseConv:
         exact = (self.channels - self.threshold.astype(np.int64)) // 2 + 1
         bound[: self.out_channels] = np.clip(exact, 0, self.channels + 1)
         return weight, bound
-
-    def prim_func(self) -> Any:
-        """TIR function (x, weight, bound, y)."""
-        return build_function(
-            "binary_pointwise", self.input, self.constants(), self.output, self._emit
-        )
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The sum of +1 and -1, in plain numpy."""
@@ -170,7 +165,7 @@ class BinaryPointwiseConv:
             return "uint8"
         return "uint16" if self.channels < np.iinfo(np.uint16).max else "uint32"
 
-    def _emit(self, x: Any, weight: Any, bound: Any, y: Any) -> None:
+    def emit(self, x: Any, weight: Any, bound: Any, y: Any) -> None:
         """Loop over tiles of channels (their weights stay in the cache), then over pixels."""
         schedule = self._schedule
         tile_bytes = schedule.channel_vectors * schedule.lanes // 8

@@ -14,16 +14,18 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import packed_bytes, unpack_bits
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
-from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.vector_code import load, splat
 from bitat_deploy.target import Target
 
 _BLOCK = 63  # pixels added before their planes are unpacked: six planes
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalBitCount:
+class GlobalBitCount(Operator):
     """Count of +1 per channel at a fixed shape: packed bits to int32 [1, channels]."""
+
+    kind = "global_bit_count"
 
     height: int
     width: int
@@ -31,9 +33,9 @@ class GlobalBitCount:
     target: Target
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Packed activations."""
-        return TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8")
+        return (TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -44,17 +46,11 @@ class GlobalBitCount:
         """None."""
         return ()
 
-    def prim_func(self) -> Any:
-        """TIR function (x, y)."""
-        return build_function(
-            "global_bit_count", self.input, self.constants(), self.output, self._emit
-        )
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """Unpack and add, in plain numpy."""
         return unpack_bits(x, self.channels).sum(axis=(1, 2), dtype=np.int32)
 
-    def _emit(self, x: Any, y: Any) -> None:
+    def emit(self, x: Any, y: Any) -> None:
         """Bytes of a pixel vector by vector, the last ones in smaller vectors."""
         pixel = packed_bytes(self.channels)
         full = pixel // self.target.vector_bytes

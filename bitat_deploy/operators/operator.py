@@ -1,40 +1,129 @@
 """What every operator is: one layer at a fixed shape, for one target.
 
-An operator's file holds, next to each other, its compute and schedule (``prim_func``), the
-rearrangement of its weights (``constants``) and its plain numpy reference.
+An operator's file holds, next to each other, its compute (``emit``), what can be chosen about it
+(``space``), the rearrangement of its weights (``constants``) and its plain numpy reference. All
+shapes are of one image; :meth:`Operator.prim_func` repeats the code over the images of a batch.
 """
 
+import dataclasses
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Shape and numpy dtype name of a tensor, batch axis included."""
+    """Shape and numpy dtype name of a tensor, batch axis (of 1) included."""
 
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
-class Operator(Protocol):
-    """One layer at a fixed shape, for one target."""
+    def __str__(self) -> str:
+        return f"{'x'.join(map(str, self.shape[1:]))}:{self.dtype}"
+
+
+class Operator(ABC):
+    """One layer at a fixed shape, for one target. Subclasses are frozen dataclasses.
+
+    ``schedule`` is a frozen dataclass of plain numbers and names, which changes the time but not
+    the result; None is the default for the target.
+    """
+
+    kind: ClassVar[str]
+    target: Target
+    schedule: Any = None
 
     @property
-    def input(self) -> TensorSpec:
+    @abstractmethod
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """What the layer reads."""
 
     @property
+    @abstractmethod
     def output(self) -> TensorSpec:
         """What the layer writes."""
 
+    @abstractmethod
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights and thresholds in the layout that ``prim_func`` wants."""
+        """Weights and thresholds in the layout that ``emit`` wants."""
 
-    def prim_func(self) -> Any:
-        """TIR function with the parameters (input, *constants, output)."""
+    @abstractmethod
+    def emit(self, *args: Any, **kwargs: Any) -> None:
+        """Emit the code for one image; takes inputs, constants, output as flat buffers."""
 
-    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
-        """The layer in plain numpy; the TIR function equals it bit for bit."""
+    @abstractmethod
+    def reference(self, *args: Any, **kwargs: Any) -> NDArray[np.generic]:
+        """The layer in plain numpy, of its inputs; the function equals it bit for bit."""
+
+    @property
+    def workload(self) -> str:
+        """What a tuned schedule is for: kind, shapes and all that changes the code, no weights."""
+        shapes = [
+            f"{'x'.join(map(str, s.shape[1:]))}:{s.dtype}" for s in (*self.inputs, self.output)
+        ]
+        return " ".join([self.kind, *shapes, *self._workload_details()])
+
+    def _workload_details(self) -> tuple[str, ...]:
+        """What shapes do not tell: kernel, stride and the like."""
+        return ()
+
+    def space(self) -> tuple[Any, ...]:
+        """All schedules that are worth trying at this shape on this target; empty: no choice."""
+        return ()
+
+    def with_schedule(self, schedule: Any) -> "Operator":
+        """The same layer by another schedule."""
+        return dataclasses.replace(cast(Any, self), schedule=schedule)  # a subclass is a dataclass
+
+    def prim_func(self, batch: int = 1) -> Any:
+        """TIR function with the parameters (inputs, constants, output) for ``batch`` images."""
+        constants = [TensorSpec(array.shape, array.dtype.name) for array in self.constants()]
+        inputs = [_repeated(spec, batch) for spec in self.inputs]
+        specs = [*inputs, *constants, _repeated(self.output, batch)]
+        names = [f"x{i}" for i in range(len(inputs))]
+        names += [*(f"constant{i}" for i in range(len(constants))), "y"]
+        shared = range(len(inputs), len(specs) - 1)
+        with IRBuilder() as builder:
+            with T.prim_func(s_tir=True):
+                T.func_name(self.kind)
+                T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
+                parameters = [
+                    T.arg(name, T.buffer(spec.shape, spec.dtype))
+                    for name, spec in zip(names, specs, strict=True)
+                ]
+
+                def emit_image(image: Any) -> None:
+                    buffers = []
+                    for i, (parameter, spec) in enumerate(zip(parameters, specs, strict=True)):
+                        count = spec.size if i in shared else spec.size // batch
+                        offset = None if i in shared or batch == 1 else image * count
+                        buffers.append(
+                            T.decl_buffer(
+                                [count], spec.dtype, data=parameter.data, elem_offset=offset
+                            )
+                        )
+                    self.emit(*buffers)
+
+                if batch == 1:
+                    emit_image(0)
+                else:
+                    with T.serial(batch) as image:
+                        emit_image(image)
+            return builder.get()
+
+
+def _repeated(spec: TensorSpec, batch: int) -> TensorSpec:
+    return TensorSpec((batch * spec.shape[0], *spec.shape[1:]), spec.dtype)

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes
-from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat, store_mask
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.vector_code import load, splat, store_mask
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class ThresholdPack:
+class ThresholdPack(Operator):
     """Threshold a tensor [1, height, width, channels].
 
     ``dtype`` is int32, int16, int8 or uint8.
     """
+
+    kind = "threshold_pack"
 
     height: int
     width: int
@@ -36,9 +38,9 @@ class ThresholdPack:
         return self.threshold.shape[0]
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Integers."""
-        return TensorSpec((1, self.height, self.width, self.channels), self.dtype)
+        return (TensorSpec((1, self.height, self.width, self.channels), self.dtype),)
 
     @property
     def output(self) -> TensorSpec:
@@ -49,17 +51,11 @@ class ThresholdPack:
         """Thresholds [channels]."""
         return (self.threshold.astype(np.int32),)
 
-    def prim_func(self) -> Any:
-        """TIR function (x, threshold, y)."""
-        return build_function(
-            "threshold_pack", self.input, self.constants(), self.output, self._emit
-        )
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         return pack_bits(x.astype(np.int64) >= self.threshold)
 
-    def _emit(self, x: Any, threshold: Any, y: Any) -> None:
+    def emit(self, x: Any, threshold: Any, y: Any) -> None:
         """Pixel by pixel: vectors of channels, then bytes, then the bits of the last byte."""
         lanes = max(self.target.vector_bytes // 4, 8)
         channels, row = self.channels, packed_bytes(self.channels)

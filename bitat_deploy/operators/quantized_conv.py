@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes
-from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.vector_code import (
-    build_function,
     dot_product,
     has_dot_product,
     load,
@@ -41,12 +40,14 @@ _WIDENING_PRODUCT = {
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedConv:
+class QuantizedConv(Operator):
     """Convolution of a uint8 image with int8 filters at a fixed shape; pads with 0.
 
     ``weight`` int8 [out, kernel, kernel, channels]; ``threshold`` int32 [out]. Reads uint8
     [1, height, width, channels], writes packed bits.
     """
+
+    kind = "quantized_conv"
 
     height: int
     width: int
@@ -72,9 +73,9 @@ class QuantizedConv:
         return self.weight.shape[3]
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """The image."""
-        return TensorSpec((1, self.height, self.width, self.channels), "uint8")
+        return (TensorSpec((1, self.height, self.width, self.channels), "uint8"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -97,12 +98,6 @@ class QuantizedConv:
         threshold = np.full(self._vectors * lanes, np.iinfo(np.int32).max, np.int32)
         threshold[: self.out_channels] = self.threshold
         return (weight if group == 4 else weight.astype(np.int16)), threshold
-
-    def prim_func(self) -> Any:
-        """TIR function (x, weight, threshold, y)."""
-        return build_function(
-            "quantized_conv", self.input, self.constants(), self.output, self._emit
-        )
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The sums, tap by tap, in plain numpy."""
@@ -142,7 +137,7 @@ class QuantizedConv:
         """Instructions for one row of a filter."""
         return -(-self.kernel * self.channels // self._group)
 
-    def _emit(self, x: Any, weight: Any, threshold: Any, y: Any) -> None:
+    def emit(self, x: Any, weight: Any, threshold: Any, y: Any) -> None:
         """Copy, then loop over vectors of channels and over pixels."""
         row_length = (self.width + 2 * self.padding) * self.channels
         rows = self.height + 2 * self.padding

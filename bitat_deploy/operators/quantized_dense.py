@@ -14,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, store
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.vector_code import load, store
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedDense:
+class QuantizedDense(Operator):
     """Dense layer from int32 [1, channels] to float32 [1, classes].
 
     ``weight`` int8 [classes, channels]; ``bias`` int32 [classes]; ``scale`` float32.
     """
+
+    kind = "quantized_dense"
 
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
@@ -42,9 +44,9 @@ class QuantizedDense:
         return self.weight.shape[0]
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Counts."""
-        return TensorSpec((1, self.channels), "int32")
+        return (TensorSpec((1, self.channels), "int32"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -61,12 +63,6 @@ class QuantizedDense:
         by_vector = weight.reshape(self._vectors, lanes, self.channels).transpose(0, 2, 1)
         return np.ascontiguousarray(by_vector), bias, np.array([self.scale], np.float32)
 
-    def prim_func(self) -> Any:
-        """TIR function (x, weight, bias, scale, y)."""
-        return build_function(
-            "quantized_dense", self.input, self.constants(), self.output, self._emit
-        )
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         sums = x @ self.weight.astype(np.int32).T + self.bias
@@ -80,7 +76,7 @@ class QuantizedDense:
     def _vectors(self) -> int:
         return -(-self.classes // self._lanes)
 
-    def _emit(self, x: Any, weight: Any, bias: Any, scale: Any, y: Any) -> None:
+    def emit(self, x: Any, weight: Any, bias: Any, scale: Any, y: Any) -> None:
         """Vector by vector of classes; the last one may be written in part."""
         full, rest = divmod(self.classes, self._lanes)
         if full:

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import rounding
-from bitat_deploy.operators.operator import TensorSpec
-from bitat_deploy.operators.vector_code import build_function, load, splat, store, vector_dtype
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.vector_code import load, splat, store, vector_dtype
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePoolStream:
+class AveragePoolStream(Operator):
     """2x2 average with stride 2, (sum + 2) >> 2; a last row or column alone counts twice.
 
     int16 [1, height, width, channels] to [1, ceil(height / 2), ceil(width / 2), channels].
     """
+
+    kind = "average_pool_stream"
 
     height: int
     width: int
@@ -30,9 +32,9 @@ class AveragePoolStream:
     target: Target
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Stream."""
-        return TensorSpec((1, self.height, self.width, self.channels), "int16")
+        return (TensorSpec((1, self.height, self.width, self.channels), "int16"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -44,12 +46,6 @@ class AveragePoolStream:
         """None."""
         return ()
 
-    def prim_func(self) -> Any:
-        """TIR function (x, y)."""
-        return build_function(
-            "average_pool_stream", self.input, self.constants(), self.output, self._emit
-        )
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         space = ((0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0))
@@ -58,7 +54,8 @@ class AveragePoolStream:
         sums += padded[:, ::2, 1::2] + padded[:, 1::2, 1::2]
         return ((sums + 2) >> 2).astype(np.int16)
 
-    def _emit(self, x: Any, y: Any) -> None:
+    def emit(self, x: Any, y: Any) -> None:
+        """Pixel by pixel, vectors of channels."""
         height, width = self.output.shape[1:3]
         with T.serial(height) as row, T.serial(width) as column:
             rows = (2 * row, _next(row, self.height))
@@ -77,8 +74,10 @@ class AveragePoolStream:
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalStreamSum:
+class GlobalStreamSum(Operator):
     """Sum of each channel, (sum + 2^(shift - 1)) >> shift: int16 to int32 [1, channels]."""
+
+    kind = "global_stream_sum"
 
     height: int
     width: int
@@ -87,9 +86,9 @@ class GlobalStreamSum:
     target: Target
 
     @property
-    def input(self) -> TensorSpec:
+    def inputs(self) -> tuple[TensorSpec, ...]:
         """Stream."""
-        return TensorSpec((1, self.height, self.width, self.channels), "int16")
+        return (TensorSpec((1, self.height, self.width, self.channels), "int16"),)
 
     @property
     def output(self) -> TensorSpec:
@@ -100,18 +99,14 @@ class GlobalStreamSum:
         """None."""
         return ()
 
-    def prim_func(self) -> Any:
-        """TIR function (x, y)."""
-        return build_function(
-            "global_stream_sum", self.input, self.constants(), self.output, self._emit
-        )
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         sums = x.sum(axis=(1, 2), dtype=np.int64) + rounding(self.shift)
         return (sums >> self.shift).astype(np.int32)
 
-    def _emit(self, x: Any, y: Any) -> None:
+    def emit(self, x: Any, y: Any) -> None:
+        """Vectors of channels, each over all pixels."""
+
         def emit(channel: Any, lanes: int) -> None:
             sums = T.alloc_buffer([lanes], "int32")
             store(sums, 0, splat(rounding(self.shift), "int32", lanes), lanes)

@@ -5,48 +5,21 @@ computed (:func:`keep`), so that what we emit is straight-line code of vector in
 buffers are seen flat, so that an address is one number.
 """
 
-import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import tvm
-from numpy.typing import NDArray
 from tvm import tirx
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.target import Target
 
 
-def build_function(
-    name: str,
-    input_spec: TensorSpec,
-    constants: Sequence[NDArray[Any]],
-    output_spec: TensorSpec,
-    body: Callable[..., None],
-) -> Any:
-    """Build a TIR function with the parameters (input, *constants, output).
+def parts(extent: Any, target: Target) -> Any:
+    """A loop over independent parts of the output, which threads share where there are several.
 
-    ``body`` is called with the same buffers, each flattened to one axis, and emits the code.
+    Its steps must not write to memory that another step reads.
     """
-    constant_specs = [TensorSpec(array.shape, array.dtype.name) for array in constants]
-    specs = [input_spec, *constant_specs, output_spec]
-    names = ["x", *(f"constant{i}" for i in range(len(constants))), "y"]
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_name(name)
-            T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
-            parameters = [
-                T.arg(parameter, T.buffer(spec.shape, spec.dtype))
-                for parameter, spec in zip(names, specs, strict=True)
-            ]
-            flat = [
-                T.decl_buffer([math.prod(spec.shape)], spec.dtype, data=parameter.data)
-                for parameter, spec in zip(parameters, specs, strict=True)
-            ]
-            body(*flat)
-        return builder.get()
+    return T.serial(extent) if target.is_static or target.cores == 1 else T.parallel(extent)
 
 
 def keep(value: Any) -> Any:

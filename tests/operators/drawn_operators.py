@@ -16,6 +16,7 @@ from bitat_deploy.operators import (
     PointwiseSchedule,
     QuantizedConv,
     QuantizedDense,
+    TensorSpec,
     ThresholdPack,
 )
 from bitat_deploy.target import Target
@@ -126,11 +127,15 @@ def thresholds(random: np.random.Generator, channels: int, reach: int) -> NDArra
     return drawn
 
 
-def drawn_input(operator: Operator, random: np.random.Generator) -> NDArray[Any]:
-    """An input that the operator can meet: spare bits are 0."""
-    spec = operator.input
+def drawn_inputs(operator: Operator, random: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    """Inputs that the operator can meet: spare bits are 0."""
     if isinstance(operator, BinaryPointwiseConv | BinaryDepthwiseConv | GlobalBitCount):
-        return pack_bits(random.integers(0, 2, (*spec.shape[:3], operator.channels)))
+        (spec,) = operator.inputs
+        return (pack_bits(random.integers(0, 2, (*spec.shape[:3], operator.channels))),)
+    return tuple(_drawn(spec, random) for spec in operator.inputs)
+
+
+def _drawn(spec: TensorSpec, random: np.random.Generator) -> NDArray[Any]:
     limits = np.iinfo(spec.dtype)
     low, high = max(limits.min, -1000), min(limits.max, 1000)
     return random.integers(low, high + 1, spec.shape).astype(spec.dtype)

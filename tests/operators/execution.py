@@ -16,25 +16,27 @@ from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
+Inputs = tuple[NDArray[Any], ...]  # of one operator
+
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
 GARBAGE = 0xA5  # what an output holds before the call
 
 
 def run_here(
-    operators: Sequence[Operator], inputs: Sequence[NDArray[Any]], target: Target
+    operators: Sequence[Operator], inputs: Sequence[Inputs], target: Target
 ) -> list[NDArray[Any]]:
     """Outputs of all operators, compiled together and called in this process."""
     library = _compile(operators, target)
     outputs = []
-    for index, (operator, x) in enumerate(zip(operators, inputs, strict=True)):
-        tensors = [tvm.runtime.tensor(array) for array in _arguments(operator, x)]
+    for index, (operator, xs) in enumerate(zip(operators, inputs, strict=True)):
+        tensors = [tvm.runtime.tensor(array) for array in _arguments(operator, xs)]
         library[f"f{index}"](*tensors)
         outputs.append(tensors[-1].numpy())
     return outputs
 
 
 def run_in_qemu(
-    operators: Sequence[Operator], inputs: Sequence[NDArray[Any]], target: Target, folder: Path
+    operators: Sequence[Operator], inputs: Sequence[Inputs], target: Target, folder: Path
 ) -> list[NDArray[Any]]:
     """The same for an ARM target, in one qemu-aarch64 process; ``folder`` is for its files."""
     library_object, library = folder / "functions.o", folder / "functions.so"
@@ -51,8 +53,8 @@ def run_in_qemu(
         rpath=str(libraries[0].parent),
     )
     with (folder / "tensors").open("wb") as file:
-        for operator, x in zip(operators, inputs, strict=True):
-            arguments = _arguments(operator, x)
+        for operator, xs in zip(operators, inputs, strict=True):
+            arguments = _arguments(operator, xs)
             file.write(struct.pack("<q", len(arguments)))
             for array in arguments:
                 file.write(_serialized(array))
@@ -70,10 +72,10 @@ def _compile(operators: Sequence[Operator], target: Target) -> Any:
     return tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
 
 
-def _arguments(operator: Operator, x: NDArray[Any]) -> list[NDArray[Any]]:
+def _arguments(operator: Operator, xs: Inputs) -> list[NDArray[Any]]:
     output = np.zeros(operator.output.shape, operator.output.dtype)
     output.view(np.uint8)[...] = GARBAGE
-    return [x, *operator.constants(), output]
+    return [*xs, *operator.constants(), output]
 
 
 def _serialized(array: NDArray[Any]) -> bytes:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bitat_deploy.operators import Operator, PointwiseSchedule
 from bitat_deploy.target import Target, load_target
-from tests.operators.drawn_operators import SCHEDULES, drawn_input, drawn_operators, pointwise
-from tests.operators.execution import run_here, run_in_qemu
+from tests.operators.drawn_operators import SCHEDULES, drawn_inputs, drawn_operators, pointwise
+from tests.operators.execution import Inputs, run_here, run_in_qemu
 
-Run = Callable[[Sequence[Operator], Sequence[NDArray[Any]]], list[NDArray[Any]]]
+Run = Callable[[Sequence[Operator], Sequence[Inputs]], list[NDArray[Any]]]
 
 
 def avx2(host: Target) -> Target:
@@ -56,13 +56,13 @@ def test_pointwise_schedules() -> None:
 
 def check(operators: list[Operator], run: Run) -> None:
     random = np.random.default_rng(0)
-    inputs = [drawn_input(operator, random) for operator in operators]
+    inputs = [drawn_inputs(operator, random) for operator in operators]
     outputs = run(operators, inputs)
-    for operator, x, output in zip(operators, inputs, outputs, strict=True):
-        expected = operator.reference(x)
+    for operator, xs, output in zip(operators, inputs, outputs, strict=True):
+        expected = operator.reference(*xs)
         assert (expected.shape, expected.dtype) == (operator.output.shape, operator.output.dtype)
         assert np.array_equal(output, expected), _describe(operator)
 
 
 def _describe(operator: Operator) -> str:
-    return f"{type(operator).__name__} from {operator.input} to {operator.output}"
+    return f"{type(operator).__name__} from {operator.inputs} to {operator.output}"

@@ -1,0 +1,38 @@
+"""Which operator computes a layer."""
+
+from typing import Any
+
+from bitat_deploy.compiler.choose_convolution import convolution_operator
+from bitat_deploy.network import (
+    AveragePoolStream,
+    Convolution,
+    GlobalSum,
+    Layer,
+    QuantizedDense,
+    QuantizeStream,
+    Stream,
+)
+from bitat_deploy.operators import AveragePoolStream as AveragePoolStreamOperator
+from bitat_deploy.operators import GlobalBitCount, GlobalStreamSum, Operator, ThresholdPack
+from bitat_deploy.operators import QuantizedDense as QuantizedDenseOperator
+from bitat_deploy.target import Target
+
+
+def layer_operator(layer: Layer, source: Any, target: Target) -> Operator | None:
+    """The operator that computes a layer, if there is one."""
+    if isinstance(layer, Convolution):
+        return convolution_operator(layer, source, target)
+    if isinstance(layer, QuantizedDense):
+        return QuantizedDenseOperator(
+            weight=layer.weight, bias=layer.bias, scale=layer.scale, target=target
+        )
+    height, width, channels = source.shape
+    if isinstance(layer, GlobalSum) and isinstance(source, Stream):
+        return GlobalStreamSum(height, width, channels, layer.shift, target)
+    if isinstance(layer, GlobalSum) and source.bits == 1:
+        return GlobalBitCount(height=height, width=width, channels=channels, target=target)
+    if isinstance(layer, AveragePoolStream):
+        return AveragePoolStreamOperator(height, width, channels, target)
+    if isinstance(layer, QuantizeStream) and layer.output.bits == 1:
+        return ThresholdPack(height, width, "int16", layer.output.thresholds[0], target)
+    return None
