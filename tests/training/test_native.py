@@ -68,17 +68,20 @@ def test_works_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
 
 
+@pytest.mark.parametrize("outside", [0.0, 1.0])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(2, 1, 1, 1), (2, 7, 5, 4), (3, 33, 2, 7), (1, 64, 14, 14)])
-def test_depthwise_equals_pytorchs_operators(shape: tuple[int, ...], stride: int) -> None:
+def test_depthwise_equals_pytorchs_operators(
+    shape: tuple[int, ...], stride: int, outside: float
+) -> None:
     torch.manual_seed(stride)
     left = torch.randn(shape, requires_grad=True)
     weight = torch.randn(shape[1], 1, 3, 3, requires_grad=True)
     right, plain_weight = left.detach().clone(), weight.detach().clone()
     right.requires_grad_()
     plain_weight.requires_grad_()
-    result = native.depthwise_convolution(left, weight, stride)
-    padded = functional.pad(right, (1, 1, 1, 1), value=1.0)
+    result = native.depthwise_convolution(left, weight, stride, outside)
+    padded = functional.pad(right, (1, 1, 1, 1), value=outside)
     expected = functional.conv2d(padded, plain_weight, stride=stride, groups=shape[1])
     torch.testing.assert_close(result, expected)
     gradient = torch.randn_like(expected)

@@ -1,7 +1,7 @@
 /* Depthwise 3x3 convolution, forward and backward, without a padded copy of the input.
  *
  * Tensors are float32 [batch, height, width, channels] (channels-last images); weights [9, channels].
- * Beyond the border the input is +1, the value of bit 1.
+ * Beyond the border the input is `outside`: +1, the value of bit 1, or 0.
  */
 #include <stdlib.h>
 
@@ -52,22 +52,22 @@ static float *constant_row(long channels, float value)
 
 /* out [batch, height', width', channels]. Returns 0, or 1 when out of memory. */
 int depthwise_forward(const float *x, const float *weight, long batch, long height, long width,
-                      long channels, long stride, float *out)
+                      long channels, long stride, float outside, float *out)
 {
     Shape s = {batch, height, width, channels, stride};
     long rows = strided(height, stride), columns = strided(width, stride);
-    float *ones = constant_row(channels, 1.0f);
-    if (!ones)
+    float *border = constant_row(channels, outside);
+    if (!border)
         return 1;
     const float *tap[TAPS];
     for (long image = 0; image < batch; image++)
         for (long row = 0; row < rows; row++)
             for (long column = 0; column < columns; column++) {
-                input_taps(x, &s, image, row, column, ones, tap);
+                input_taps(x, &s, image, row, column, border, tap);
                 weighted_sum(tap, weight, channels, out);
                 out += channels;
             }
-    free(ones);
+    free(border);
     return 0;
 }
 
@@ -102,16 +102,17 @@ int depthwise_backward_input(const float *gradient, const float *weight, long ba
 
 /* Gradient of the weights [9, channels]. Returns 0, or 1 when out of memory. */
 int depthwise_backward_weight(const float *gradient, const float *x, long batch, long height,
-                              long width, long channels, long stride, float *grad_weight)
+                              long width, long channels, long stride, float outside,
+                              float *grad_weight)
 {
     Shape s = {batch, height, width, channels, stride};
     long rows = strided(height, stride), columns = strided(width, stride);
     long size = TAPS * channels;
-    float *ones = constant_row(channels, 1.0f);
+    float *border = constant_row(channels, outside);
     float *partial = malloc((size_t)size * sizeof *partial);
     double *total = calloc((size_t)size, sizeof *total);
-    if (!ones || !partial || !total) {
-        free(ones);
+    if (!border || !partial || !total) {
+        free(border);
         free(partial);
         free(total);
         return 1;
@@ -122,7 +123,7 @@ int depthwise_backward_weight(const float *gradient, const float *x, long batch,
             partial[c] = 0;
         for (long row = 0; row < rows; row++)
             for (long column = 0; column < columns; column++) {
-                input_taps(x, &s, image, row, column, ones, tap);
+                input_taps(x, &s, image, row, column, border, tap);
                 for (long t = 0; t < TAPS; t++) {
                     const float *restrict in = tap[t];
                     float *restrict sum = partial + t * channels;
@@ -136,7 +137,7 @@ int depthwise_backward_weight(const float *gradient, const float *x, long batch,
     }
     for (long c = 0; c < size; c++)
         grad_weight[c] = (float)total[c];
-    free(ones);
+    free(border);
     free(partial);
     free(total);
     return 0;

@@ -1,4 +1,4 @@
-"""Depthwise 3x3 convolution that pads with +1, as one native operation."""
+"""Depthwise 3x3 convolution that pads with a constant, as one native operation."""
 
 import ctypes
 from typing import Any
@@ -11,37 +11,47 @@ from torch.autograd.function import once_differentiable
 from bitat_deploy.training.native.library import check, kernels, pointer
 
 
-def depthwise_convolution(values: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Convolve [N, C, H, W], padded by one with +1, with ``weight`` [C, 1, 3, 3]."""
+def depthwise_convolution(
+    values: Tensor, weight: Tensor, stride: int, outside: float = 1.0
+) -> Tensor:
+    """Convolve [N, C, H, W], padded by one with ``outside``, with ``weight`` [C, 1, 3, 3]."""
     library = kernels()
     if library is None or values.dtype != torch.float32 or values.device.type != "cpu":
-        padded = functional.pad(values, (1, 1, 1, 1), value=1.0)
+        padded = functional.pad(values, (1, 1, 1, 1), value=outside)
         return functional.conv2d(padded, weight, stride=stride, groups=values.shape[1])
-    result: Tensor = _DepthwiseConvolution.apply(values, weight, stride, library)
+    result: Tensor = _DepthwiseConvolution.apply(values, weight, stride, outside, library)
     return result
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, values: Tensor, weight: Tensor, stride: int, library: ctypes.CDLL
+        context: Any,
+        values: Tensor,
+        weight: Tensor,
+        stride: int,
+        outside: float,
+        library: ctypes.CDLL,
     ) -> Tensor:
         values = values.contiguous(memory_format=torch.channels_last)
         taps = weight.reshape(weight.shape[0], 9).t().contiguous()
         context.save_for_backward(values, taps)
-        context.stride, context.library = stride, library
+        context.stride, context.outside, context.library = stride, outside, library
         batch, channels, height, width = values.shape
         result = torch.empty(
             (batch, channels, (height - 1) // stride + 1, (width - 1) // stride + 1),
             memory_format=torch.channels_last,
         )
         sizes = (batch, height, width, channels, stride)
-        check(library.depthwise_forward(pointer(values), pointer(taps), *sizes, pointer(result)))
+        arrays = (pointer(values), pointer(taps))
+        check(library.depthwise_forward(*arrays, *sizes, outside, pointer(result)))
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        context: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         values, taps = context.saved_tensors
         library = context.library
         gradient = gradient.contiguous(memory_format=torch.channels_last)
@@ -55,6 +65,7 @@ class _DepthwiseConvolution(torch.autograd.Function):
         if context.needs_input_grad[1]:
             grad_taps = torch.empty_like(taps)
             arrays = (pointer(gradient), pointer(values))
-            check(library.depthwise_backward_weight(*arrays, *sizes, pointer(grad_taps)))
+            outside = context.outside
+            check(library.depthwise_backward_weight(*arrays, *sizes, outside, pointer(grad_taps)))
             grad_weight = grad_taps.t().reshape(channels, 1, 3, 3)
-        return grad_values, grad_weight, None, None
+        return grad_values, grad_weight, None, None, None

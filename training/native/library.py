@@ -49,9 +49,10 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.scale_sign.argtypes = [address, long, long, address, address, address]
     library.scale_sign.restype = None
     library.normalize_sign_backward.argtypes = [address, address, long, long, *[address] * 7]
-    for name in ("forward", "backward_input", "backward_weight"):
+    for name in ("forward", "backward_weight"):
         kernel = getattr(library, f"depthwise_{name}")
-        kernel.argtypes = [address, address, *[long] * 5, address]
+        kernel.argtypes = [address, address, *[long] * 5, ctypes.c_float, address]
+    library.depthwise_backward_input.argtypes = [address, address, *[long] * 5, address]
     return library
 
 
