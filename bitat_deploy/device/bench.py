@@ -90,6 +90,7 @@ def bench(
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
         pushed_bytes=place.bytes_sent,
+        push_seconds=place.seconds,
         versions=bundle.manifest.versions,
         health_before=before,
         health_after=after,

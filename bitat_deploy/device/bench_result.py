@@ -114,6 +114,7 @@ class BenchResult:
     model_bytes: int
     bundle_bytes: int
     pushed_bytes: int
+    push_seconds: float
     versions: dict[str, str]
     health_before: Health
     health_after: Health

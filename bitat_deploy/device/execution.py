@@ -140,7 +140,7 @@ def run_runner(
     shell = ["sh", "-c", _RUN, "sh", place.run_folder]
     result = connection.run([*shell, *command], on_error=on_error)
     if result.exit_code != 0:
-        raise _failed(device, result)
+        raise _failed(device, result, program)
     try:
         document: dict[str, Any] = json.loads(result.stdout)
     except ValueError as error:
@@ -163,9 +163,13 @@ def by(shape: tuple[int, ...]) -> str:
     return "x".join(str(extent) for extent in shape)
 
 
-def _failed(device: Device, result: Result) -> Exception:
+def _failed(device: Device, result: Result, program: str) -> Exception:
     number = result.exit_code - 128
     if number == signal.SIGILL:
+        if program != RUNNER:
+            return RunFailedError(
+                f"'{device.name}' ({device.cpu}) lacks an instruction that '{program}' uses"
+            )
         return DeviceUnsuitableError(
             f"'{device.name}' ({device.cpu}) lacks an instruction that the bundle uses; "
             "build for another target"

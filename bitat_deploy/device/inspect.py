@@ -108,7 +108,7 @@ def inspect_device(connection: Connection) -> Device:
         arch=user_land(facts["machine"], facts["bits"]),
         cpu=_cpu(facts),
         features=frozenset(facts["features"].split()),
-        board=facts["board"],
+        board=_board(facts["board"]),
         os=facts["os"],
         kernel=facts["kernel"],
         glibc=facts["glibc"].removeprefix("glibc ") if "glibc" in facts["glibc"] else "",
@@ -148,6 +148,11 @@ def is_emulated(facts: dict[str, str]) -> bool:
         or (arm and facts["vendor"] in ("GenuineIntel", "AuthenticAMD"))
         or (arm and "qemu" in facts["dmi"].lower() and facts["virtualization"] != "kvm")
     )
+
+
+def _board(model: str) -> str:
+    """The board's model; QEMU's device tree calls its machine by no name that anybody knows."""
+    return "QEMU virtual machine" if model == "linux,dummy-virt" else model
 
 
 def _cpu(facts: dict[str, str]) -> str:

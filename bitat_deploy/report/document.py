@@ -44,6 +44,7 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
             "model_bytes": result.model_bytes,
             "bundle_bytes": result.bundle_bytes,
             "pushed_bytes": result.pushed_bytes,
+            "push_seconds": result.push_seconds,
         },
         "versions": result.versions,
         "health_before": asdict(result.health_before),

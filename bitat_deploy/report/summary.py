@@ -115,8 +115,13 @@ def _sizes(report: Report) -> list[tuple[str, str]]:
         ("compiled model", byte_size(size["model_bytes"])),
         ("weights in it", byte_size(weights) if weights else ""),
         ("bundle", byte_size(size["bundle_bytes"])),
-        ("pushed this time", byte_size(size["pushed_bytes"])),
+        ("pushed this time", _pushed(size)),
     ]
+
+
+def _pushed(size: dict[str, Any]) -> str:
+    seconds = size.get("push_seconds")  # reports of earlier versions do not tell it
+    return byte_size(size["pushed_bytes"]) + (f" in {seconds:.1f} s" if seconds else "")
 
 
 def _device(report: Report) -> list[tuple[str, str]]:

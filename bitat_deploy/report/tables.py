@@ -109,7 +109,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         (
             "size",
             f"model {_size(result.model_bytes)}, bundle {_size(result.bundle_bytes)}, "
-            f"pushed {_size(result.pushed_bytes)}",
+            f"pushed {_size(result.pushed_bytes)} in {result.push_seconds:.1f} s",
         ),
     ]
 
