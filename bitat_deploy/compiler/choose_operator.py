@@ -8,12 +8,20 @@ from bitat_deploy.network import (
     Convolution,
     GlobalSum,
     Layer,
+    MaxPool,
     QuantizedDense,
     QuantizeStream,
     Stream,
 )
 from bitat_deploy.operators import AveragePoolStream as AveragePoolStreamOperator
-from bitat_deploy.operators import GlobalBitCount, GlobalStreamSum, Operator, ThresholdPack
+from bitat_deploy.operators import (
+    GlobalBitCount,
+    GlobalCodeSum,
+    GlobalStreamSum,
+    MaxPoolCodes,
+    Operator,
+    ThresholdPack,
+)
 from bitat_deploy.operators import QuantizedDense as QuantizedDenseOperator
 from bitat_deploy.target import Target
 
@@ -31,6 +39,11 @@ def layer_operator(layer: Layer, source: Any, target: Target) -> Operator | None
         return GlobalStreamSum(height, width, channels, layer.shift, target)
     if isinstance(layer, GlobalSum) and source.bits == 1:
         return GlobalBitCount(height=height, width=width, channels=channels, target=target)
+    if isinstance(layer, GlobalSum):
+        return GlobalCodeSum(height, width, channels, source.bits, target)
+    if isinstance(layer, MaxPool):
+        window = (layer.kernel, layer.stride, layer.padding)
+        return MaxPoolCodes(height, width, channels, source.bits, *window, target)
     if isinstance(layer, AveragePoolStream):
         return AveragePoolStreamOperator(height, width, channels, target)
     if isinstance(layer, QuantizeStream) and layer.output.bits == 1:

@@ -3,6 +3,8 @@
 from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
+from bitat_deploy.operators.global_code_sum import GlobalCodeSum
+from bitat_deploy.operators.max_pool import MaxPoolCodes
 from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
@@ -14,7 +16,9 @@ __all__ = [
     "BinaryDepthwiseConv",
     "BinaryPointwiseConv",
     "GlobalBitCount",
+    "GlobalCodeSum",
     "GlobalStreamSum",
+    "MaxPoolCodes",
     "Operator",
     "PointwiseSchedule",
     "QuantizedConv",

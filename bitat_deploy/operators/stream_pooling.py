@@ -3,7 +3,6 @@
 Lanes are channels, added in int32; nothing is added across lanes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,14 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import rounding
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import load, splat, store, vector_dtype
+from bitat_deploy.operators.vector_code import (
+    for_vectors,
+    load,
+    parts,
+    splat,
+    store,
+    vector_dtype,
+)
 from bitat_deploy.target import Target
 
 
@@ -57,7 +63,7 @@ class AveragePoolStream(Operator):
     def emit(self, x: Any, y: Any) -> None:
         """Pixel by pixel, vectors of channels."""
         height, width = self.output.shape[1:3]
-        with T.serial(height) as row, T.serial(width) as column:
+        with parts(height, self.target) as row, T.serial(width) as column:
             rows = (2 * row, _next(row, self.height))
             columns = (2 * column, _next(column, self.width))
 
@@ -70,7 +76,7 @@ class AveragePoolStream(Operator):
                 average = T.cast(sums >> splat(2, "int32", lanes), vector_dtype("int16", lanes))
                 store(y, (row * width + column) * self.channels + channel, average, lanes)
 
-            _for_vectors(self.channels, self.target.vector_bytes // 4, emit)
+            for_vectors(self.channels, self.target.vector_bytes // 4, emit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,26 +122,13 @@ class GlobalStreamSum(Operator):
             shifted = load(sums, 0, lanes) >> splat(self.shift, "int32", lanes)
             store(y, channel, shifted, lanes)
 
-        _for_vectors(self.channels, self.target.vector_bytes // 4, emit)
+        for_vectors(self.channels, self.target.vector_bytes // 4, emit)
 
 
 def _next(half: Any, size: int) -> Any:
     """The odd one of a pair of rows or columns, or the even one again where there is none."""
     odd = 2 * half + 1
     return odd if size % 2 == 0 else odd - odd // size
-
-
-def _for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> None:
-    """Call ``emit(offset, lanes)`` for vectors that cover ``total``, the last ones smaller."""
-    full = total // lanes
-    if full:
-        with T.serial(full) as part:
-            emit(part * lanes, lanes)
-    done = full * lanes
-    while done < total:
-        size = 1 << ((total - done).bit_length() - 1)
-        emit(done, size)
-        done += size
 
 
 def _wide(value: Any, lanes: int) -> Any:

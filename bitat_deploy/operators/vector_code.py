@@ -5,6 +5,7 @@ computed (:func:`keep`), so that what we emit is straight-line code of vector in
 buffers are seen flat, so that an address is one number.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
@@ -20,6 +21,19 @@ def parts(extent: Any, target: Target) -> Any:
     Its steps must not write to memory that another step reads.
     """
     return T.serial(extent) if target.is_static or target.cores == 1 else T.parallel(extent)
+
+
+def for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> None:
+    """Call ``emit(offset, lanes)`` for vectors that cover ``total``, the last ones smaller."""
+    full = total // lanes
+    if full:
+        with T.serial(full) as part:
+            emit(part * lanes, lanes)
+    done = full * lanes
+    while done < total:
+        size = 1 << ((total - done).bit_length() - 1)
+        emit(done, size)
+        done += size
 
 
 def keep(value: Any) -> Any:

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.network import pack_bits
+from bitat_deploy.network import pack_bits, pack_codes
 from bitat_deploy.operators import (
     AveragePoolStream,
     BinaryDepthwiseConv,
     BinaryPointwiseConv,
     GlobalBitCount,
+    GlobalCodeSum,
     GlobalStreamSum,
+    MaxPoolCodes,
     Operator,
     PointwiseSchedule,
     QuantizedConv,
@@ -69,6 +71,17 @@ PACK = [
 ]
 # height, width, channels, shift of the global sum
 STREAM_POOLING = [(1, 1, 1, 0), (3, 4, 3, 1), (4, 7, 33, 7), (5, 6, 130, 4)]
+# height, width, channels, bits
+CODE_SUM = [(1, 1, 1, 2), (7, 9, 130, 4), (16, 9, 33, 3)]
+# height, width, channels, bits, kernel, stride, padding
+MAX_POOL = [
+    (1, 1, 1, 1, 1, 1, 0),
+    (7, 5, 130, 1, 3, 2, 1),
+    (7, 5, 30, 2, 3, 2, 1),
+    (9, 8, 600, 4, 3, 1, 2),
+    (4, 6, 33, 3, 5, 3, 4),
+    (4, 4, 8, 4, 2, 2, 0),
+]
 SCHEDULES = [
     PointwiseSchedule(8, 16, 3, 2, 1),
     PointwiseSchedule(8, 16, 4, 1, 3),
@@ -101,6 +114,8 @@ def drawn_operators(target: Target, seed: int) -> list[Operator]:
     for height, width, channels, shift in STREAM_POOLING:
         operators.append(AveragePoolStream(height, width, channels, target))
         operators.append(GlobalStreamSum(height, width, channels, shift, target))
+    operators += [GlobalCodeSum(*shape, target) for shape in CODE_SUM]
+    operators += [MaxPoolCodes(*shape, target) for shape in MAX_POOL]
     return operators
 
 
@@ -132,6 +147,9 @@ def drawn_inputs(operator: Operator, random: np.random.Generator) -> tuple[NDArr
     if isinstance(operator, BinaryPointwiseConv | BinaryDepthwiseConv | GlobalBitCount):
         (spec,) = operator.inputs
         return (pack_bits(random.integers(0, 2, (*spec.shape[:3], operator.channels))),)
+    if isinstance(operator, GlobalCodeSum | MaxPoolCodes):
+        shape = (1, operator.height, operator.width, operator.channels)
+        return (pack_codes(random.integers(0, 2**operator.bits, shape), operator.bits),)
     return tuple(_drawn(spec, random) for spec in operator.inputs)
 
 
