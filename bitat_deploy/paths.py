@@ -8,3 +8,9 @@ def cache_directory() -> Path:
     """Files that can be fetched or built again: data sets, runtime libraries, the last build."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "bitat-deploy"
+
+
+def data_directory() -> Path:
+    """Files of the user's own that cannot be fetched again: tuning records."""
+    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(root) / "bitat-deploy"

@@ -41,6 +41,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (root / shared.name / name).symlink_to(shared / name)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(root))
+        environment.setenv("XDG_DATA_HOME", str(root / "data"))  # no tuning records of the user's
         environment.setenv(
             "ZIG_GLOBAL_CACHE_DIR",
             os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(shared.parent / "zig")),

@@ -12,7 +12,7 @@ from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.errors import BundleError
 from bitat_deploy.target import Target
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: layers say by what record they are tuned
 
 # A few hundred layers have some 100 kB; what is much larger is something else.
 MAXIMUM_MANIFEST_BYTES = 16_000_000

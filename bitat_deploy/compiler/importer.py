@@ -6,6 +6,7 @@ import numpy as np
 
 from bitat_deploy.compiler.choose_operator import layer_operator
 from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler.records import Records
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import (
     AveragePoolStream,
@@ -41,16 +42,22 @@ class CompiledLayer:
     report: LayerReport
 
 
-def import_layers(network: IntegerNetwork, target: Target) -> tuple[CompiledLayer, ...]:
+def import_layers(
+    network: IntegerNetwork, target: Target, records: Records | None = None
+) -> tuple[CompiledLayer, ...]:
     """Find the operator for each layer; the order is the network's.
 
+    Where ``records`` know of its workload, the operator has the schedule that they say is fastest.
     Raises UnsupportedOperatorError naming the first layer that no operator computes.
     """
     formats = network.formats()
-    return tuple(_compile(layer, formats, target) for layer in network.layers)
+    records = records or Records()
+    return tuple(_compile(layer, formats, target, records) for layer in network.layers)
 
 
-def _compile(layer: Layer, formats: dict[str, Format], target: Target) -> CompiledLayer:
+def _compile(
+    layer: Layer, formats: dict[str, Format], target: Target, records: Records
+) -> CompiledLayer:
     source, output = formats[layer.input], formats[layer.name]
     operator = layer_operator(layer, source, target)
     if operator is None:
@@ -58,6 +65,9 @@ def _compile(layer: Layer, formats: dict[str, Format], target: Target) -> Compil
             f"layer '{layer.name}' is a {describe(layer, source)}, for which there is no operator "
             f"yet; there are: {_SUPPORTED}"
         )
+    choice = records.choose(operator)
+    if choice is not None and choice.schedule is not None:
+        operator = operator.with_schedule(choice.schedule)
     report = LayerReport(
         name=layer.name,
         kind=_kind(layer),
@@ -70,6 +80,7 @@ def _compile(layer: Layer, formats: dict[str, Format], target: Target) -> Compil
         fused=_fused(layer),
         packed_output=isinstance(output, Codes),
         reason=_reason(layer, source),
+        tuned=choice.origin if choice is not None else "",
     )
     return CompiledLayer(operator, (layer.input,), report)
 

@@ -13,6 +13,8 @@ class LayerReport:
     packing happen inside the operator. ``packed_output``: the next layer reads packed bits.
     ``reason`` says why not, where one of the three is false; ``macs`` counts
     multiply-accumulates for one image. Shapes are (height, width, channels), or (features,).
+    ``tuned`` says from what tuning record the schedule is ("device: Raspberry Pi 4 Model B");
+    empty: it is the default.
     """
 
     name: str
@@ -26,6 +28,7 @@ class LayerReport:
     fused: bool
     packed_output: bool
     reason: str
+    tuned: str = ""
 
 
 def layer_symbols(names: Sequence[str]) -> list[str]:

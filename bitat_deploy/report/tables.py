@@ -29,7 +29,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     for name in ("layer", "kind", "output"):
         table.add_column(name, no_wrap=True)
     table.add_column("bits", justify="right", no_wrap=True)
-    for question in ("binarized", "fused", "packed"):
+    for question in ("binarized", "fused", "packed", "tuned"):
         table.add_column(question, no_wrap=True)
     for layer in layers:
         table.add_row(
@@ -40,6 +40,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
             _yes_or_no(layer.binarized),
             _yes_or_no(layer.fused),
             _yes_or_no(layer.packed_output),
+            layer.tuned.partition(":")[0] or "-",
         )
     notes = [f"Why not, {layer.name}: {layer.reason}." for layer in layers if layer.reason]
     total = sum(layer.macs for layer in layers)
@@ -48,6 +49,9 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
         f"Bits are those of weights/activations. Of {total / 1e6:.1f} million "
         f"multiply-accumulates {binary / max(total, 1):.1%} are binary."
     )
+    origins = sorted({layer.tuned for layer in layers if layer.tuned})
+    if origins:
+        notes.append(f"Tuned by records from {escape('; '.join(origins))}; '-': no records.")
     return Group(table, *notes)
 
 

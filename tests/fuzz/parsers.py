@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from bitat_deploy.bundle import Manifest, read_bundle
-from bitat_deploy.bundle.manifest import BundleFile, ModelIdentity, parse_manifest
+from bitat_deploy.bundle.manifest import SCHEMA_VERSION, BundleFile, ModelIdentity, parse_manifest
 from bitat_deploy.cli.inventory import board_file, read_inventory
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.compiler.importer import CompiledLayer, import_layers
@@ -78,7 +78,7 @@ def _manifest_seeds() -> list[bytes]:
         layers = import_layers(read_network(path), _target())
     sums = {path: hashlib.sha256(content).hexdigest() for path, content in _CONTENTS.items()}
     manifest = Manifest(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         versions={"bitat-deploy": "0.1.0"},
         model=ModelIdentity(
             "drawn", sums["model.onnx"], network.input_shape, network.class_names, {"seed": "0"}
