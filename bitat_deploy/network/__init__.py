@@ -7,7 +7,7 @@ from bitat_deploy.network.bits import (
     unpack_bits,
     unpack_codes,
 )
-from bitat_deploy.network.evaluate import evaluate
+from bitat_deploy.network.evaluate import apply_output_stage, convolution_sums, evaluate
 from bitat_deploy.network.formats import (
     MAX_BITS,
     Codes,
@@ -60,6 +60,8 @@ __all__ = [
     "Requantize",
     "Stream",
     "Sums",
+    "apply_output_stage",
+    "convolution_sums",
     "evaluate",
     "pack_bits",
     "pack_codes",

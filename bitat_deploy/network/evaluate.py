@@ -18,6 +18,7 @@ from bitat_deploy.network.layers import (
     GlobalSum,
     Layer,
     MaxPool,
+    OutputStage,
     Quantize,
     QuantizedDense,
     QuantizeStream,
@@ -44,7 +45,11 @@ def evaluate(network: IntegerNetwork, images: NDArray[np.uint8]) -> dict[str, Va
 def _evaluate(layer: Layer, values: dict[str, Values], source: Format) -> Values:
     x = values[layer.input]
     if isinstance(layer, Convolution):
-        return _output(layer, _sums(layer, x), values)
+        shortcut = getattr(layer.output, "shortcut", None)
+        sums = convolution_sums(layer, x)
+        return apply_output_stage(
+            layer.output, sums, None if shortcut is None else values[shortcut]
+        )
     if isinstance(layer, QuantizeStream):
         return quantize(layer.output, x)
     if isinstance(layer, AveragePoolStream):
@@ -66,7 +71,7 @@ def quantize(stage: Quantize, x: Values) -> Values:
     return 2 * codes - len(stage.thresholds) if stage.signed else codes
 
 
-def _sums(layer: Convolution, x: Values) -> Values:
+def convolution_sums(layer: Convolution, x: Values) -> Values:
     """int64 [N, H', W', out]: the sum of level * weight over window and channels of a group."""
     windows = _windows(
         x, layer.kernel, layer.stride, layer.padding, layer.padding_level, layer.dilation
@@ -78,15 +83,14 @@ def _sums(layer: Convolution, x: Values) -> Values:
     return sums.reshape(*sums.shape[:3], -1)
 
 
-def _output(layer: Convolution, sums: Values, values: dict[str, Values]) -> Values:
-    stage = layer.output
+def apply_output_stage(stage: OutputStage, sums: Values, shortcut: Values | None = None) -> Values:
+    """What a convolution's output stage makes of its sums [N, H, W, out]; codes as their levels."""
     if isinstance(stage, Quantize):
         return quantize(stage, sums)
     if not isinstance(stage, Requantize):
         return sums
     y = (sums * stage.multiplier.astype(np.int64) + stage.bias) >> stage.shift
-    if stage.shortcut is not None:
-        shortcut = values[stage.shortcut]
+    if shortcut is not None:
         y = y + np.tile(shortcut, (1, 1, 1, y.shape[3] // shortcut.shape[3]))
     y = saturate(y)
     return y if stage.activation is None else _activate(stage.activation, y)

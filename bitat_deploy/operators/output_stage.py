@@ -1,0 +1,267 @@
+"""What a convolution does with its sums, fused into it: the output stages of the network format.
+
+A convolution's code has a *value* for each of ``lanes`` consecutive output channels of a pixel, in
+one vector, with sum = factor * value + base: counts of bits are such values. :class:`StageCode`
+turns it into the output and stores that.
+
+  Quantize: value >= bound, one bound for each threshold, with bound = ceil((threshold - base) /
+  factor). The bounds of a channel rise, so plane p of the code, the number of bounds reached, is
+  the xor of the comparisons with bounds number 2^p, 2 * 2^p, 3 * 2^p, ...: two comparisons more
+  flip the bit back. For n bits 2^n - 1 comparisons and 2^(n+1) - 2 - 2n xors.
+  Requantize: one multiplication, two additions and a shift in int32 lanes; saturation while
+  narrowing to int16. RPReLU is a second multiplication, two additions and a select.
+  Sums: the int32 sums themselves.
+
+``base`` may differ between classes of pixels, because a border of zeros has no bits: constants are
+[class][row][channel], and a pixel's class only changes where they are read from.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.network import (
+    OutputStage,
+    Quantize,
+    Requantize,
+    Sums,
+    apply_output_stage,
+    pack_codes,
+    packed_bytes,
+    rounding,
+)
+from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
+
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a vector's output goes.
+
+    ``pixel`` counts the output's pixels, ``vector`` its vectors of channels: numbers or
+    expressions; ``count`` of the vector's channels are real, and ``pixel_class`` tells the base.
+    """
+
+    pixel: Any
+    vector: Any
+    count: int
+    pixel_class: Any = 0
+
+
+@dataclass(frozen=True, eq=False)
+class StageCode:
+    """The output stage of ``channels`` output channels, ``lanes`` (8 or more, a power of 2) a step.
+
+    ``shortcut_channels`` are those of the stage's shortcut, 0 where it has none. ``value_dtype`` is
+    the values' type, int32 or a narrower one whose largest number no value reaches. ``base`` int
+    [classes, channels]; None is 0.
+    """
+
+    stage: OutputStage
+    channels: int
+    lanes: int
+    shortcut_channels: int = 0
+    value_dtype: str = "int32"
+    factor: int = 1
+    base: NDArray[np.int64] | None = None
+
+    @property
+    def description(self) -> str:
+        """What of it changes the code: part of an operator's workload."""
+        stage = self.stage
+        if isinstance(stage, Quantize):
+            return f"quantize:{stage.bits}"
+        if isinstance(stage, Sums):
+            return "sums"
+        shift = f"requantize:{stage.shift}"
+        if stage.shortcut is not None:
+            shift += f"+shortcut:{self.shortcut_channels}"
+        return (
+            shift if stage.activation is None else f"{shift}+rprelu:{stage.activation.slope_shift}"
+        )
+
+    def output(self, height: int, width: int) -> TensorSpec:
+        """What an operator with this stage writes."""
+        if isinstance(self.stage, Quantize):
+            size = self.stage.bits * packed_bytes(self.channels)
+            return TensorSpec((1, height, width, size), "uint8")
+        dtype = "int16" if isinstance(self.stage, Requantize) else "int32"
+        return TensorSpec((1, height, width, self.channels), dtype)
+
+    def shortcut(self, height: int, width: int) -> tuple[TensorSpec, ...]:
+        """What an operator with this stage reads besides its own input: one stream, or nothing."""
+        if not self.shortcut_channels:
+            return ()
+        return (TensorSpec((1, height, width, self.shortcut_channels), "int16"),)
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of channels."""
+        return -(-self.channels // self.lanes)
+
+    def constants(self) -> tuple[NDArray[Any], ...]:
+        """Up to two arrays [classes][rows][vectors * lanes], flat: what depends on base, and not.
+
+        Quantize: bounds. Requantize: base, if there is any; multiplier, bias and RPReLU's three.
+        Sums: base, if there is any.
+        """
+        base = self._base
+        if isinstance(self.stage, Quantize):
+            limits = np.iinfo(self.value_dtype)
+            thresholds = np.sort(self.stage.thresholds, axis=0).astype(np.int64)
+            bounds = -((base[:, None, :] - thresholds) // self.factor)
+            never = limits.max  # a spare channel's bit is 0
+            clipped = np.clip(bounds, limits.min, limits.max)
+            return (self._padded(clipped, never).astype(self.value_dtype),)
+        arrays = []
+        if self._has_base:
+            arrays.append(self._padded(base).astype(np.int32))
+        if isinstance(self.stage, Requantize):
+            rows = [self.stage.multiplier, self.stage.bias]
+            if self.stage.activation is not None:
+                activation = self.stage.activation
+                rows += [activation.before, activation.slope, activation.after]
+            arrays.append(self._padded(np.stack([row.astype(np.int32) for row in rows])))
+        return tuple(arrays)
+
+    def reference(
+        self, sums: NDArray[Any], shortcut: NDArray[Any] | None = None
+    ) -> NDArray[np.generic]:
+        """The stage in plain numpy, of int64 sums [1, height, width, channels]."""
+        if isinstance(self.stage, Quantize):
+            codes = apply_output_stage(dataclasses.replace(self.stage, signed=False), sums)
+            return pack_codes(codes, self.stage.bits)
+        wide = None if shortcut is None else shortcut.astype(np.int64)
+        y = apply_output_stage(self.stage, sums, wide)
+        return y.astype(self.output(1, 1).dtype)
+
+    def emit(
+        self, value: Any, place: Place, constants: tuple[Any, ...], shortcut: Any, y: Any
+    ) -> None:
+        """Store the output of a vector of values.
+
+        ``constants`` are the buffers of :meth:`constants`, ``shortcut`` is the buffer of the
+        stream, or None; all are flat.
+        """
+        if isinstance(self.stage, Quantize):
+            self._emit_codes(keep(value), place, constants[0], y)
+            return
+        total = self._emit_sum(value, place, constants)
+        if isinstance(self.stage, Requantize):
+            total = self._emit_requantize(total, place, constants[-1], shortcut)
+        self._emit_store(y, place.pixel * self.channels + place.vector * self.lanes, total, place)
+
+    @property
+    def _has_base(self) -> bool:
+        return self.base is not None
+
+    @cached_property
+    def _base(self) -> NDArray[np.int64]:
+        if self.base is None:
+            return np.zeros((1, self.channels), np.int64)
+        return self.base.astype(np.int64)
+
+    def _padded(self, rows: NDArray[Any], value: int = 0) -> NDArray[Any]:
+        """Channels filled up to whole vectors, flat."""
+        spare = self.vectors * self.lanes - self.channels
+        space = [(0, 0)] * (rows.ndim - 1) + [(0, spare)]
+        return np.pad(rows, space, constant_values=value).ravel()
+
+    def _constant(self, buffer: Any, row: Any, place: Place) -> Any:
+        stride = self.vectors * self.lanes
+        return load(buffer, row * stride + place.vector * self.lanes, self.lanes)
+
+    def _emit_codes(self, value: Any, place: Place, bounds: Any, y: Any) -> None:
+        assert isinstance(self.stage, Quantize)
+        lanes, bits = self.lanes, self.stage.bits
+        count = len(self.stage.thresholds)
+        reached = [
+            value >= self._constant(bounds, place.pixel_class * count + row, place)
+            for row in range(count)
+        ]
+        size, pixel_bytes = packed_bytes(place.count), packed_bytes(self.channels)
+        for plane in range(bits):
+            digits = reached[(1 << plane) - 1 :: 1 << plane]
+            mask = digits[0]
+            if len(digits) > 1:
+                mask = T.cast(mask, f"uint1x{lanes}")
+                for digit in digits[1:]:
+                    mask = mask ^ T.cast(digit, f"uint1x{lanes}")
+            offset = (place.pixel * bits + plane) * pixel_bytes + place.vector * (lanes // 8)
+            store_mask(y, offset, mask, lanes, size)
+
+    def _emit_sum(self, value: Any, place: Place, constants: tuple[Any, ...]) -> Any:
+        total = T.cast(value, vector_dtype("int32", self.lanes))
+        if self.factor != 1:
+            total = total * splat(self.factor, "int32", self.lanes)
+        if self._has_base:
+            total = total + self._constant(constants[0], place.pixel_class, place)
+        return keep(total)
+
+    def _emit_requantize(self, total: Any, place: Place, constants: Any, shortcut: Any) -> Any:
+        assert isinstance(self.stage, Requantize)
+        lanes, activation = self.lanes, self.stage.activation
+        multiplier, bias = (self._constant(constants, row, place) for row in range(2))
+        y = (total * multiplier + bias) >> splat(self.stage.shift, "int32", lanes)
+        if self.stage.shortcut is not None:
+            y = y + T.cast(self._load_shortcut(shortcut, place), vector_dtype("int32", lanes))
+        y = _saturated(keep(y), lanes)
+        if activation is not None:
+            before, slope, after = (self._constant(constants, row, place) for row in range(2, 5))
+            shift = activation.slope_shift
+            t = keep(keep(y) + before)
+            half = splat(rounding(shift), "int32", lanes)
+            below = (t * slope + half) >> splat(shift, "int32", lanes)
+            t = T.Select(t < splat(0, "int32", lanes), below, t)
+            y = _saturated(keep(t + after), lanes)
+        return T.cast(y, vector_dtype("int16", lanes))
+
+    def _load_shortcut(self, shortcut: Any, place: Place) -> Any:
+        """The shortcut's channels of a vector, repeated where it has fewer than the output."""
+        lanes, channels = self.lanes, self.shortcut_channels
+        pixel, first = place.pixel * channels, place.vector * lanes
+        if channels % lanes == 0:
+            start = first if channels == self.channels else T.floormod(first, channels)
+            return load(shortcut, pixel + start, lanes)
+        gathered = T.alloc_buffer([lanes], "int16")
+        if channels == self.channels:
+            for start, size in _pieces(place.count):
+                store(gathered, start, load(shortcut, pixel + first + start, size), size)
+        else:
+            for lane in range(place.count):
+                channel = T.floormod(first + lane, channels)
+                T.buffer_store(gathered, shortcut[pixel + channel], [lane])
+        return load(gathered, 0, lanes)
+
+    def _emit_store(self, y: Any, offset: Any, value: Any, place: Place) -> None:
+        """Store the first ``place.count`` lanes."""
+        if place.count == self.lanes:
+            store(y, offset, value, self.lanes)
+            return
+        value_buffer = T.alloc_buffer([self.lanes], str(y.dtype))
+        store(value_buffer, 0, value, self.lanes)
+        for start, size in _pieces(place.count):
+            store(y, offset + start, load(value_buffer, start, size), size)
+
+
+def _saturated(value: Any, lanes: int) -> Any:
+    """int32 within int16: LLVM makes it one instruction with the narrowing that follows."""
+    low, high = splat(_INT16.min, "int32", lanes), splat(_INT16.max, "int32", lanes)
+    return T.min(T.max(value, low), high)
+
+
+def _pieces(count: int) -> list[tuple[int, int]]:
+    """(start, size) that cover ``count``, sizes powers of 2 that fall."""
+    pieces, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        pieces.append((start, size))
+        start += size
+    return pieces
