@@ -46,6 +46,6 @@ def layer_operator(layer: Layer, source: Any, target: Target) -> Operator | None
         return MaxPoolCodes(height, width, channels, source.bits, *window, target)
     if isinstance(layer, AveragePoolStream):
         return AveragePoolStreamOperator(height, width, channels, target)
-    if isinstance(layer, QuantizeStream) and layer.output.bits == 1:
-        return ThresholdPack(height, width, "int16", layer.output.thresholds[0], target)
+    if isinstance(layer, QuantizeStream):
+        return ThresholdPack(height, width, "int16", layer.output.thresholds, target)
     return None

@@ -10,6 +10,7 @@ from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
 from bitat_deploy.operators.quantized_dense import QuantizedDense
 from bitat_deploy.operators.stream_pooling import AveragePoolStream, GlobalStreamSum
+from bitat_deploy.operators.unpack import Unpack
 
 __all__ = [
     "AveragePoolStream",
@@ -25,4 +26,5 @@ __all__ = [
     "QuantizedDense",
     "TensorSpec",
     "ThresholdPack",
+    "Unpack",
 ]

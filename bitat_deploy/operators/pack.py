@@ -1,7 +1,9 @@
-"""Threshold and pack: integers in, packed bits out.
+"""Quantize and pack: numbers in, packed codes out.
 
-bit = (value >= threshold), channel by channel. Lanes are channels, compared in int32; a comparison
-gives one bit per lane, which is the packed output.
+The code is the number of thresholds t with value >= t, channel by channel. Lanes are channels; a
+comparison gives one bit per lane, which for codes of one bit is the packed output. Of more bits
+the comparisons are added up, and each bit of the sums is a plane. float32 is compared in float32
+(NaN is below every threshold), integers in int32.
 """
 
 from dataclasses import dataclass
@@ -11,17 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import pack_bits, packed_bytes
+from bitat_deploy.network import pack_codes, packed_bytes
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import load, splat, store_mask
+from bitat_deploy.operators.vector_code import (
+    keep,
+    load,
+    parts,
+    splat,
+    store_mask,
+    vector_dtype,
+)
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True, eq=False)
 class ThresholdPack(Operator):
-    """Threshold a tensor [1, height, width, channels].
+    """Quantize a tensor [1, height, width, channels].
 
-    ``dtype`` is int32, int16, int8 or uint8.
+    ``dtype`` is int32, int16, int8, uint8 or float32; ``thresholds`` [2^bits - 1, channels] are
+    int32 or, for float32, float32.
     """
 
     kind = "threshold_pack"
@@ -29,54 +39,83 @@ class ThresholdPack(Operator):
     height: int
     width: int
     dtype: str
-    threshold: NDArray[np.int32]
+    thresholds: NDArray[Any]
     target: Target
 
     @property
     def channels(self) -> int:
         """Channels of the tensor."""
-        return self.threshold.shape[0]
+        return self.thresholds.shape[1]
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return len(self.thresholds).bit_length()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Integers."""
+        """Numbers."""
         return (TensorSpec((1, self.height, self.width, self.channels), self.dtype),)
 
     @property
     def output(self) -> TensorSpec:
-        """Packed activations."""
-        return TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8")
+        """Packed codes."""
+        pixel = self.bits * packed_bytes(self.channels)
+        return TensorSpec((1, self.height, self.width, pixel), "uint8")
 
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Thresholds [channels]."""
-        return (self.threshold.astype(np.int32),)
+        """Thresholds [2^bits - 1, channels]."""
+        return (self.thresholds.astype(self._compared),)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
-        return pack_bits(x.astype(np.int64) >= self.threshold)
+        codes = (x[..., None, :] >= self.thresholds).sum(axis=-2)
+        return pack_codes(codes.astype(np.uint8), self.bits)
 
-    def emit(self, x: Any, threshold: Any, y: Any) -> None:
+    @property
+    def _compared(self) -> str:
+        return "float32" if self.dtype == "float32" else "int32"
+
+    def emit(self, x: Any, thresholds: Any, y: Any) -> None:
         """Pixel by pixel: vectors of channels, then bytes, then the bits of the last byte."""
         lanes = max(self.target.vector_bytes // 4, 8)
-        channels, row = self.channels, packed_bytes(self.channels)
-        with T.serial(self.height * self.width) as pixel:
+        channels, plane_bytes = self.channels, packed_bytes(self.channels)
+        whole = channels // lanes * lanes
+        with parts(self.height, self.target) as row, T.serial(self.width) as column:
+            pixel = row * self.width + column
+            start = pixel * (self.bits * plane_bytes)
 
-            def mask(channel: Any, count: int) -> Any:
-                dtype = f"int32x{count}" if count > 1 else "int32"
-                values = T.cast(load(x, pixel * channels + channel, count), dtype)
-                return values >= load(threshold, channel, count)
+            def emit(channel: Any, offset: Any, count: int) -> None:
+                masks = self._emit_planes(x, thresholds, pixel * channels, channel, count)
+                for plane, mask in enumerate(masks):
+                    store_mask(y, offset + plane * plane_bytes, mask, count, count // 8)
 
-            if channels >= lanes:
+            if whole:
                 with T.serial(channels // lanes) as part:
-                    offset = pixel * row + part * (lanes // 8)
-                    store_mask(y, offset, mask(part * lanes, lanes), lanes, lanes // 8)
-            done = channels // lanes * lanes
-            while channels - done >= 8:
-                store_mask(y, pixel * row + done // 8, mask(done, 8), 8, 1)
-                done += 8
-            if channels > done:
+                    emit(part * lanes, start + part * (lanes // 8), lanes)
+            for channel in range(whole, channels // 8 * 8, 8):
+                emit(channel, start + channel // 8, 8)
+            rest = range(channels // 8 * 8, channels)
+            digits = [self._emit_planes(x, thresholds, pixel * channels, c, 1) for c in rest]
+            for plane, masks in enumerate(zip(*digits, strict=True)):
                 last = splat(0, "uint8", 1)
-                for bit in range(channels - done):
-                    digit = T.cast(mask(done + bit, 1), "uint8")
-                    last = last | (digit << splat(bit, "uint8", 1))
-                T.buffer_store(y, last, [pixel * row + done // 8])
+                for bit, mask in enumerate(masks):
+                    last = last | (T.cast(mask, "uint8") << splat(bit, "uint8", 1))
+                T.buffer_store(y, last, [start + plane * plane_bytes + channels // 8])
+
+    def _emit_planes(
+        self, x: Any, thresholds: Any, pixel: Any, channel: Any, count: int
+    ) -> list[Any]:
+        """One boolean for each of ``count`` channels and each plane."""
+        value = keep(T.cast(load(x, pixel + channel, count), vector_dtype(self._compared, count)))
+        reached = [
+            value >= load(thresholds, level * self.channels + channel, count)
+            for level in range(len(self.thresholds))
+        ]
+        if self.bits == 1:
+            return reached
+        code = T.cast(reached[0], vector_dtype("int32", count))
+        for mask in reached[1:]:
+            code = keep(code + T.cast(mask, vector_dtype("int32", count)))
+        zero = splat(0, "int32", count)
+        return [code & splat(1 << plane, "int32", count) != zero for plane in range(self.bits)]

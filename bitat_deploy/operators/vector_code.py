@@ -97,6 +97,13 @@ def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> No
         T.buffer_store(buffer, byte, [offset + i])
 
 
+def load_bits(buffer: Any, offset: Any, size: int) -> Any:
+    """``size`` bytes as a vector of 8 booleans each, the lowest bit first: store_mask's inverse."""
+    lanes = 8 * size
+    word = T.reinterpret(f"uint{lanes}", load(buffer, offset, size))
+    return T.cast(T.reinterpret(f"uint1x{lanes}", word), f"boolx{lanes}")
+
+
 def has_dot_product(target: Target) -> bool:
     """Whether :func:`dot_product` is there: AVX-512 VNNI."""
     return target.vector_bytes == 64 and "+avx512vnni" in target.features

@@ -20,6 +20,7 @@ from bitat_deploy.operators import (
     QuantizedDense,
     TensorSpec,
     ThresholdPack,
+    Unpack,
 )
 from bitat_deploy.target import Target
 
@@ -61,13 +62,22 @@ FIRST_CONV = [
 ]
 BIT_COUNT = [(1, 1, 1), (3, 4, 3), (7, 7, 130), (16, 9, 17)]
 DENSE = [(1, 1), (3, 7), (65, 33), (130, 10)]
+# height, width, channels, dtype, bits
 PACK = [
-    (1, 1, 1, "int32"),
-    (3, 4, 3, "int8"),
-    (2, 2, 65, "uint8"),
-    (2, 3, 130, "int32"),
-    (1, 5, 17, "int8"),
-    (3, 2, 75, "int16"),
+    (1, 1, 1, "int32", 1),
+    (3, 4, 3, "int8", 2),
+    (2, 2, 65, "uint8", 1),
+    (2, 3, 130, "int32", 4),
+    (1, 5, 17, "int8", 1),
+    (3, 2, 75, "int16", 3),
+    (2, 2, 83, "float32", 2),
+]
+# height, width, channels, bits, whether signed, dtype
+UNPACK = [
+    (1, 1, 1, 1, True, "int8"),
+    (3, 4, 8, 2, False, "int8"),
+    (2, 3, 130, 4, True, "int8"),
+    (3, 2, 203, 3, True, "float32"),
 ]
 # height, width, channels, shift of the global sum
 STREAM_POOLING = [(1, 1, 1, 0), (3, 4, 3, 1), (4, 7, 33, 7), (5, 6, 130, 4)]
@@ -108,9 +118,11 @@ def drawn_operators(target: Target, seed: int) -> list[Operator]:
         weight8 = random.integers(-128, 128, (classes, channels)).astype(np.int8)
         bias = random.integers(-(10**6), 10**6, classes).astype(np.int32)
         operators.append(QuantizedDense(weight8, bias, np.float32(0.0123), target))
-    for height, width, channels, dtype in PACK:
-        threshold = thresholds(random, channels, 200)
-        operators.append(ThresholdPack(height, width, dtype, threshold, target))
+    for height, width, channels, dtype, bits in PACK:
+        drawn = [thresholds(random, channels, 200) for _ in range(2**bits - 1)]
+        stacked = np.stack(drawn).astype("float32" if dtype == "float32" else "int32")
+        operators.append(ThresholdPack(height, width, dtype, stacked, target))
+    operators += [Unpack(*shape, target) for shape in UNPACK]
     for height, width, channels, shift in STREAM_POOLING:
         operators.append(AveragePoolStream(height, width, channels, target))
         operators.append(GlobalStreamSum(height, width, channels, shift, target))
@@ -147,13 +159,15 @@ def drawn_inputs(operator: Operator, random: np.random.Generator) -> tuple[NDArr
     if isinstance(operator, BinaryPointwiseConv | BinaryDepthwiseConv | GlobalBitCount):
         (spec,) = operator.inputs
         return (pack_bits(random.integers(0, 2, (*spec.shape[:3], operator.channels))),)
-    if isinstance(operator, GlobalCodeSum | MaxPoolCodes):
+    if isinstance(operator, GlobalCodeSum | MaxPoolCodes | Unpack):
         shape = (1, operator.height, operator.width, operator.channels)
         return (pack_codes(random.integers(0, 2**operator.bits, shape), operator.bits),)
     return tuple(_drawn(spec, random) for spec in operator.inputs)
 
 
 def _drawn(spec: TensorSpec, random: np.random.Generator) -> NDArray[Any]:
+    if spec.dtype == "float32":
+        return random.choice([*range(-200, 201), np.nan, np.inf], spec.shape).astype(np.float32)
     limits = np.iinfo(spec.dtype)
     low, high = max(limits.min, -1000), min(limits.max, 1000)
     return random.integers(low, high + 1, spec.shape).astype(spec.dtype)
