@@ -17,7 +17,7 @@ from bitat_deploy.training.bitat.progressive import Block, CommitRecord
 from bitat_deploy.training.bitat.survey import Survey, blocks_of, survey
 from bitat_deploy.training.divergence import check_parameters, raise_for_loss
 from bitat_deploy.training.objective import task_loss
-from bitat_deploy.training.recipe import DistillationRecipe
+from bitat_deploy.training.recipe_sections import DistillationRecipe
 
 METHODS = ("bitat", "straight-through")
 
@@ -195,7 +195,7 @@ class _Run:
     ) -> tuple[tuple[tuple[str, ...], ...], tuple[CommitRecord, ...]]:
         """Block by block, layer by layer from the bottom [P]: prepare, train, commit, freeze."""
         normalized = {entry.name: entry.normalized for entry in self._found.convolutions}
-        blocks = blocks_of(self._found, self.layers, options)
+        blocks = blocks_of(self._found.convolutions, self.layers, options)
         commits: list[CommitRecord] = []
         for names in blocks:
             block = Block(options, self.calibrate)

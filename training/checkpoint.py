@@ -1,5 +1,6 @@
 """Checkpoints: everything a run needs to go on, or a network to be exported from."""
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 
 FORMAT = "bitat-deploy checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,36 +22,66 @@ class Checkpoint:
     """A run's state between two steps.
 
     ``stage`` and ``step`` are the next to be done (``stage`` equals the number of stages at the
-    end); ``optimizer`` is None between stages; ``teacher`` holds the full-precision twin's logits
-    for each training image, float32 [N, classes], once they exist; ``history`` one plain record
-    for each finished stage; ``top1`` the integer evaluation on ``test_images`` once done.
+    end); ``optimizer`` is None between stages; ``bitat`` is what BiTAT's layer-by-layer stage
+    remembers; ``teacher`` holds the teacher's logits for each training image, float32
+    [N, classes], once they exist; ``open_epoch`` the sums of an epoch that is not over;
+    ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
+    ``result`` the evaluation on the test images once done.
     """
 
     recipe: Recipe
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int]
     network: dict[str, Tensor]
-    optimizer: dict[str, Any] | None
-    stage: int
-    step: int
-    teacher: Tensor | None
-    history: tuple[dict[str, Any], ...]
-    elapsed: float
-    top1: float | None = None
-    test_images: int | None = None
+    optimizer: dict[str, Any] | None = None
+    stage: int = 0
+    step: int = 0
+    bitat: dict[str, Any] | None = None
+    teacher: Tensor | None = None
+    open_epoch: dict[str, Any] | None = None
+    history: tuple[dict[str, Any], ...] = ()
+    epochs: tuple[dict[str, Any], ...] = ()
+    elapsed: float = 0.0
+    result: dict[str, Any] | None = None
+
+    @property
+    def top1(self) -> float | None:
+        """Top-1 accuracy on the test images, a fraction of 1, once the run is over."""
+        return None if self.result is None else self.result["top1"]
+
+    @property
+    def test_images(self) -> int | None:
+        """How many images that was measured on."""
+        return None if self.result is None else self.result["images"]
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write beside ``path``, then rename: a kill at any moment leaves a whole file."""
+    """Write beside ``path``, then rename: a kill at any moment leaves a whole file.
+
+    Raises CheckpointNotSavedError where that is not possible; an older file stays as it was.
+    """
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     document = {"format": FORMAT, "version": VERSION, **fields, "recipe": asdict(checkpoint.recipe)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".partial")
-    with beside.open("wb") as file:
-        torch.save(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            torch.save(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        cause: BaseException = error
+        while not isinstance(cause, OSError) and cause.__context__ is not None:
+            cause = cause.__context__
+        reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
+        kept = "the one before it is kept" if path.exists() else "none was saved before"
+        raise CheckpointNotSavedError(
+            f"the checkpoint '{path}' cannot be written ({reason}); {kept}: make room and give "
+            "the same command again to go on from there"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.datasets import Dataset
-from bitat_deploy.training.recipe import DataRecipe
+from bitat_deploy.training.recipe_sections import DataRecipe
 
+_WHOLE = slice(None)
 _AHEAD = 2  # batches prepared before they are asked for
 
 
@@ -65,18 +66,24 @@ def steps_per_epoch(data: ImageSet, batch_size: int) -> int:
     return len(data) // batch_size
 
 
-def training_batch(data: ImageSet, recipe: DataRecipe, seed: int, step: int) -> Batch:
-    """Batch number ``step`` of a stage: a slice of its epoch's permutation, augmented."""
+def training_batch(
+    data: ImageSet, recipe: DataRecipe, seed: int, step: int, part: slice = _WHOLE
+) -> Batch:
+    """Batch number ``step`` of a stage: a slice of its epoch's permutation, augmented.
+
+    ``part`` takes some of its images, each varied as it is in the whole batch.
+    """
     steps = steps_per_epoch(data, recipe.batch_size)
     epoch, position = divmod(step, steps)
     order = _epoch_order(len(data), seed, epoch)
     index = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
-    images = augment(data.images[index], recipe, _generator(seed, step, 1))
-    return Batch(index, images, data.labels[index])
+    generator = _generator(seed, step, 1)
+    images = augment(data.images[index[part]], recipe, generator, len(index), part)
+    return Batch(index[part], images, data.labels[index[part]])
 
 
 def training_batches(
-    data: ImageSet, recipe: DataRecipe, seed: int, first: int, last: int
+    data: ImageSet, recipe: DataRecipe, seed: int, first: int, last: int, part: slice = _WHOLE
 ) -> Iterator[Batch]:
     """Batches ``first`` to ``last`` - 1 of a stage, each made while the one before is used.
 
@@ -87,25 +94,33 @@ def training_batches(
         waiting: deque[Future[Batch]] = deque()
         for step in range(first, last + _AHEAD):
             if step < last:
-                waiting.append(pool.submit(training_batch, data, recipe, seed, step))
+                waiting.append(pool.submit(training_batch, data, recipe, seed, step, part))
             if step >= first + _AHEAD:
                 yield waiting.popleft().result()
 
 
-def augment(images: Tensor, recipe: DataRecipe, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    recipe: DataRecipe,
+    generator: torch.Generator,
+    drawn: int | None = None,
+    part: slice = _WHOLE,
+) -> Tensor:
     """Flip half of the images and shift each by up to ``recipe.shift`` pixels, filling with 0.
 
     ``images`` uint8 [B, H, W, C] of any size and number of channels, on the CPU; so the result.
+    They are the ``part`` of ``drawn`` images for all of which there is a draw.
     """
     count, height, width, channels = images.shape
     if not (recipe.flip or recipe.shift):
         return images
     flipped = torch.zeros(count, dtype=torch.bool)
     if recipe.flip:
-        flipped = torch.rand(count, generator=generator) < 0.5
+        flipped = (torch.rand(drawn or count, generator=generator) < 0.5)[part]
     if not recipe.shift:
         return torch.where(flipped[:, None, None, None], images.flip(2), images)
-    offsets = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1), generator=generator)
+    offsets = torch.randint(0, 2 * recipe.shift + 1, (2, drawn or count, 1), generator=generator)
+    offsets = offsets[:, part]
     shift = recipe.shift
     padded = np.zeros((count, height + 2 * shift, width + 2 * shift, channels), np.uint8)
     middle = padded[:, shift : shift + height, shift : shift + width]

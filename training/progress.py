@@ -1,6 +1,7 @@
 """What a training run shows while it works: a rich progress bar with the time left."""
 
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -57,3 +58,28 @@ class TrainingProgress:
     def note(self, text: str) -> None:
         """Print one line above the bar."""
         self._console.print(text, highlight=False)
+
+
+def describe_epoch(record: dict[str, Any]) -> str:
+    """One line for an epoch's record."""
+    parts = [f"  {record['stage']}, epoch {record['epoch']:.3g}: loss {record['loss']:.3f}"]
+    if record["validation_top1"] is not None:
+        parts.append(f"validation {record['validation_top1']:.4f}")
+    flips = list(record["sign_flips"].values())
+    parts.append(f"{sum(flips) / max(len(flips), 1):.1%} of signs flipped")
+    parts.append(f"{1000 * record['step_seconds']:.0f} ms a step")
+    return ", ".join(parts)
+
+
+def describe_stage(record: dict[str, Any]) -> str:
+    """One line for a finished stage's record."""
+    parts = [f"{record['stage']}: {record['steps']} steps"]
+    if record["validation_top1"] is not None:
+        parts.append(f"validation {record['validation_top1']:.4f}")
+    if "signs_flipped_fraction" in record:
+        parts.append(
+            f"output error {record['relative_output_error_before']:.3f} -> "
+            f"{record['relative_output_error_after']:.3f}"
+        )
+        parts.append(f"{record['signs_flipped_fraction']:.1%} of signs flipped at its commit")
+    return ", ".join(parts) + f", {record['elapsed_seconds']:.0f} s"

@@ -1,7 +1,9 @@
-"""A training run's report: what was trained, how well, with what."""
+"""A training run's report: what was trained, how well, how fast, with what."""
 
 import json
 import platform
+import resource
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,20 +13,40 @@ import torch
 
 from bitat_deploy import __version__
 from bitat_deploy.training.checkpoint import Checkpoint
+from bitat_deploy.training.cost import network_cost
+from bitat_deploy.training.twin import finished_network
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Plain values for JSON; ``top1`` is a fraction of 1, from the integer evaluation."""
+    """Plain values for JSON; accuracies are fractions of 1.
+
+    ``epochs``: loss, validation accuracy, fraction of signs flipped in each layer, step time
+    [s], images/s. ``stages``: what each left behind, for a layer of BiTAT the output error before
+    and after its commit. ``cost``: multiply-accumulates of one image by the bits they take.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "recipe": asdict(checkpoint.recipe),
         "seed": checkpoint.recipe.seed,
-        "accuracy": {"top1": checkpoint.top1, "images": checkpoint.test_images},
+        "accuracy": checkpoint.result,
+        "cost": network_cost(finished_network(checkpoint)),
         "stages": list(checkpoint.history),
+        "epochs": list(checkpoint.epochs),
         "elapsed_seconds": round(checkpoint.elapsed, 1),
+        "environment": environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What the figures of a run depend on besides its recipe."""
+    cuda = torch.cuda.is_available()
+    return {
+        "processor": torch.cuda.get_device_name() if cuda else processor_name(),
         "threads": torch.get_num_threads(),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else peak_memory(),
+        "system": f"{platform.system()} {platform.machine()}",
         "versions": {
             "bitat_deploy": __version__,
             "python": platform.python_version(),
@@ -32,6 +54,22 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
             "numpy": numpy.__version__,
         },
     }
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def processor_name() -> str:
+    """The processor's model name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def write_report(checkpoint: Checkpoint, path: Path) -> None:

@@ -6,13 +6,16 @@ from rich.console import Console
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+from bitat_deploy.training.curves import draw_curves
+from bitat_deploy.training.distributed import Workers
 from bitat_deploy.training.progress import TrainingProgress
 from bitat_deploy.training.recipe import Recipe
-from bitat_deploy.training.report import write_report
+from bitat_deploy.training.report import training_report, write_report
 from bitat_deploy.training.trainer import Trainer
 
 CHECKPOINT_NAME = "checkpoint.pt"
 REPORT_NAME = "report.json"
+CURVES_NAME = "curves.png"
 
 
 def train(
@@ -21,12 +24,15 @@ def train(
     output: Path,
     console: Console,
     checkpoint_seconds: float = 60.0,
+    workers: Workers | None = None,
 ) -> Checkpoint:
     """Train ``recipe`` in the folder ``output``, resuming from a checkpoint found there.
 
-    Leaves ``checkpoint.pt`` and ``report.json``. Raises InputError when the folder holds another
-    recipe's run, TrainingDivergedError when training fails.
+    Leaves ``checkpoint.pt``, ``report.json`` and ``curves.png``. Raises InputError when the folder
+    holds another recipe's run, TrainingDivergedError when training fails, CheckpointNotSavedError
+    when the disk is full. Only the main one of ``workers`` writes.
     """
+    workers = workers or Workers()
     path = output / CHECKPOINT_NAME
     state = load_checkpoint(path) if path.exists() else None
     if state is not None and state.recipe != recipe:
@@ -34,7 +40,7 @@ def train(
             f"'{output}' holds a run of recipe '{state.recipe.name}' with other values; "
             "give another --output, or remove the folder to start again"
         )
-    trainer = Trainer(recipe, data_path, path, checkpoint_seconds)
+    trainer = Trainer(recipe, data_path, path, checkpoint_seconds, workers)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,5 +49,7 @@ def train(
         if state is not None:
             progress.note(f"resuming from {path}")
         result = trainer.run(state or trainer.start(), progress)
-    write_report(result, output / REPORT_NAME)
+    if workers.main:
+        write_report(result, output / REPORT_NAME)
+        draw_curves(training_report(result), output / CURVES_NAME)
     return result

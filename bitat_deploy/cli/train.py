@@ -56,12 +56,13 @@ def train(
 
     import torch
 
-    from bitat_deploy.training.recipe import load_recipe, recipe_names
+    from bitat_deploy.training.distributed import joined_workers
+    from bitat_deploy.training.listing import recipe_table
+    from bitat_deploy.training.recipe import load_recipe
     from bitat_deploy.training.run import CHECKPOINT_NAME, train
 
     if list_recipes:
-        for entry in recipe_names():
-            click.echo(f"{entry:<26} {load_recipe(entry).description}")
+        Console().print(recipe_table())
         return
     if name is None:
         raise click.UsageError("Missing option '--recipe'; --list shows the recipes.")
@@ -69,8 +70,12 @@ def train(
         torch.set_num_threads(threads)
     recipe = load_recipe(name, changes)
     output = output or Path("runs") / recipe.name
-    result = train(recipe, data, output, Console(), checkpoint_every)
-    click.echo(
-        f"top-1 {result.top1:.4f} on {result.test_images} test images (integer evaluation), "
-        f"{result.elapsed:.0f} s of training; {output / CHECKPOINT_NAME}"
-    )
+    with joined_workers() as workers:
+        console = Console(quiet=not workers.main)
+        state = train(recipe, data, output, console, checkpoint_every, workers)
+    if state.result is not None:
+        click.echo(
+            f"top-1 {state.top1:.4f} on {state.test_images} test images "
+            f"({state.result['evaluation']} evaluation), {state.elapsed:.0f} s of training; "
+            f"{output / CHECKPOINT_NAME}"
+        )

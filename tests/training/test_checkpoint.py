@@ -1,3 +1,5 @@
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import torch
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import (
     FORMAT,
+    VERSION,
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
+from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.integer_network import load_checkpoint_network
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.recipe import load_recipe
@@ -19,9 +23,9 @@ from bitat_deploy.training.recipe import load_recipe
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     recipe = load_recipe("smoke")
-    network = build_network(recipe.network, (28, 28, 1), 10)
+    network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
     names = tuple("abcdefghij")
-    return Checkpoint(recipe, names, (28, 28, 1), network.state_dict(), None, 3, 14, None, (), 1.5)
+    return Checkpoint(recipe, names, (28, 28, 1), network.state_dict(), stage=3, step=14)
 
 
 def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -33,7 +37,9 @@ def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_network_carries_where_it_comes_from(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(replace(checkpoint, top1=0.5, test_images=200), tmp_path / "checkpoint.pt")
+    save_checkpoint(
+        replace(checkpoint, result={"top1": 0.5, "images": 200}), tmp_path / "checkpoint.pt"
+    )
     network = load_checkpoint_network(tmp_path / "checkpoint.pt")
     assert network.metadata["top1"] == "0.5000"
     assert network.metadata["images"] == "200"
@@ -54,7 +60,7 @@ def test_unusable_files_are_told_apart(checkpoint: Checkpoint, tmp_path: Path) -
     torch.save({"format": FORMAT, "version": 99}, path)
     with pytest.raises(InputError, match="has version 99"):
         load_checkpoint_network(path)
-    torch.save({"format": FORMAT, "version": 1, "step": 2}, path)
+    torch.save({"format": FORMAT, "version": VERSION, "step": 2}, path)
     with pytest.raises(InputError, match="keys are not those"):
         load_checkpoint_network(path)
     save_checkpoint(checkpoint, path)
@@ -64,7 +70,25 @@ def test_unusable_files_are_told_apart(checkpoint: Checkpoint, tmp_path: Path) -
 
 
 def test_weights_of_another_shape(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    other = build_network(load_recipe("smoke", ["network.width=0.5"]).network, (28, 28, 1), 10)
+    recipe = load_recipe("smoke", ["network.width=0.5"])
+    other = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
     save_checkpoint(replace(checkpoint, network=other.state_dict()), tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="do not fit its recipe"):
         load_checkpoint_network(tmp_path / "checkpoint.pt")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(checkpoint, path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(CheckpointNotSavedError, match="the one before it is kept: make room"):
+            save_checkpoint(replace(checkpoint, step=15), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]

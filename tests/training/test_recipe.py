@@ -16,8 +16,40 @@ def test_every_recipe_in_the_package_loads(name: str) -> None:
 
 
 def test_changes_are_applied_by_dotted_key() -> None:
-    recipe = load_recipe("smoke", ["seed=9", "data.test_images=null", "fine_tune.epochs=1e-3"])
-    assert (recipe.seed, recipe.data.test_images, recipe.fine_tune.epochs) == (9, None, 1e-3)
+    recipe = load_recipe("smoke", ["seed=9", "data.test_images=50", "fine_tune.epochs=1e-3"])
+    assert (recipe.seed, recipe.data.test_images, recipe.fine_tune.epochs) == (9, 50, 1e-3)
+    assert not load_recipe("smoke", ["bitat.trained_basis=false"]).bitat_options.trained_basis
+
+
+STRAIGHT = ["method=straight-through", "quantized={epochs: 1, learning_rate: 0.01}"]
+STRAIGHT += [f"{name}=null" for name in ("binary_activations", "progressive", "fine_tune", "bitat")]
+
+
+def test_one_recipe_becomes_another_method() -> None:
+    assert load_recipe("smoke", STRAIGHT).quantized.warmup_epochs == 0
+    uniq = ["method=uniq", "quantization={quantizer: uniq, weight_bits: 2, activation_bits: 2}"]
+    assert load_recipe("smoke", [*STRAIGHT, *uniq]).quantization.weight_bits == 2
+    twin = ["full_precision=null", "init=runs/twin/checkpoint.pt"]
+    assert load_recipe("smoke", [*STRAIGHT, *twin]).init == "runs/twin/checkpoint.pt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (["method=straight-through"], "binary_activations is no stage of method 'straight-"),
+        ([*STRAIGHT, "quantized=null"], "needs the section quantized"),
+        ([*STRAIGHT, "bitat.max_rows=64"], "bitat is for method 'bitat'"),
+        ([*STRAIGHT, "init=twin.pt"], "either trained .* or read"),
+        ([*STRAIGHT, "quantization.quantizer=uniq"], "contradict each other"),
+        (["quantization.weight_bits=2"], "take quantizer 'uniq'"),
+        (["method=sign"], "method must be one of full-precision, straight"),
+        (["network.architecture=mobilenet-v2"], "lists of 4 numbers each for mobilenet-v2"),
+        (["distillation={weight: 0, teacher: a.pt}"], "teacher is given but weight is 0"),
+    ],
+)
+def test_contradictions_are_named(changes: list[str], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        load_recipe("smoke", changes)
 
 
 def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
@@ -32,21 +64,24 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ("data.batch_sizes=16", "cannot set"),
-        ("nothing", "cannot set"),
+        ("data.batch_sizes=16", "data has unknown keys: batch_sizes"),
+        ("nothing", "write key=value"),
+        ("dataset.name=3", "'dataset' has no keys"),
         ("fine_tune.learning_rate=fast", "must be of type float"),
         ("seed=[1", "not valid YAML"),
         ("seed=one", "seed must be of type int"),
         ("data.flip=1", "data.flip must be of type bool"),
-        ("network.blocks=[]", "blocks is empty"),
-        ("network.blocks=[[64]]", "must have 2 numbers for mobilenet-v1"),
+        ("network.blocks=[]", "network.blocks is empty"),
+        ("network.blocks=[[64]]", "network.blocks must hold lists of 2 numbers"),
         ("network.blocks=[[64, 3]]", "strides must be 1 or 2"),
-        ("network.width=0.001", "raise width"),
+        ("network.width=0.001", "network.width leaves a layer without a channel"),
         ("data.batch_size=1", "at least 2"),
-        ("fine_tune.learning_rate=0", "learning_rate must be above 0"),
+        ("fine_tune.learning_rate=0", "fine_tune.learning_rate must be above 0"),
+        ("fine_tune.warmup_epochs=3", "fine_tune.warmup_epochs must be between 0 and epochs"),
         ("data.train_images=100", "must hold data.validation_images"),
-        ("full_precision.epochs=0", "needs a full-precision twin"),
-        ("progressive={}", "missing keys: calibration_images"),
+        ("progressive={}", "missing keys: depthwise_epochs"),
+        ("optimizer={kind: lion}", "optimizer.kind must be one of adam, adamw, sgd"),
+        ("bitat.reduction=rows", "bitat.reduction must be one of"),
     ],
 )
 def test_wrong_values_are_named(change: str, complaint: str) -> None:

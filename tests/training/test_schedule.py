@@ -1,15 +1,27 @@
+from collections.abc import Iterator
+
+import pytest
 import torch
 
-from bitat_deploy.training.bitat.stage import calibrate, commit_layer, reestimate_normalization
-from bitat_deploy.training.networks import BinaryMobileNet, WeightMode, build_network
+from bitat_deploy.training.bitat.options import BitatOptions
+from bitat_deploy.training.networks import QuantizedNetwork, WeightMode, build_network
+from bitat_deploy.training.normalization import reestimate_normalization
+from bitat_deploy.training.progressive import Progressive
 from bitat_deploy.training.recipe import load_recipe
-from bitat_deploy.training.schedule import StageKind, build_stages, configure
+from bitat_deploy.training.schedule import (
+    Stage,
+    StageKind,
+    build_stages,
+    configure,
+    modules_below,
+    rate_at,
+)
 
 
-def smoke_network(*changes: str) -> tuple[BinaryMobileNet, tuple]:
+def smoke_network(*changes: str) -> tuple[QuantizedNetwork, tuple]:
     torch.manual_seed(0)
     recipe = load_recipe("smoke", changes)
-    network = build_network(recipe.network, (28, 28, 1), 10)
+    network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
     return network, build_stages(recipe, network)
 
 
@@ -34,8 +46,8 @@ def test_a_progressive_stage_freezes_what_is_below_and_binarizes_its_layer() -> 
     optimizer.step()
     changed = {name for name, value in network.state_dict().items()
                if not torch.equal(value, before[name])}  # fmt: skip
-    assert not any(name.startswith(("stem.", "blocks.0.")) for name in changed)
-    assert {"blocks.1.depthwise.weight", "blocks.1.pointwise.weight"} <= changed
+    assert not any(name.startswith(("stem.", "body.block0.")) for name in changed)
+    assert {"body.block1.depthwise.weight", "body.block1.pointwise.weight"} <= changed
 
 
 def test_fine_tune_leaves_the_signs_unless_asked() -> None:
@@ -47,37 +59,84 @@ def test_fine_tune_leaves_the_signs_unless_asked() -> None:
         assert all(layer.normalization.weight.requires_grad for layer in network.binary_layers())
 
 
+def progressive(network: QuantizedNetwork, images: torch.Tensor) -> Progressive:
+    def run() -> Iterator[None]:
+        network.eval()
+        for batch in images.split(8):
+            network(batch)
+            yield
+
+    return Progressive(network, BitatOptions(max_rows=8), run)
+
+
 def test_commit_keeps_what_the_layer_multiplies_with() -> None:
     """alpha * signs is stored: binarizing the stored weight again gives the same."""
     network, stages = smoke_network()
-    layer = list(network.binary_layers())[1]
-    configure(network, next(stage for stage in stages if stage.layer == 1))
-    moment = calibrate(network, layer, [torch.rand(16, 1, 28, 28)])
-    commit = commit_layer(layer, moment, sweeps=3)
-    binary = layer.effective_weight().detach()
-    torch.testing.assert_close(binary, layer.weight.detach())
-    assert set(binary.sign().unique().tolist()) == {-1.0, 1.0}
-    assert commit.error_after <= commit.error_before
+    parts = progressive(network, torch.rand(16, 1, 28, 28))
+    for index, layer in enumerate(network.binary_layers()):
+        configure(network, next(stage for stage in stages if stage.layer == index))
+        parts.begin(index)
+        record = parts.commit(index)
+        layer.weight_mode = WeightMode.BINARY
+        binary = layer.effective_weight().detach()
+        torch.testing.assert_close(binary, layer.weight.detach())
+        assert set(binary.sign().unique().tolist()) == {-1.0, 1.0}
+        assert record.error_after <= record.error_before
+        layer.weight_mode = WeightMode.COMMITTED
+    assert len(parts.state()["block"]["below"]) == 4
 
 
-def test_calibration_leaves_modes_and_statistics_alone() -> None:
+def test_a_progressive_stage_goes_on_from_its_state() -> None:
     network, stages = smoke_network()
-    configure(network, next(stage for stage in stages if stage.layer == 1))
-    modes = [module.training for module in network.modules()]
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    calibrate(network, list(network.binary_layers())[1], [torch.rand(4, 1, 28, 28)])
-    assert [module.training for module in network.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    images = torch.rand(16, 1, 28, 28)
+    one = progressive(network, images)
+    for index in range(3):
+        configure(network, next(stage for stage in stages if stage.layer == index))
+        one.begin(index)
+        if index < 2:
+            one.commit(index)
+    optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+    one.loss(0).backward()
+    optimizer.step()
+    two = progressive(network, images)
+    two.restore(2, one.state())
+    for step in (1, 8, 9):
+        assert torch.equal(one.loss(step), two.loss(step))
+    pairs = zip(one.parameters(), two.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    weight = list(network.binary_layers())[2].weight
+    before = weight.detach().clone()
+    first = one.commit(2)
+    signs = weight.detach().clone()
+    with torch.no_grad():
+        weight.copy_(before)
+    assert two.commit(2) == first
+    assert torch.equal(weight, signs)
 
 
 def test_statistics_are_those_of_the_calibration_images() -> None:
     network, stages = smoke_network()
     configure(network, stages[-1])
+    layer = list(network.binary_layers())[1]
+    frozen = set(modules_below(network, layer))
+    assert network.stem.normalization in frozen
+    assert layer.normalization not in frozen
     images = torch.rand(32, 1, 28, 28)
-    reestimate_normalization(network, [network.stem], [images])
+    untouched = network.stem.normalization.running_mean.clone()
+    reestimate_normalization(network, frozen, [images])
+    assert torch.equal(network.stem.normalization.running_mean, untouched)
     sums: list[torch.Tensor] = []
-    network.stem.normalization.register_forward_pre_hook(lambda _, inputs: sums.append(inputs[0]))
-    network.stem.binary_activation = False  # the hooked module itself has to run
-    network.stem(images)
+    layer.register_forward_pre_hook(lambda _, inputs: sums.append(layer.sums(inputs[0])))
+    network(images)
     mean = sums[0].mean(dim=(0, 2, 3))
-    torch.testing.assert_close(network.stem.normalization.running_mean, mean)
+    torch.testing.assert_close(layer.normalization.running_mean, mean.detach())
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+def test_the_rate_rises_and_falls_to_zero(kind: str) -> None:
+    stage = Stage("any", StageKind.QUANTIZED, epochs=10, learning_rate=0.1, warmup_epochs=2)
+    rates = [rate_at(stage, kind, step, 100, 10) for step in range(101)]
+    assert rates[:20] == pytest.approx([0.005 * (step + 1) for step in range(20)])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[60] == pytest.approx(0.05)
+    assert rates[100] == pytest.approx(0)

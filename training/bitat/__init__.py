@@ -3,26 +3,13 @@
 Only the paper's abstract and method figure were at hand. Docstrings tag what they state:
 [P] the paper says or draws it; [D] follows from that by algebra; [R] our reconstruction.
 
-``stage`` and ``importance`` are the recipes' first form, one layer of our networks at a time. The
-rest works on any network's convolutions, block by block, with trained V and s; ``binarize`` in
-``bitat_deploy.training.binarize`` puts it together.
+It works on the convolutions of any network, see ``matrices``, block by block, with trained V and
+s. ``bitat_deploy.training.binarize`` puts it together for a user's network,
+``bitat_deploy.training.progressive`` for ours.
 """
 
 from bitat_deploy.training.bitat.commit import Commit, commit_signs
-from bitat_deploy.training.bitat.importance import (
-    SecondMoment,
-    layer_second_moment,
-    output_error,
-    relative_output_error,
-)
+from bitat_deploy.training.bitat.importance import output_error
 from bitat_deploy.training.bitat.options import BitatOptions
 
-__all__ = [
-    "BitatOptions",
-    "Commit",
-    "SecondMoment",
-    "commit_signs",
-    "layer_second_moment",
-    "output_error",
-    "relative_output_error",
-]
+__all__ = ["BitatOptions", "Commit", "commit_signs", "output_error"]

@@ -1,4 +1,4 @@
-"""A convolution of a user's network with 1-bit inputs and weights, and its weight as matrices."""
+"""A convolution of a user's network with 1-bit inputs and weights."""
 
 from enum import Enum
 
@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.quantizers import binarized_weight, sign_of_activation
 
 
@@ -17,7 +18,7 @@ class ConvolutionMode(Enum):
     COMMITTED = "committed"  # alpha * signs, where only alpha may train
 
 
-class BinarizedConv2d(nn.Module):
+class BinarizedConv2d(nn.Module, ConvolutionMatrices):
     """Takes the place of an nn.Conv2d: sign of the input against a threshold, 1-bit weights.
 
     Inputs [N, C, H, W] of any range become sign(x - threshold), one trainable threshold for each
@@ -29,7 +30,7 @@ class BinarizedConv2d(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        self.weight = convolution.weight
+        self.weight: nn.Parameter = convolution.weight
         self.bias = convolution.bias
         self.stride = convolution.stride
         self.dilation = convolution.dilation
@@ -43,9 +44,9 @@ class BinarizedConv2d(nn.Module):
         self.binary_input = True
 
     @property
-    def taps(self) -> int:
-        """Weights of one filter and input channel: kernel height times width."""
-        return self.weight.shape[2] * self.weight.shape[3]
+    def module(self) -> nn.Module:
+        """Itself: this convolution is a module of the network."""
+        return self
 
     def effective_weight(self) -> Tensor:
         """What this layer multiplies with now, of the shape of ``weight``."""
@@ -69,26 +70,8 @@ class BinarizedConv2d(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[N, C, H, W] to [N, outputs, H', W']."""
-        return functional.conv2d(
-            self.padded(self.operand(inputs)),
-            self.effective_weight(),
-            self.bias,
-            self.stride,
-            0,
-            self.dilation,
-            self.groups,
-        )
-
-    def columns(self, operand: Tensor, step: int = 1) -> Tensor:
-        """im2col of [N, C, H, W] at every ``step``-th output: [positions, C * taps]."""
-        stride = (self.stride[0] * step, self.stride[1] * step)
-        padded = self.padded(operand)
-        if self.taps == 1:
-            picked = padded[:, :, :: stride[0], :: stride[1]]
-            return picked.permute(0, 2, 3, 1).reshape(-1, operand.shape[1])
-        kernel = (self.weight.shape[2], self.weight.shape[3])
-        columns = functional.unfold(padded, kernel, dilation=self.dilation, stride=stride)
-        return columns.transpose(1, 2).reshape(-1, operand.shape[1] * self.taps)
+        sums = self.sums(self.operand(inputs))
+        return sums if self.bias is None else sums + self.bias.reshape(1, -1, 1, 1)
 
     def commit(self, signs: Tensor, alpha: Tensor) -> None:
         """Fix the signs, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""
@@ -96,23 +79,6 @@ class BinarizedConv2d(nn.Module):
             self.weight.copy_(self.ungrouped(signs))
             self.alpha.copy_(alpha.reshape(self.alpha.shape))
         self.mode = ConvolutionMode.COMMITTED
-
-    def grouped(self, weight: Tensor) -> Tensor:
-        """A weight [outputs, C / groups, k, k] as [groups, C / groups * taps, outputs / groups]."""
-        return weight.reshape(self.groups, weight.shape[0] // self.groups, -1).transpose(1, 2)
-
-    def ungrouped(self, grouped: Tensor) -> Tensor:
-        """Invert :meth:`grouped`."""
-        return grouped.transpose(1, 2).reshape(self.weight.shape)
-
-    def tap_sums(self, weight: Tensor) -> Tensor:
-        """A weight with the taps of each channel added, [groups, C / groups, outputs / groups]."""
-        grouped = self.grouped(weight)
-        return grouped.reshape(self.groups, -1, self.taps, grouped.shape[2]).sum(dim=2)
-
-    def dense_rows(self, weight: Tensor) -> Tensor:
-        """A weight as the one matrix [C * taps, outputs], 0 where groups do not meet."""
-        return torch.block_diag(*self.grouped(weight))
 
 
 def padding_of(convolution: nn.Conv2d) -> tuple[int, int, int, int]:

@@ -9,13 +9,14 @@ them. A depthwise layer needs only what of them arrives at its channel: one row,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.basis import CorrelationBasis
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.importance import output_error
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.bitat.reduction import Reduction, reduce_rows
 from bitat_deploy.training.bitat.statistics import CommittedLayer, LayerStatistics
@@ -44,13 +45,27 @@ class Problem:
     weights (taps added up) to the upper rows of D; ``parts`` the rows of each layer in the stack.
     """
 
-    layer: BinarizedConv2d
+    layer: ConvolutionMatrices
     moment: Tensor
     own: Tensor
     cross: Tensor
     lower: Tensor
     parts: tuple[int, ...]
     reduction: Reduction | None
+
+    def state(self) -> dict[str, Any]:
+        """All but the layer as plain values and tensors, for a checkpoint."""
+        group = None if self.reduction is None else self.reduction.group
+        tensors = {name: getattr(self, name) for name in ("moment", "own", "cross", "lower")}
+        return {**tensors, "parts": list(self.parts), "group": group}
+
+    @classmethod
+    def restored(cls, layer: ConvolutionMatrices, state: dict[str, Any]) -> "Problem":
+        """The problem that :meth:`state` was of."""
+        parts, group = tuple(state["parts"]), state["group"]
+        moment, own, cross, lower = (state[key] for key in ("moment", "own", "cross", "lower"))
+        reduction = None if group is None else Reduction(group, parts[-1])
+        return cls(layer, moment, own, cross, lower, parts, reduction)
 
     def reduced(self, grouped: Tensor) -> Tensor:
         """P^T times the layer's own rows [groups, d, outputs]."""
@@ -62,7 +77,7 @@ class Problem:
 
 
 def build_problem(
-    layer: BinarizedConv2d,
+    layer: ConvolutionMatrices,
     statistics: LayerStatistics,
     below: Sequence[CommittedLayer],
     arriving: Tensor | None,

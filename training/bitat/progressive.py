@@ -1,6 +1,6 @@
-"""BiTAT around the training of one layer of a user's network: prepare before, commit after."""
+"""BiTAT around the training of one layer: prepare before, commit after."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.training.bitat.commit import commit_signs
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.dependency import (
     DependencyLoss,
     Problem,
@@ -18,7 +17,9 @@ from bitat_deploy.training.bitat.dependency import (
     compensated_target,
     joint_error,
 )
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
+from bitat_deploy.training.bitat.reduction import Reduction
 from bitat_deploy.training.bitat.statistics import CommittedLayer, collect_statistics
 from bitat_deploy.training.quantizers import binary_sign
 
@@ -48,7 +49,30 @@ class Block:
         self._below: list[CommittedLayer] = []
         self._gains: list[Tensor] = []
 
-    def prepare(self, layer: BinarizedConv2d, normalized: bool) -> Problem:
+    def state(self) -> dict[str, Any]:
+        """The block's memory as plain values and tensors, for a checkpoint."""
+        below = [
+            {
+                "group": entry.reduction.group,
+                "count": entry.reduction.count,
+                "error": entry.error,
+                "weight": entry.weight,
+            }
+            for entry in self._below
+        ]
+        return {"below": below, "gains": list(self._gains)}
+
+    def restore(self, state: dict[str, Any], below: Sequence[ConvolutionMatrices]) -> None:
+        """Take up what :meth:`state` gave; ``below`` are the block's committed layers."""
+        self._gains = list(state["gains"])
+        self._below = [
+            CommittedLayer(
+                layer, Reduction(entry["group"], entry["count"]), entry["error"], entry["weight"]
+            )
+            for layer, entry in zip(below, state["below"], strict=True)
+        ]
+
+    def prepare(self, layer: ConvolutionMatrices, normalized: bool) -> Problem:
         """Step a of the schedule: statistics on the partly quantized network [P].
 
         ``normalized``: whether a batch normalisation follows. With compensation "start" the

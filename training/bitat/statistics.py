@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.reduction import Reduction
 
 
@@ -19,7 +19,7 @@ class CommittedLayer:
     taps of each channel added up: what it does to an input that varies slowly in space [R].
     """
 
-    layer: BinarizedConv2d
+    layer: ConvolutionMatrices
     reduction: Reduction
     error: Tensor
     weight: Tensor
@@ -42,7 +42,7 @@ class LayerStatistics:
 
 
 def collect_statistics(
-    layer: BinarizedConv2d,
+    layer: ConvolutionMatrices,
     below: Sequence[CommittedLayer],
     run: Callable[[], Iterable[Any]],
     centred: bool,
@@ -69,17 +69,15 @@ def collect_statistics(
             inputs: tuple[Tensor, ...],
             lower: CommittedLayer = lower,
             step: int = step,
+            last: bool = index + 1 == len(below),
         ) -> None:
-            columns = lower.layer.columns(lower.layer.operand(inputs[0]), step)
+            operand = lower.layer.operand(inputs[0])
+            columns = lower.layer.columns(operand, step)
             rows.append(lower.reduction.apply(columns.T).T)
+            if last:
+                previous.append(lower.layer.sums(operand))
 
-        handles.append(lower.layer.register_forward_pre_hook(lower_hook))
-    if below:
-        handles.append(
-            below[-1].layer.register_forward_hook(
-                lambda module, inputs, output: previous.append(output)
-            )
-        )
+        handles.append(lower.layer.module.register_forward_pre_hook(lower_hook))
 
     def own_hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         operand = layer.operand(inputs[0])
@@ -91,7 +89,7 @@ def collect_statistics(
         rows.clear()
         previous.clear()
 
-    handles.append(layer.register_forward_pre_hook(own_hook))
+    handles.append(layer.module.register_forward_pre_hook(own_hook))
     try:
         with torch.no_grad():
             for _ in run():
@@ -103,7 +101,7 @@ def collect_statistics(
     return LayerStatistics(lower_moment, cross, own, gain.read() if below else None, centred)
 
 
-def alignment(above: Sequence[BinarizedConv2d]) -> int:
+def alignment(above: Sequence[ConvolutionMatrices]) -> int:
     """Every how many positions of a layer one output of the last of those ``above`` lies."""
     step = 1
     for layer in above:

@@ -1,6 +1,6 @@
 """Finding out what a user's network is made of, in the order in which it computes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.bitat.statistics import alignment
 
@@ -118,7 +118,9 @@ def survey(model: nn.Module, images: Tensor, keep: Collection[str], depthwise: b
 
 
 def blocks_of(
-    found: Survey, layers: dict[str, BinarizedConv2d], options: BitatOptions
+    convolutions: Sequence[SurveyedConvolution],
+    layers: Mapping[str, ConvolutionMatrices],
+    options: BitatOptions,
 ) -> tuple[tuple[str, ...], ...]:
     """Divide the convolutions into blocks of consecutive layers, bottom first.
 
@@ -126,7 +128,7 @@ def blocks_of(
     the next one's input (pooling, another branch), and where positions do not correspond.
     """
     blocks: list[list[SurveyedConvolution]] = []
-    for entry in found.convolutions:
+    for entry in convolutions:
         block = blocks[-1] if blocks else []
         if block and len(block) < options.block_layers and _continues(block, entry, layers):
             block.append(entry)
@@ -138,7 +140,7 @@ def blocks_of(
 def _continues(
     block: list[SurveyedConvolution],
     entry: SurveyedConvolution,
-    layers: dict[str, BinarizedConv2d],
+    layers: Mapping[str, ConvolutionMatrices],
 ) -> bool:
     if block[-1].output_shape != entry.input_shape:
         return False

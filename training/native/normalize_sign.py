@@ -18,7 +18,9 @@ def normalize_and_sign(values: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
     :func:`~bitat_deploy.training.quantizers.sign_of_activation`.
     """
     library = kernels()
-    if library is None or values.dtype != torch.float32 or values.device.type != "cpu":
+    shared = type(normalization) is not nn.BatchNorm2d  # its batch is not all in this process
+    on_cpu = values.dtype == torch.float32 and values.device.type == "cpu"
+    if library is None or shared or not on_cpu:
         return sign_of_activation(normalization(values))
     if not normalization.training:
         if torch.is_grad_enabled() and (values.requires_grad or normalization.weight.requires_grad):

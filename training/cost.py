@@ -1,0 +1,49 @@
+"""What a network costs to run: multiply-accumulates by the bits of their factors."""
+
+import torch
+from torch import Tensor, nn
+
+from bitat_deploy.training.networks import BinaryLayer, QuantizedNetwork
+from bitat_deploy.training.networks.activations import UniqActivation
+
+
+def network_cost(network: QuantizedNetwork) -> dict[str, int]:
+    """Multiply-accumulates for one image, by "W1A1" and the like, and the weights' bits.
+
+    The stem has weights and pixels of 8 bits ("W8A8"); so is the classifier counted, and what
+    else is not binary.
+    """
+    positions: dict[nn.Module, int] = {}
+    handles = [
+        layer.register_forward_hook(
+            lambda module, inputs, output: positions.update(
+                {module: output.shape[2] * output.shape[3]}
+            )
+        )
+        for layer in network.normalized_layers()
+    ]
+    height, width, channels = network.input_shape
+    network.eval()
+    with torch.no_grad():
+        network(torch.zeros(1, channels, height, width))
+    for handle in handles:
+        handle.remove()
+    activation_bits = next(
+        (part.bits for part in network.modules() if isinstance(part, UniqActivation)), 1
+    )
+    cost: dict[str, int] = {"weight_bits": 0}
+
+    def count(weight: Tensor, bits: int, name: str, times: int) -> None:
+        cost[name] = cost.get(name, 0) + weight.numel() * times
+        cost["weight_bits"] += weight.numel() * bits
+
+    for layer in network.normalized_layers():
+        if isinstance(layer, BinaryLayer):
+            name = f"W{layer.weight_bits}A{activation_bits}"
+            count(layer.weight, layer.weight_bits, name, positions[layer])
+        else:
+            weight = layer.weight
+            assert isinstance(weight, Tensor)
+            count(weight, 8, "W8A8", positions[layer])
+    count(network.classifier.weight, 8, "W8A8", 1)
+    return cost

@@ -1,0 +1,75 @@
+"""The recipes in the package with what they cost and what they reached."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.cost import network_cost
+from bitat_deploy.training.networks import build_network
+from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_names
+
+_REPORTS = Path(__file__).resolve().parents[1] / "docs" / "reports" / "training"
+_SHAPES = {"fashion-mnist": (28, 28, 1), "cifar-10": (32, 32, 3), "cifar-100": (32, 32, 3)}
+_CLASSES = {"fashion-mnist": 10, "cifar-10": 10, "cifar-100": 100}
+
+
+def recipe_table() -> Table:
+    """A row for each recipe: method, bits, cost, and the accuracy of a run whose report is kept."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("recipe", "method", "bits", "MACs of one image [M]", "top-1", "description"):
+        table.add_column(heading, no_wrap=heading == "recipe")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(
+            name,
+            recipe.method,
+            bits_text(recipe),
+            cost_text(recipe_cost(recipe)),
+            _accuracy_text(recipe),
+            recipe.description,
+        )
+    return table
+
+
+def bits_text(recipe: Recipe) -> str:
+    """W1A1 and the like, or 32 for full precision."""
+    if recipe.method == "full-precision":
+        return "32"
+    return f"W{recipe.quantization.weight_bits}A{recipe.quantization.activation_bits}"
+
+
+def recipe_cost(recipe: Recipe) -> dict[str, int]:
+    """:func:`network_cost` of a recipe; images of any size are taken to have 224 pixels."""
+    size = recipe.data.image_size or 224
+    shape = _SHAPES.get(recipe.dataset, (size, size, 3))
+    classes = _CLASSES.get(recipe.dataset, 1000)
+    return network_cost(build_network(recipe.network, recipe.quantization, shape, classes))
+
+
+def cost_text(cost: dict[str, int]) -> str:
+    """Millions of multiply-accumulates by their bits."""
+    kinds = sorted((kind, count) for kind, count in cost.items() if kind != "weight_bits")
+    return ", ".join(f"{kind} {count / 1e6:.2f}" for kind, count in kinds)
+
+
+def kept_reports(folder: Path = _REPORTS) -> list[dict[str, Any]]:
+    """The run reports in a folder, none where it is missing. Raises InputError for damaged ones."""
+    reports = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            reports.append(json.loads(path.read_text()))
+        except ValueError as error:
+            raise InputError(f"'{path}' is not a training report: {error}") from error
+    return reports
+
+
+def _accuracy_text(recipe: Recipe) -> str:
+    found = [
+        report["accuracy"]["top1"]
+        for report in kept_reports()
+        if report["recipe"]["name"] == recipe.name
+    ]
+    return f"{100 * sum(found) / len(found):.2f} %" if found else "not measured"

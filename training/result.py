@@ -1,0 +1,29 @@
+"""A run's accuracy on the test images: of the network as it runs on a device, where it can."""
+
+from typing import Any
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.checkpoint import Checkpoint
+from bitat_deploy.training.data import ImageSet
+from bitat_deploy.training.evaluation import network_top1
+from bitat_deploy.training.integer_network import checkpoint_network, integer_top1
+from bitat_deploy.training.networks import QuantizedNetwork
+
+
+def evaluate(state: Checkpoint, network: QuantizedNetwork, test: ImageSet) -> dict[str, Any]:
+    """``top1`` in integers, or in floating point where the network has no integer form.
+
+    ``network`` is the run's, configured for its last stage. ``float_top1`` is always there;
+    ``evaluation`` says which one ``top1`` is, ``why_float`` why there are no integers.
+    """
+    float_top1 = network_top1(network, test)
+    result: dict[str, Any] = {"images": len(test), "float_top1": float_top1}
+    if state.recipe.method == "full-precision":
+        return {**result, "top1": float_top1, "evaluation": "floating point"}
+    try:
+        integers = checkpoint_network(state)
+    except InputError as error:
+        why = {"evaluation": "floating point", "why_float": str(error)}
+        return {**result, "top1": float_top1, **why}
+    top1 = integer_top1(integers, test.images.numpy(), test.labels.numpy())
+    return {**result, "top1": top1, "evaluation": "integer"}

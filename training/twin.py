@@ -1,0 +1,59 @@
+"""Networks of other runs: the full-precision twin to begin with, and the teacher."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+from bitat_deploy.training.evaluation import network_logits
+from bitat_deploy.training.networks import QuantizedNetwork, build_network
+from bitat_deploy.training.recipe import Recipe
+from bitat_deploy.training.schedule import build_stages, configure
+
+
+def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
+    """Begin ``network`` with the parameters of a full-precision run of the same network.
+
+    Raises InputError where the checkpoint is of another network, method or data set, or its run
+    is not over.
+    """
+    checkpoint = load_checkpoint(path)
+    other = checkpoint.recipe
+    if other.method != "full-precision":
+        raise InputError(f"init '{path}' is of method '{other.method}', not 'full-precision'")
+    if checkpoint.result is None:
+        raise InputError(f"init '{path}' is of a run that is not over; finish it first")
+    for what, own, its in (
+        ("network", recipe.network, other.network),
+        ("quantization.quantizer", recipe.quantization.quantizer, other.quantization.quantizer),
+        ("dataset", recipe.dataset, other.dataset),
+        ("image size", network.input_shape, checkpoint.input_shape),
+    ):
+        if own != its:
+            raise InputError(f"init '{path}' is of another {what}: {its}, the recipe has {own}")
+    network.load_twin(checkpoint.network)
+
+
+def teacher_logits(path: Path, images: Tensor, class_names: tuple[str, ...]) -> Tensor:
+    """A finished run's answers to ``images`` uint8 [N, H, W, C], as it ended: [N, classes].
+
+    Raises InputError for a teacher of other classes or images.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.class_names != class_names or checkpoint.input_shape != tuple(images.shape[1:]):
+        raise InputError(f"the teacher '{path}' was trained for other classes or image sizes")
+    if checkpoint.result is None:
+        raise InputError(f"the teacher '{path}' is of a run that is not over; finish it first")
+    return network_logits(finished_network(checkpoint), images)
+
+
+def finished_network(checkpoint: Checkpoint) -> QuantizedNetwork:
+    """The network of a checkpoint in the state of its run's last stage, in evaluation mode."""
+    recipe = checkpoint.recipe
+    network = build_network(
+        recipe.network, recipe.quantization, checkpoint.input_shape, len(checkpoint.class_names)
+    )
+    network.load_state_dict(checkpoint.network)
+    configure(network, build_stages(recipe, network)[-1])
+    return network.eval()
