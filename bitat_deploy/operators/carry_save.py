@@ -36,10 +36,15 @@ def add_words(words: Iterable[Any], adder: FullAdder) -> list[list[Any]]:
 
     A level is reduced as soon as it has three words, so that few are alive at any time.
     """
+    return add_weighted_words(((word, 0) for word in words), adder)
+
+
+def add_weighted_words(words: Iterable[tuple[Any, int]], adder: FullAdder) -> list[list[Any]]:
+    """The same of pairs (word, l), where the word's weight is 2^l."""
     levels: list[list[Any]] = [[]]
 
     def push(word: Any, level: int) -> None:
-        if level == len(levels):
+        while level >= len(levels):
             levels.append([])
         levels[level].append(word)
         if len(levels[level]) == 3:
@@ -47,14 +52,19 @@ def add_words(words: Iterable[Any], adder: FullAdder) -> list[list[Any]]:
             levels[level] = [total]
             push(carry, level + 1)
 
-    for word in words:
-        push(word, 0)
+    for word, level in words:
+        push(word, level)
     return levels
 
 
 def add_words_completely(words: Iterable[Any], adder: FullAdder) -> list[Any]:
     """Add words of weight 1 to exactly one of each weight: the bit-sliced sum, lowest first."""
-    levels = add_words(words, adder)
+    return add_levels(add_words(words, adder), adder)
+
+
+def add_levels(levels: list[list[Any]], adder: FullAdder) -> list[Any]:
+    """Add what is left of each weight, at least one word, to exactly one of each."""
+    levels = list(levels)
     planes = []
     for level, pending in enumerate(levels):
         while len(pending) > 1:

@@ -93,7 +93,7 @@ class Unpack(Operator):
     def _emit_levels(self, x: Any, start: Any, size: int) -> Any:
         """Levels of the channels of ``size`` bytes of each plane."""
         lanes = 8 * size
-        code = None
+        code: Any = None
         for plane in range(self.bits):
             digit = load_bits(x, start + plane * packed_bytes(self.channels), size)
             term = T.Select(digit, splat(1 << plane, "int8", lanes), splat(0, "int8", lanes))
