@@ -1,71 +1,104 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from bitat_deploy.network import QuantizedDense
+from bitat_deploy.errors import InputError, UnsupportedOperatorError
+from bitat_deploy.network import Convolution, Layer, QuantizedDense, Requantize
+from bitat_deploy.onnx_format import reference_logits, to_onnx
 from bitat_deploy.training.data import images_to_tensor
+from bitat_deploy.training.folding import fold_thresholds
+from bitat_deploy.training.folding.requantize import fold_requantize
 from bitat_deploy.training.integer_evaluation import evaluate_layers
-from bitat_deploy.training.integer_network import (
-    fold_threshold,
-    integer_logits,
-    to_integer_network,
+from bitat_deploy.training.integer_network import integer_logits, to_integer_network
+from bitat_deploy.training.networks import NormalizedLayer, build_network
+from bitat_deploy.training.recipe import QuantizationRecipe
+from tests.drawn_networks import draw_images as draw_numpy_images
+from tests.drawn_networks import draw_network, numpy_logits
+from tests.training.trained_networks import (
+    CHAINS,
+    INPUT_SHAPE,
+    STREAMS,
+    V1,
+    Kind,
+    draw_images,
+    of_block,
+    trained,
+    uniq,
 )
-from bitat_deploy.training.networks import (
-    BinaryMobileNet,
-    MobileNetShape,
-    NormalizedLayer,
-    WeightMode,
-)
-from tests.drawn_networks import draw_images, draw_network, numpy_logits
 
-SHAPE = MobileNetShape((11, 9, 3), 9, 1, ((17, 2), (12, 1)), 10)
+NAMES = tuple("abcdefghij")
 
 
-def drawn_float_network() -> BinaryMobileNet:
-    """Binary, in evaluation mode, with scales of both signs, a zero scale, large biases."""
-    torch.manual_seed(5)
-    network = BinaryMobileNet(SHAPE)
-    network.set_activations(binary=True)
-    network.set_weights(WeightMode.BINARY)
-    images = images_to_tensor(torch.randint(0, 256, (64, 11, 9, 3), dtype=torch.uint8))
-    with torch.no_grad():
-        for layer in network.modules():
-            if isinstance(layer, NormalizedLayer):
-                layer.normalization.weight.normal_()
-                layer.normalization.bias.normal_()
-                layer.normalization.weight[0] = 0
-                layer.normalization.bias[0] = 0
-                layer.normalization.weight[1] = 1e-4  # a bit that never changes
-                layer.normalization.momentum = None
-        network.classifier.bias.normal_()
-        network(images)
-    return network.to(torch.float64).eval()
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads only wait for each other where tensors are this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
-def test_integer_and_float_evaluation_agree_in_every_bit() -> None:
-    network = drawn_float_network()
-    images = draw_images(draw_network(0), 40)
-    integer = to_integer_network(network, "drawn", tuple("abcdefghij"), {})
+@pytest.mark.parametrize("kind", CHAINS, ids=str)
+def test_chains_agree_with_float_evaluation_in_every_code(kind: Kind) -> None:
+    network = trained(kind)
+    images = draw_images(40)
+    integer = to_integer_network(network, "drawn", NAMES, {})
     recorded: list[torch.Tensor] = []
     for module in network.modules():
         if isinstance(module, NormalizedLayer):
-            module.register_forward_hook(lambda _m, _i, output: recorded.append(output > 0))
+            unit = module.activation.unit()
+            module.register_forward_hook(
+                lambda _m, _i, output, unit=unit: recorded.append((output / unit).round())
+            )
     with torch.no_grad():
-        logits = network(images_to_tensor(torch.from_numpy(images)).to(torch.float64))
-    values = evaluate_layers(integer, images)
-    for layer, bits in zip(integer.layers, recorded, strict=False):
-        flips = (values[layer.name] > 0) != bits
-        assert not flips.any(), f"{layer.name}: {flips.sum()} bits differ"
+        logits = network(images_to_tensor(images).to(torch.float64))
+    values = evaluate_layers(integer, images.numpy())
+    assert len(recorded) == len(integer.layers) - 2
+    for layer, levels in zip(integer.layers, recorded, strict=False):
+        wrong = values[layer.name] != levels
+        assert not wrong.any(), f"{layer.name}: {wrong.sum()} codes differ"
+        assert len(levels.unique()) > 2**layer.output.bits // 2  # the codes vary
     last = integer.layers[-1]
     assert isinstance(last, QuantizedDense)
-    np.testing.assert_allclose(integer_logits(integer, images), logits, atol=last.scale)
+    np.testing.assert_allclose(integer_logits(integer, images.numpy()), logits, atol=last.scale)
+
+
+@pytest.mark.parametrize("kind", STREAMS, ids=str)
+def test_streams_come_near_to_float_evaluation(kind: Kind) -> None:
+    """What is near a threshold may fall on its other side; all else is the rounding of int16."""
+    network = trained(kind)
+    images = draw_images(60)
+    integer = to_integer_network(network, "drawn", NAMES, {})
+    with torch.no_grad():
+        logits = network(images_to_tensor(images).to(torch.float64)).numpy()
+    answers = integer_logits(integer, images.numpy())
+    differences = np.abs(answers - logits).mean(axis=1) / logits.std()
+    assert np.median(differences) < 0.02
+    assert (answers.argmax(axis=1) == logits.argmax(axis=1)).mean() >= 0.9
+    values = evaluate_layers(integer, images.numpy())
+    streams = [values[x.name] for x in integer.layers if _writes_stream(x)]
+    saturated = [(stream.abs() >= 32767).double().mean() for stream in streams]
+    assert max(saturated) < 1e-3
+    assert max(stream.abs().max() for stream in streams) > 4000  # no bits are wasted
+
+
+@pytest.mark.parametrize("kind", CHAINS + STREAMS, ids=str)
+def test_pytorch_numpy_and_onnx_runtime_give_one_answer(kind: Kind) -> None:
+    integer = to_integer_network(trained(kind), "drawn", NAMES, {})
+    images = draw_images(3).numpy()
+    expected = numpy_logits(integer, images)
+    assert np.array_equal(integer_logits(integer, images), expected)
+    model = to_onnx(integer)
+    assert np.array_equal(reference_logits(model, images), expected)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pytorchs_integer_evaluation_equals_numpys(seed: int) -> None:
     network = draw_network(seed)
-    images = draw_images(network, 9, seed)
+    images = draw_numpy_images(network, 9, seed)
     assert np.array_equal(integer_logits(network, images), numpy_logits(network, images))
 
 
@@ -78,7 +111,52 @@ def test_thresholds_by_hand() -> None:
         normalization.weight.copy_(torch.tensor([1.0, -1.0, 0.0, 0.0, 1.0, 1.0]))
         normalization.bias.copy_(torch.tensor([0.0, 0.0, 0.5, -0.5, 0.0, 0.0]))
     nine = np.full(6, 9)
-    threshold, negated = fold_threshold(normalization, np.ones(6), -nine, nine)
+    crossings = np.array([[0.0], [1.0]])
+    threshold, negated = fold_thresholds(normalization, np.ones(6), -nine, nine, crossings)
     assert negated.tolist() == [False, True, False, False, False, False]
     # sum >= 3; -sum >= -3; always; never; never; always
-    assert threshold.tolist() == [3, -3, -9, 10, 10, -9]
+    assert threshold[0].tolist() == [3, -3, -9, 10, 10, -9]
+    # sum >= 5; -sum >= -1; never; never; never; always
+    assert threshold[1].tolist() == [5, -1, 10, 10, 10, -9]
+
+
+@pytest.mark.parametrize(("variance", "error"), [(0.5, 2.1), (1e-12, 130)])
+def test_requantization_by_hand(variance: float, error: float) -> None:
+    """y = gamma (sum / 4 - mean) / deviation + beta; a third channel that hardly ever varied."""
+    normalization = nn.BatchNorm2d(3, eps=0.0).eval()
+    with torch.no_grad():
+        normalization.running_var.copy_(torch.tensor([4.0, 4.0, variance]))
+        normalization.running_mean.copy_(torch.tensor([3.0, -1.0, 5.0]))
+        normalization.weight.copy_(torch.tensor([1.5, -0.3, 1.0]))
+        normalization.bias.copy_(torch.tensor([0.1, 7.0, -2.0]))
+    largest = np.full(3, 1000)
+    stage = fold_requantize(normalization, np.full(3, 0.25), largest, 256.0, None, None)
+    sums = np.arange(-1000, 1001)[:, None]
+    y = (sums * stage.multiplier.astype(np.int64) + stage.bias) >> stage.shift
+    expected = 256 * np.array([1.5, -0.3]) * (sums / 4 - np.array([3.0, -1.0])) / 2
+    expected += 256 * np.array([0.1, 7.0])
+    assert np.abs(y[:, :2] - expected).max() < error
+    assert y[1020, 2] == -512  # at its mean
+
+
+def test_what_the_device_has_no_operator_for_is_named() -> None:
+    kinds = {
+        "block0.depthwise' has weights of 8 bits": Kind(V1, uniq(8, 2)),
+        "stem' has activations of 8 bits": Kind(V1, uniq(2, 8)),
+        "block0.depthwise' multiplies codes with 8-bit": Kind(
+            V1, QuantizationRecipe(depthwise=False)
+        ),
+    }
+    for message, kind in kinds.items():
+        with pytest.raises(UnsupportedOperatorError, match=message):
+            to_integer_network(trained(kind), "drawn", NAMES, {})
+
+
+def _writes_stream(layer: Layer) -> bool:
+    return isinstance(layer, Convolution) and isinstance(layer.output, Requantize)
+
+
+def test_a_stream_without_training_has_no_range() -> None:
+    network = build_network(of_block(V1, "shortcut"), QuantizationRecipe(), INPUT_SHAPE, 10)
+    with pytest.raises(InputError, match="not been trained"):
+        to_integer_network(network, "drawn", NAMES, {})

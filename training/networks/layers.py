@@ -1,7 +1,8 @@
-"""The three kinds of layer of a packed chain, as PyTorch modules (NCHW).
+"""The layers that all networks are made of, as PyTorch modules (NCHW).
 
-Each layer is convolution, batch normalisation, sign. Its switches let the same parameters serve
-as full-precision twin, as network with binary activations, and as fully binary network.
+Each is convolution, batch normalisation, activation. Their switches let the same parameters serve
+as full-precision twin, as network with binary activations, and as fully binary network. "Binary"
+layers have 1 to 8 bits: 1 is what they are made for.
 """
 
 from enum import Enum
@@ -10,88 +11,163 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.native import depthwise_convolution, normalize_and_sign
+from bitat_deploy.training.native import depthwise_convolution
+from bitat_deploy.training.networks.activations import Activation
+from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import binarized_weight, int8_weight
+from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.uniq import WeightQuantizer
 
 
 class WeightMode(Enum):
     """What a binary layer multiplies with."""
 
     FULL = "full"  # the latent weights
-    BINARY = "binary"  # alpha * sign(latent), straight-through gradient
+    BINARY = "binary"  # quantized, straight-through gradient
     COMMITTED = "committed"  # the stored weight is alpha * signs already; no gradient
 
 
 class NormalizedLayer(nn.Module):
-    """What all convolutions share: the batch normalisation and the activation behind them."""
+    """What all convolutions share: the batch normalisation and the activation behind them.
 
-    def __init__(self, channels: int) -> None:
+    Without ``activation`` the normalized sums are the output.
+    """
+
+    def __init__(self, channels: int, activation: Activation | None) -> None:
         super().__init__()
         self.normalization = nn.BatchNorm2d(channels)
-        self.binary_activation = False
+        self.activation = activation
 
     def activate(self, sums: Tensor) -> Tensor:
-        """Normalise, then sign or, in full precision, hard tanh: both stay within [-1, 1]."""
-        if self.binary_activation:
-            return normalize_and_sign(sums, self.normalization)
-        return functional.hardtanh(self.normalization(sums))
+        """Normalise, then quantize or, in full precision, apply the nonlinearity."""
+        if self.activation is None:
+            normalized: Tensor = self.normalization(sums)
+            return normalized
+        return self.activation.of_normalized(sums, self.normalization)
 
 
 class QuantizedStem(NormalizedLayer):
-    """First convolution: image in [0, 1] (pixel / 255), 8-bit weights, pads with 0."""
+    """First convolution: image in [0, 1] (pixel / 255), 8-bit weights, pads with 0.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__(out_channels)
+    Without ``activation`` it writes a stream.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, activation: Activation | None
+    ) -> None:
+        super().__init__(out_channels, activation)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.stride = stride
         self.padding = 1
+        self.stream_range = StreamRange() if activation is None else None
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, in, H, W] in [0, 1] to [N, out, H', W'] in [-1, 1]."""
+        """[N, in, H, W] in [0, 1] to [N, out, H', W']."""
         weight = int8_weight(self.weight, per_channel=True)
         sums = functional.conv2d(image, weight, stride=self.stride, padding=self.padding)
-        return self.activate(sums)
+        outputs = self.activate(sums)
+        if self.stream_range is not None:
+            self.stream_range.observe(outputs)
+        return outputs
 
 
 class BinaryLayer(NormalizedLayer):
-    """Depthwise 3x3 (pads with +1) or pointwise 1x1 convolution with 1-bit weights."""
+    """Depthwise 3x3 or dense convolution of codes with weights of 1 to 8 bits.
+
+    ``quantization``: the sign of the weights with mean|w| as scale, padding with +1, or UniQ's
+    levels, padding with 0. ``kernel`` is 1 or 3, for depthwise layers 3.
+    """
 
     def __init__(
-        self, name: str, channels: int, out_channels: int, depthwise: bool, stride: int = 1
+        self,
+        name: str,
+        channels: int,
+        out_channels: int,
+        depthwise: bool,
+        stride: int = 1,
+        *,
+        kernel: int | None = None,
+        quantization: QuantizationRecipe | None = None,
+        activation: Activation | None = None,
     ) -> None:
-        super().__init__(out_channels)
-        shape = (channels, 1, 3, 3) if depthwise else (out_channels, channels, 1, 1)
+        super().__init__(out_channels, activation)
+        quantization = quantization or QuantizationRecipe()
+        self.kernel = (3 if depthwise else 1) if kernel is None else kernel
         self.name = name
         self.depthwise = depthwise
+        self.groups = channels if depthwise else 1
         self.stride = stride
-        self.padding = 1 if depthwise else 0
-        self.weight = nn.Parameter(torch.empty(shape))
+        self.padding = self.kernel // 2
+        self.padding_value = 1.0 if quantization.quantizer == "sign" else 0.0
+        self.weight_bits = quantization.weight_bits
+        taps = (self.kernel, self.kernel)
+        self.weight = nn.Parameter(torch.empty(out_channels, channels // self.groups, *taps))
         self.weight_mode = WeightMode.FULL
         nn.init.kaiming_normal_(self.weight)
+        self.quantizer: WeightQuantizer | None = None
+        if quantization.quantizer == "uniq":
+            bits, per_channel = quantization.weight_bits, quantization.per_channel
+            self.quantizer = WeightQuantizer(self.weight, bits, per_channel)
 
     def effective_weight(self) -> Tensor:
         """The weight this layer multiplies with now, of the shape of ``weight``."""
-        if self.weight_mode is WeightMode.BINARY:
+        if self.weight_mode is not WeightMode.BINARY:
+            return self.weight
+        if self.quantizer is None:
             return binarized_weight(self.weight)
-        return self.weight
+        quantized: Tensor = self.quantizer(self.weight)
+        return quantized
 
     def padded(self, inputs: Tensor) -> Tensor:
-        """Pad [N, C, H, W] with +1, the value of bit 1."""
+        """Pad [N, C, H, W] with +1, the value of bit 1, or with UniQ's code 0."""
         if not self.padding:
             return inputs
-        return functional.pad(inputs, (self.padding,) * 4, value=1.0)
+        return functional.pad(inputs, (self.padding,) * 4, value=self.padding_value)
+
+    def sums(self, inputs: Tensor) -> Tensor:
+        """The convolution alone: [N, C, H, W] to [N, out, H', W']."""
+        weight = self.effective_weight()
+        if self.depthwise and self.kernel == 3:
+            return depthwise_convolution(inputs, weight, self.stride, self.padding_value)
+        if self.padding_value == 0:
+            return functional.conv2d(inputs, weight, stride=self.stride, padding=self.padding)
+        return functional.conv2d(self.padded(inputs), weight, stride=self.stride)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """[N, C, H, W] in [-1, 1] to [N, out, H', W'] in [-1, 1]."""
-        weight = self.effective_weight()
-        if self.depthwise:
-            return self.activate(depthwise_convolution(inputs, weight, self.stride))
-        return self.activate(functional.conv2d(inputs, weight, stride=self.stride))
+        """Levels [N, C, H, W] to [N, out, H', W']."""
+        return self.activate(self.sums(inputs))
+
+
+class EightBitDepthwise(NormalizedLayer):
+    """Depthwise 3x3 convolution of codes whose weights stay at 8 bits: training only.
+
+    No operator of the device multiplies codes with 8-bit weights.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        stride: int,
+        padding_value: float,
+        activation: Activation | None,
+    ) -> None:
+        super().__init__(channels, activation)
+        self.name = name
+        self.stride = stride
+        self.padding_value = padding_value
+        self.weight = nn.Parameter(torch.empty(channels, 1, 3, 3))
+        nn.init.kaiming_normal_(self.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Levels [N, C, H, W] to [N, C, H', W']."""
+        weight = int8_weight(self.weight, per_channel=True)
+        return self.activate(depthwise_convolution(inputs, weight, self.stride, self.padding_value))
 
 
 class Classifier(nn.Module):
-    """Mean of each channel's +1 and -1, then a dense layer with int8 weights (one scale)."""
+    """Mean of each channel's values, then a dense layer with int8 weights (one scale)."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()

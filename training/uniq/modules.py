@@ -126,6 +126,11 @@ class ActivationQuantizer(Quantizer):
         function = symmetric_codes if self.signed else unsigned_codes
         return function(values, self.distance(), self.bits).long()
 
+    @property
+    def calibrating(self) -> bool:
+        """Whether values pass unchanged, only to be watched."""
+        return self._largest is not None
+
     def begin_calibration(self) -> None:
         """From now on pass values through and watch how large they are."""
         self._largest = torch.zeros_like(self.step)

@@ -1,0 +1,103 @@
+"""Networks of all kinds, small, with parameters as training might leave them."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from bitat_deploy.training.data import images_to_tensor
+from bitat_deploy.training.networks import (
+    Activation,
+    NormalizedLayer,
+    QuantizedNetwork,
+    RPReLU,
+    WeightMode,
+    build_network,
+)
+from bitat_deploy.training.recipe import NetworkRecipe, QuantizationRecipe
+
+INPUT_SHAPE = (11, 9, 3)
+CLASSES = 10
+
+V1 = NetworkRecipe("mobilenet-v1", "chain", 1.0, 9, 1, ((18, 2), (12, 1)))
+V2 = NetworkRecipe("mobilenet-v2", "chain", 1.0, 8, 2, ((1, 8, 1, 1), (3, 10, 2, 2)))
+SIGN = QuantizationRecipe()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One network and its quantization, named for pytest."""
+
+    network: NetworkRecipe
+    quantization: QuantizationRecipe
+
+    def __str__(self) -> str:
+        q = self.quantization
+        bits = f"{q.quantizer}-w{q.weight_bits}a{q.activation_bits}"
+        marks = "-channel" * q.per_channel + "-signed" * q.signed_bottleneck
+        return f"{self.network.architecture}-{self.network.block}-{bits}{marks}"
+
+
+def uniq(
+    weights: int, activations: int, per_channel: bool = False, signed: bool = False
+) -> QuantizationRecipe:
+    return QuantizationRecipe("uniq", weights, activations, per_channel, signed)
+
+
+def of_block(recipe: NetworkRecipe, block: str) -> NetworkRecipe:
+    return replace(recipe, block=block)
+
+
+CHAINS = [
+    Kind(V1, SIGN),
+    Kind(V1, uniq(1, 1)),
+    Kind(V1, uniq(2, 2, per_channel=True)),
+    Kind(V1, uniq(3, 4)),
+    Kind(V2, SIGN),
+    Kind(V2, uniq(1, 1, signed=True)),
+    Kind(V2, uniq(2, 3, signed=True)),
+    Kind(V2, uniq(4, 2)),
+]
+STREAMS = [
+    Kind(of_block(V1, "shortcut"), SIGN),
+    Kind(of_block(V1, "shortcut"), uniq(2, 2)),
+    Kind(of_block(V1, "reactnet"), SIGN),
+    Kind(of_block(V1, "reactnet"), uniq(1, 1, per_channel=True)),
+    Kind(of_block(V2, "shortcut"), SIGN),
+    Kind(of_block(V2, "shortcut"), uniq(1, 2, signed=True)),
+]
+
+
+def draw_images(count: int) -> torch.Tensor:
+    """uint8 [count, H, W, C]."""
+    return torch.randint(0, 256, (count, *INPUT_SHAPE), dtype=torch.uint8)
+
+
+def trained(kind: Kind, seed: int = 5) -> QuantizedNetwork:
+    """Quantized, in evaluation mode, float64: scales of both signs and a zero, large biases."""
+    torch.manual_seed(seed)
+    network = build_network(kind.network, kind.quantization, INPUT_SHAPE, CLASSES)
+    images = images_to_tensor(draw_images(64))
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, NormalizedLayer):
+                module.normalization.weight.normal_()
+                module.normalization.bias.normal_()
+                module.normalization.weight[0] = 0
+                module.normalization.bias[0] = 0
+                module.normalization.weight[1] = 1e-4  # a code that never changes
+                module.normalization.momentum = None
+            if isinstance(module, Activation) and module.threshold is not None:
+                module.threshold.normal_()
+            if isinstance(module, RPReLU):
+                module.before.normal_()
+                module.after.normal_()
+                module.slope.uniform_(-0.2, 1.1)
+        network.classifier.bias.normal_()
+        network(images)
+        network.calibrate([images])
+        network.set_activations(binary=True)
+        network.set_weights(WeightMode.BINARY)
+        for layer in network.normalized_layers():
+            layer.normalization.reset_running_stats()
+        network(images)
+    return network.to(torch.float64).eval()

@@ -1,0 +1,81 @@
+"""Batch normalisation into an int16 stream: multiplier, bias, shift; RPReLU; the stream's scale."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.network import Requantize
+from bitat_deploy.network import RPReLU as IntegerRPReLU
+from bitat_deploy.training.folding.source import float64
+from bitat_deploy.training.folding.thresholds import affine_of
+from bitat_deploy.training.networks import QuantizedNetwork, RPReLU, StreamRange
+
+_INT16 = 2**15 - 1
+_LARGEST = 2**31 - 1 - 2**15  # of sum * multiplier + bias, see network/formats.py
+_STEEPEST = 2**13 - 1  # steps of the stream for one step of a sum
+_MARGIN = 1.5
+_MOST_FRACTION_BITS = 14
+
+
+def stream_scale(network: QuantizedNetwork) -> float:
+    """The power of two that a network's streams are multiplied with, one for all of them.
+
+    The largest with which 1.5 times what training saw last stays within int16: values beyond are
+    rare, and saturate. Raises InputError for a network that was never trained.
+    """
+    peaks = [float(part.peak) for part in network.modules() if isinstance(part, StreamRange)]
+    peak = max(peaks, default=1.0)
+    if not peak > 0 or not math.isfinite(peak):
+        raise InputError("the network has not been trained: its stream has no range yet")
+    bits = math.floor(math.log2(_INT16 / (_MARGIN * peak)))
+    return 2.0 ** min(bits, _MOST_FRACTION_BITS)
+
+
+def fold_requantize(
+    normalization: nn.BatchNorm2d,
+    unit: NDArray[np.float64],
+    largest_sum: NDArray[np.int64],
+    scale: float,
+    shortcut: str | None,
+    activation: IntegerRPReLU | None,
+) -> Requantize:
+    """round(scale y) for y = gamma (unit sum - mean) / deviation + beta.
+
+    ``unit`` and ``largest_sum`` (magnitude) [out]. The shift is the largest with which nothing
+    overflows. Of a channel whose sums hardly ever varied the slope is cut, for it would cost the
+    others their fractional bits; the bias keeps its y right at the mean.
+    """
+    gamma, beta, mean, deviation = affine_of(normalization)
+    gain = np.clip(gamma / deviation * unit * scale, -_STEEPEST, _STEEPEST)
+    for shift in range(24, -1, -1):
+        limit = np.minimum(_INT16, _LARGEST // 2 // np.maximum(largest_sum, 1))
+        multiplier = np.rint(gain * 2**shift)
+        clipped = np.clip(multiplier, -limit, limit)
+        offset = beta * scale * 2**shift - clipped * mean / unit
+        bias = np.rint(offset) + (1 << shift >> 1)
+        fits = np.abs(bias) + largest_sum * np.abs(clipped) <= _LARGEST
+        if shift == 0 or (fits.all() and (multiplier == clipped).all()):
+            break
+    room = _LARGEST - largest_sum * np.abs(clipped)
+    bias = np.clip(bias, -room, room)
+    return Requantize(clipped.astype(np.int16), bias.astype(np.int32), shift, shortcut, activation)
+
+
+def fold_rprelu(activation: RPReLU, scale: float) -> IntegerRPReLU:
+    """Shifts in the stream's units, slopes with as many fractional bits as fit."""
+    slope = float64(activation.slope)
+    steepest = max(float(np.abs(slope).max()), 2.0**-15)
+    slope_shift = min(max(math.floor(math.log2(_INT16 / steepest)), 1), 15)
+    return IntegerRPReLU(
+        before=_int16(float64(activation.before).reshape(-1) * scale),
+        slope=_int16(slope * 2**slope_shift),
+        slope_shift=slope_shift,
+        after=_int16(float64(activation.after).reshape(-1) * scale),
+    )
+
+
+def _int16(values: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.rint(np.clip(values, -_INT16, _INT16)).astype(np.int16)

@@ -1,0 +1,65 @@
+"""The network of a recipe."""
+
+import torch
+from torch import nn
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.networks.activations import make_activation
+from bitat_deploy.training.networks.layers import Classifier, QuantizedStem
+from bitat_deploy.training.networks.mobilenet_v1 import chain_body, stream_body
+from bitat_deploy.training.networks.mobilenet_v2 import HEAD_FACTOR, inverted_residual_body
+from bitat_deploy.training.networks.network import QuantizedNetwork
+from bitat_deploy.training.recipe import NetworkRecipe, QuantizationRecipe
+
+
+def build_network(
+    network: NetworkRecipe,
+    quantization: QuantizationRecipe,
+    input_shape: tuple[int, int, int],
+    classes: int,
+) -> QuantizedNetwork:
+    """The network of a recipe, freshly initialised, in full precision, channels last in memory.
+
+    ``input_shape`` (height, width, channels) of the images. Channels are multiplied by the width
+    and rounded down. Raises InputError where ``network`` and
+    ``quantization`` contradict each other.
+    """
+    _check(network, quantization)
+    stem_channels = scaled(network, network.stem_channels)
+    shortcuts = network.block != "chain"
+    stem_activation = None if shortcuts else make_activation(quantization)
+    stem = QuantizedStem(input_shape[2], stem_channels, network.stem_stride, stem_activation)
+    body: nn.Sequential
+    if network.architecture == "mobilenet-v1":
+        blocks = [(scaled(network, channels), stride) for channels, stride in network.blocks]
+        features = blocks[-1][0]
+        if shortcuts:
+            body = stream_body(stem_channels, blocks, quantization, network.block == "reactnet")
+        else:
+            body = chain_body(stem_channels, blocks, quantization)
+    else:
+        inverted = [
+            (expansion, scaled(network, channels), repeats, stride)
+            for expansion, channels, repeats, stride in network.blocks
+        ]
+        features = HEAD_FACTOR * inverted[-1][1]
+        body = inverted_residual_body(stem_channels, inverted, quantization, shortcuts)
+    built = QuantizedNetwork(input_shape, stem, body, Classifier(features, classes))
+    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def scaled(network: NetworkRecipe, channels: int) -> int:
+    """Channels at the recipe's width."""
+    return int(channels * network.width)
+
+
+def _check(network: NetworkRecipe, quantization: QuantizationRecipe) -> None:
+    """Raise InputError where the two do not go together; each has checked itself."""
+    if network.block == "reactnet":
+        if network.architecture != "mobilenet-v1":
+            raise InputError("network.block 'reactnet' exists for mobilenet-v1 only")
+        if not quantization.depthwise:
+            raise InputError(
+                "quantization.depthwise is false, but network.block 'reactnet' has no depthwise "
+                "layers"
+            )

@@ -1,0 +1,111 @@
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381), binarized: inverted residual blocks.
+
+- "chain": the bottlenecks' outputs are quantized like all else, and there are no shortcuts.
+- "shortcut": the bottlenecks' outputs are a stream, with MobileNetV2's own shortcuts (between
+  blocks of stride 1 and as many channels); within a block all is packed codes.
+
+What a linear bottleneck gives has no ReLU behind it, so its activations may be signed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import nn
+
+from bitat_deploy.training.networks.activations import Activation, make_activation
+from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
+from bitat_deploy.training.networks.mobilenet_v1 import depthwise_layer
+from bitat_deploy.training.networks.stream import StreamBlock
+from bitat_deploy.training.recipe import QuantizationRecipe
+
+HEAD_FACTOR = 4  # the last 1x1 layer's channels over the last block's: 1280 / 320
+
+
+def inverted_residual_body(
+    channels: int,
+    blocks: Sequence[tuple[int, int, int, int]],
+    quantization: QuantizationRecipe,
+    shortcuts: bool,
+) -> nn.Sequential:
+    """``blocks`` are (expansion, output channels, repeats, stride of the first).
+
+    ``channels`` are the stem's. The last layer, "head", is 1x1 with HEAD_FACTOR times the last
+    block's channels, at every width.
+    """
+    body = nn.Sequential()
+    entry = make_activation(quantization)  # behind the stem there is a nonlinearity
+    number = 0
+    for expansion, out_channels, repeats, first_stride in blocks:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            name = f"block{number}"
+            bottleneck = make_activation(quantization, linear=True)
+            layers = _layers(
+                name, channels, out_channels, expansion, stride, quantization, not shortcuts
+            )
+            if shortcuts:
+                residual = stride == 1 and channels == out_channels
+                body.add_module(name, StreamBlock(entry, layers, residual))
+            else:
+                body.add_module(name, _named(layers))
+            entry = bottleneck
+            channels = out_channels
+            number += 1
+    if shortcuts:
+        body.add_module("bottleneck", entry)
+    head = BinaryLayer(
+        "head",
+        channels,
+        HEAD_FACTOR * channels,
+        depthwise=False,
+        quantization=quantization,
+        activation=make_activation(quantization),
+    )
+    body.add_module("head", head)
+    return body
+
+
+def _layers(
+    name: str,
+    channels: int,
+    out_channels: int,
+    expansion: int,
+    stride: int,
+    quantization: QuantizationRecipe,
+    chain: bool,
+) -> list[BinaryLayer | EightBitDepthwise]:
+    """Expand (where ``expansion`` is above 1), depthwise, project."""
+    hidden = expansion * channels
+    layers: list[BinaryLayer | EightBitDepthwise] = []
+    if expansion > 1:
+        activation = make_activation(quantization)
+        layers.append(_pointwise(f"{name}.expand", channels, hidden, quantization, activation))
+    layers.append(
+        depthwise_layer(
+            f"{name}.depthwise", hidden, stride, quantization, make_activation(quantization)
+        )
+    )
+    bottleneck = make_activation(quantization, linear=True) if chain else None
+    layers.append(_pointwise(f"{name}.project", hidden, out_channels, quantization, bottleneck))
+    return layers
+
+
+def _pointwise(
+    name: str,
+    channels: int,
+    out_channels: int,
+    quantization: QuantizationRecipe,
+    activation: Activation | None,
+) -> BinaryLayer:
+    return BinaryLayer(
+        name,
+        channels,
+        out_channels,
+        depthwise=False,
+        quantization=quantization,
+        activation=activation,
+    )
+
+
+def _named(layers: list[BinaryLayer | EightBitDepthwise]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict((layer.name.rpartition(".")[2], layer) for layer in layers))

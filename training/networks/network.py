@@ -1,0 +1,132 @@
+"""A network to train, whatever its blocks, and its switches."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.networks.activations import Activation
+from bitat_deploy.training.networks.layers import (
+    BinaryLayer,
+    Classifier,
+    NormalizedLayer,
+    QuantizedStem,
+    WeightMode,
+)
+from bitat_deploy.training.uniq import ActivationQuantizer, calibrate
+from bitat_deploy.training.uniq.modules import Quantizer
+
+
+class QuantizedNetwork(nn.Module):
+    """Stem, body, classifier. ``input_shape`` is (height, width, channels).
+
+    ``body`` is made of :class:`BinaryLayer`, :class:`EightBitDepthwise`, :class:`StreamBlock` and
+    :class:`Activation` in nested nn.Sequential, in the order in which they compute.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        stem: QuantizedStem,
+        body: nn.Sequential,
+        classifier: Classifier,
+    ) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+        self.stem = stem
+        self.body = body
+        self.classifier = classifier
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images [N, C, H, W] in [0, 1] to logits [N, classes]."""
+        logits: Tensor = self.classifier(self.body(self.stem(image)))
+        return logits
+
+    def binary_layers(self) -> Iterator[BinaryLayer]:
+        """All binary layers, from the bottom to the top."""
+        return (part for part in self.modules() if isinstance(part, BinaryLayer))
+
+    def normalized_layers(self) -> Iterator[NormalizedLayer]:
+        """All layers with a batch normalisation, from the bottom (the stem) to the top."""
+        return (part for part in self.modules() if isinstance(part, NormalizedLayer))
+
+    def set_activations(self, binary: bool) -> None:
+        """Quantize every activation, or none."""
+        for part in self.modules():
+            if isinstance(part, Activation):
+                part.quantized = binary
+
+    def set_weights(self, mode: WeightMode) -> None:
+        """Switch every binary layer's weights at once.
+
+        Raises InputError for committed weights with UniQ, whose levels are not alpha * signs.
+        """
+        for layer in self.binary_layers():
+            if mode is WeightMode.COMMITTED and layer.quantizer is not None:
+                raise InputError("UniQ's weights cannot be committed: use the quantizer 'sign'")
+            layer.weight_mode = mode
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Set UniQ's first steps; does nothing where signs are taken.
+
+        The weights' steps follow from the weights. The activations' follow from ``batches``
+        [N, C, H, W] in [0, 1], of which the first 100 are taken, in the full-precision twin. Modes
+        are left as they were. Raises ValueError where there is no batch.
+        """
+        layers = list(self.binary_layers())
+        if not any(isinstance(part, ActivationQuantizer) for part in self.modules()):
+            return
+        modes = [layer.weight_mode for layer in layers]
+        for layer in layers:
+            if layer.quantizer is not None:
+                layer.quantizer.initialize(layer.weight)
+            layer.weight_mode = WeightMode.FULL
+        try:
+            calibrate(self, batches)
+        finally:
+            for layer, mode in zip(layers, modes, strict=True):
+                layer.weight_mode = mode
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """All parameters for an optimizer: those that decay, and those that do not.
+
+        Decay is for the weights of convolutions and classifier. Quantizers' steps, batch
+        normalisation, biases, thresholds and RPReLU have none, nor have weights that are 1 bit
+        now: their size counts for nothing.
+        """
+        binary = {
+            id(layer.weight)
+            for layer in self.binary_layers()
+            if layer.weight_bits == 1 and layer.weight_mode is not WeightMode.FULL
+        }
+        kept: list[nn.Parameter] = []
+        decaying: list[nn.Parameter] = []
+        for name, parameter in self.named_parameters():
+            is_weight = name.endswith(".weight") and parameter.dim() > 1
+            decays = is_weight and id(parameter) not in binary
+            (decaying if decays else kept).append(parameter)
+        return [
+            {"params": decaying, "weight_decay": weight_decay},
+            {"params": kept, "weight_decay": 0.0},
+        ]
+
+    def load_twin(self, state: dict[str, Tensor]) -> None:
+        """Take over the parameters of a full-precision run: all but quantizers' steps.
+
+        ``state`` is the state_dict of a network of the same shape, whose numbers of bits may
+        differ. Weights' steps are set anew; the activations' await :meth:`calibrate`. Raises
+        InputError where it is another network.
+        """
+        own = self.state_dict()
+        steps = {
+            f"{name}.step" for name, part in self.named_modules() if isinstance(part, Quantizer)
+        }
+        taken = {key: value for key, value in state.items() if not key.endswith("quantizer.step")}
+        expected = {key: value.shape for key, value in own.items() if key not in steps}
+        if {key: value.shape for key, value in taken.items()} != expected:
+            raise InputError("the full-precision checkpoint is of another network")
+        self.load_state_dict(taken, strict=False)
+        for layer in self.binary_layers():
+            if layer.quantizer is not None:
+                layer.quantizer.initialize(layer.weight)
