@@ -1,0 +1,136 @@
+"""A network and its twins in other runtimes, each as a program to be measured by the same code.
+
+Every contender is the runner: with our compiled network in it, or with another runtime in its
+place. They take the same options and print the same document, so that what is measured, and how,
+is the same for all.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bitat_deploy.baseline.float32_twin import float32_twin
+from bitat_deploy.baseline.int8_twin import int8_twin
+from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_library
+from bitat_deploy.baseline.program import baseline_program
+from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, RUNNER
+from bitat_deploy.errors import RunFailedError
+from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.onnx_format import to_onnx
+from bitat_deploy.target import Target
+
+Status = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A program, the model that it runs, and the images as it takes them."""
+
+    runtime: str
+    arithmetic: str
+    program: Path
+    model: Path
+    images: Path
+    shape: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        return f"{self.runtime} {self.arithmetic}"
+
+    @property
+    def logits(self) -> Path:
+        """Where :meth:`run` leaves float32 logits of every image."""
+        return self.model.with_suffix(".logits")
+
+    def run(
+        self, *, threads: int, warmup: int, runs: int, seconds: float, launcher: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Measure at least ``runs`` runs and ``seconds``; what the program printed.
+
+        ``launcher`` is put before the command: an emulator. Raises RunFailedError.
+        """
+        options = {
+            "--model": self.model,
+            "--images": self.images,
+            "--logits": self.logits,
+            "--shape": "x".join(map(str, self.shape)),
+            "--threads": threads,
+            "--warmup": warmup,
+            "--min-runs": runs,
+            "--min-seconds": seconds,
+        }
+        words = [word for item in options.items() for word in map(str, item)]
+        command = [*launcher, str(self.program), *words]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            lines = finished.stderr.strip().splitlines()
+            reason = lines[-1] if lines else f"it ended with code {finished.returncode}"
+            raise RunFailedError(f"{self.name} failed: {reason}")
+        document: dict[str, Any] = json.loads(finished.stdout)
+        return document
+
+
+def our_contender(
+    network: IntegerNetwork,
+    target: Target,
+    images: NDArray[np.uint8],
+    folder: Path,
+    status: Status = lambda message: None,
+) -> tuple[Contender, Path]:
+    """The network itself, built for ``target`` in ``folder``, and its ONNX file.
+
+    ``images`` uint8 [N, H, W, C]. Raises BuildError, UnsupportedOperatorError.
+    """
+    model = folder / f"{network.name}.onnx"
+    onnx.save(to_onnx(network), model)
+    bundle = build_bundle(model, target, folder / "bundle", status)
+    path = folder / "images"
+    images.tofile(path)
+    contender = Contender(
+        runtime="bitat-deploy",
+        arithmetic="W1A1",
+        program=bundle.directory / RUNNER,
+        model=bundle.directory / bundle.model_file,
+        images=path,
+        shape=network.input_shape,
+    )
+    return contender, model
+
+
+def onnx_runtime_contenders(
+    network: IntegerNetwork,
+    target: Target,
+    images: NDArray[np.uint8],
+    folder: Path,
+    status: Status = lambda message: None,
+) -> tuple[Contender, ...]:
+    """The float32 and int8 twins in ONNX Runtime. Raises BuildError, UnsupportedOperatorError."""
+    place = folder / "onnxruntime"
+    (place / LIBRARY_FOLDER).mkdir(parents=True)
+    (place / LIBRARY_FOLDER / "libonnxruntime.so").symlink_to(onnx_runtime_library(target))
+    program = place / "baseline"
+    shutil.copy2(baseline_program(target, status), program)
+    path = place / "images"
+    np.ascontiguousarray(images.transpose(0, 3, 1, 2)).tofile(path)  # channels first
+    status("making float32 and int8 twins of the network")
+    float32 = float32_twin(network)
+    contenders = []
+    for arithmetic, twin in {"float32": float32, "int8": int8_twin(float32)}.items():
+        model = place / f"{arithmetic}.onnx"
+        model.write_bytes(twin.SerializeToString())
+        contenders.append(
+            Contender(
+                f"ONNX Runtime {VERSION}", arithmetic, program, model, path, network.input_shape
+            )
+        )
+    return tuple(contenders)

@@ -1,0 +1,138 @@
+"""MobileNets with drawn weights: how fast and how large a network is needs no training.
+
+Signs of weights are drawn evenly, thresholds about as wide as the sums they are compared with, so
+that activations vary. All is a packed chain: 1-bit weights and activations, the 8-bit first
+convolution and classifier, no shortcuts. The shapes are those of the papers' networks.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.network import (
+    IMAGE,
+    IMAGE_WEIGHT_BITS,
+    Convolution,
+    GlobalSum,
+    IntegerNetwork,
+    Layer,
+    Quantize,
+    QuantizedDense,
+)
+
+# Output channels and stride of each block; MobileNetV1 1.0, arXiv 1704.04861, table 1.
+_V1_STEM = 32
+_V1_BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)]
+_V1_BLOCKS += [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
+
+# Expansion, output channels, repeats and first stride; MobileNetV2 1.0, arXiv 1801.04381, table 2.
+_V2_STEM, _V2_HEAD = 32, 1280
+_V2_STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1)]
+_V2_STAGES += [(6, 160, 3, 2), (6, 320, 1, 1)]
+
+
+def random_mobilenet_v1(size: int = 224, classes: int = 1000, seed: int = 0) -> IntegerNetwork:
+    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3."""
+    chain = _Chain(size, _V1_STEM, seed)
+    for index, (out, stride) in enumerate(_V1_BLOCKS):
+        chain.depthwise(f"block{index}.depthwise", stride)
+        chain.pointwise(f"block{index}.pointwise", out)
+    return chain.finish(f"random-mobilenet-v1-{size}", classes)
+
+
+def random_mobilenet_v2(size: int = 224, classes: int = 1000, seed: int = 0) -> IntegerNetwork:
+    """MobileNetV2 1.0 for images of ``size`` x ``size`` x 3, without its shortcuts.
+
+    Each convolution's output is quantized, also that of the bottlenecks, which are linear in the
+    paper.
+    """
+    chain = _Chain(size, _V2_STEM, seed)
+    for index, (expansion, out, stride) in enumerate(_v2_blocks()):
+        if expansion != 1:
+            chain.pointwise(f"block{index}.expand", expansion * chain.channels)
+        chain.depthwise(f"block{index}.depthwise", stride)
+        chain.pointwise(f"block{index}.project", out)
+    chain.pointwise("head", _V2_HEAD)
+    return chain.finish(f"random-mobilenet-v2-{size}", classes)
+
+
+RANDOM_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
+    "mobilenet-v1": random_mobilenet_v1,
+    "mobilenet-v2": random_mobilenet_v2,
+}
+
+
+def _v2_blocks() -> Iterator[tuple[int, int, int]]:
+    """Expansion, output channels and stride of every block."""
+    for expansion, out, repeats, stride in _V2_STAGES:
+        for repeat in range(repeats):
+            yield expansion, out, stride if repeat == 0 else 1
+
+
+class _Chain:
+    """Layers one after the other, each reading the one before it."""
+
+    def __init__(self, size: int, stem: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._seed = seed
+        self._input_shape = (size, size, 3)
+        self.channels = stem
+        first = Convolution(
+            name="stem",
+            input=IMAGE,
+            weight=self._random.integers(-127, 128, (stem, 3, 3, 3), dtype=np.int8),
+            weight_bits=IMAGE_WEIGHT_BITS,
+            output=self._quantize(stem, 10000),
+            stride=2,
+            padding=1,
+        )
+        self._layers: list[Layer] = [first]
+
+    def depthwise(self, name: str, stride: int) -> None:
+        """3x3, padded with +1."""
+        convolution = Convolution(
+            name=name,
+            input=self._layers[-1].name,
+            weight=self._signs((self.channels, 3, 3, 1)),
+            weight_bits=1,
+            output=self._quantize(self.channels, 2),
+            stride=stride,
+            padding=1,
+            padding_level=1,
+            groups=self.channels,
+        )
+        self._layers.append(convolution)
+
+    def pointwise(self, name: str, out: int) -> None:
+        convolution = Convolution(
+            name=name,
+            input=self._layers[-1].name,
+            weight=self._signs((out, 1, 1, self.channels)),
+            weight_bits=1,
+            output=self._quantize(out, self.channels**0.5 / 2),
+        )
+        self._layers.append(convolution)
+        self.channels = out
+
+    def finish(self, name: str, classes: int) -> IntegerNetwork:
+        """Add pooling and the classifier."""
+        classifier = QuantizedDense(
+            name="classifier",
+            input="pool",
+            weight=self._random.integers(-127, 128, (classes, self.channels), dtype=np.int8),
+            bias=self._random.integers(-1000, 1000, classes, dtype=np.int32),
+            scale=np.float32(0.01),
+        )
+        layers = (*self._layers, GlobalSum("pool", self._layers[-1].name), classifier)
+        names = tuple(f"class {index}" for index in range(classes))
+        metadata = {"weights": "drawn, not trained", "seed": str(self._seed)}
+        return IntegerNetwork(name, self._input_shape, layers, names, metadata)
+
+    def _signs(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        return (2 * self._random.integers(0, 2, shape, dtype=np.int8) - 1).astype(np.int8)
+
+    def _quantize(self, channels: int, spread: float) -> Quantize:
+        """Thresholds mostly between -spread and spread."""
+        thresholds = self._random.normal(0, spread, (1, channels)).round().astype(np.int32)
+        return Quantize(thresholds, signed=True)
