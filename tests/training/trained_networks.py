@@ -20,6 +20,7 @@ CLASSES = 10
 
 V1 = NetworkRecipe("mobilenet-v1", "chain", 1.0, 9, 1, ((18, 2), (12, 1)))
 V2 = NetworkRecipe("mobilenet-v2", "chain", 1.0, 8, 2, ((1, 8, 1, 1), (3, 10, 2, 2)))
+REACTNET = NetworkRecipe("mobilenet-v1", "reactnet", 1.0, 9, 1, ((18, 2), (18, 1)))
 SIGN = QuantizationRecipe()
 
 
@@ -60,8 +61,8 @@ CHAINS = [
 STREAMS = [
     Kind(of_block(V1, "shortcut"), SIGN),
     Kind(of_block(V1, "shortcut"), uniq(2, 2)),
-    Kind(of_block(V1, "reactnet"), SIGN),
-    Kind(of_block(V1, "reactnet"), uniq(1, 1, per_channel=True)),
+    Kind(REACTNET, SIGN),
+    Kind(REACTNET, uniq(1, 1, per_channel=True)),
     Kind(of_block(V2, "shortcut"), SIGN),
     Kind(of_block(V2, "shortcut"), uniq(1, 2, signed=True)),
 ]

@@ -18,7 +18,6 @@ from bitat_deploy.training.networks.network import QuantizedNetwork
 from bitat_deploy.training.networks.stream import RPReLU, StreamBlock
 from bitat_deploy.training.networks.stream_range import StreamRange
 
-
 __all__ = [
     "Activation",
     "BinaryLayer",

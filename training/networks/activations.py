@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bitat_deploy.training.native import normalize_and_sign
 from bitat_deploy.training.quantizers import sign_of_activation
-from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.uniq import ActivationQuantizer
 
 

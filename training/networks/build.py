@@ -9,7 +9,7 @@ from bitat_deploy.training.networks.layers import Classifier, QuantizedStem
 from bitat_deploy.training.networks.mobilenet_v1 import chain_body, stream_body
 from bitat_deploy.training.networks.mobilenet_v2 import HEAD_FACTOR, inverted_residual_body
 from bitat_deploy.training.networks.network import QuantizedNetwork
-from bitat_deploy.training.recipe import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 
 
 def build_network(

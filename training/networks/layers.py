@@ -15,7 +15,7 @@ from bitat_deploy.training.native import depthwise_convolution
 from bitat_deploy.training.networks.activations import Activation
 from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import binarized_weight, int8_weight
-from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.uniq import WeightQuantizer
 
 

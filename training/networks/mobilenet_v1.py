@@ -15,7 +15,7 @@ from torch import nn
 from bitat_deploy.training.networks.activations import Activation, make_activation
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.stream import RPReLU, StreamBlock
-from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
 
 Blocks = Sequence[tuple[int, int]]
 

@@ -16,7 +16,7 @@ from bitat_deploy.training.networks.activations import Activation, make_activati
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.mobilenet_v1 import depthwise_layer
 from bitat_deploy.training.networks.stream import StreamBlock
-from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
 
 HEAD_FACTOR = 4  # the last 1x1 layer's channels over the last block's: 1280 / 320
 
