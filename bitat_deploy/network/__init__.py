@@ -16,6 +16,7 @@ from bitat_deploy.network.formats import (
     Image,
     Logits,
     Stream,
+    output_format,
     rounding,
     tensor_formats,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "apply_output_stage",
     "convolution_sums",
     "evaluate",
+    "output_format",
     "pack_bits",
     "pack_codes",
     "packed_bytes",

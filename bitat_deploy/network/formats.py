@@ -99,7 +99,7 @@ def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -
     for layer in layers:
         try:
             _check(layer.name not in formats, "another layer has the same name")
-            output = _output_format(layer, formats)
+            output = output_format(layer, formats)
             _check(math.prod(output.shape) <= _MAXIMUM_VALUES, f"its output is {output.shape}")
             formats[layer.name] = output
         except ValueError as error:
@@ -107,7 +107,11 @@ def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -
     return formats
 
 
-def _output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
+def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
+    """The format of a layer's output, where ``formats`` has those of what it reads.
+
+    Raises ValueError where the layer contradicts itself or what it reads.
+    """
     source = _source(layer.input, formats)
     if isinstance(layer, Convolution):
         return _convolution(layer, source, formats)

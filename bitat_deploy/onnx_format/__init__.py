@@ -2,14 +2,17 @@
 
 from bitat_deploy.onnx_format.export import export_checkpoint, write_validated
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
+from bitat_deploy.onnx_format.model import load_onnx
 from bitat_deploy.onnx_format.reader import read_network
 from bitat_deploy.onnx_format.reference import reference_logits
-from bitat_deploy.onnx_format.writer import to_onnx
+from bitat_deploy.onnx_format.writer import convolution_function, to_onnx
 
 __all__ = [
     "DOMAIN",
     "VERSION",
+    "convolution_function",
     "export_checkpoint",
+    "load_onnx",
     "read_network",
     "reference_logits",
     "to_onnx",

@@ -40,7 +40,7 @@ def read_model(path: Path) -> Model:
     Raises InputError where the file is missing, no ONNX, damaged, of another version of our
     functions, or not a network from one uint8 image to logits.
     """
-    proto = _load(path)
+    proto = load_onnx(path)
     versions = {entry.domain: entry.version for entry in proto.opset_import}
     if versions.get(DOMAIN, VERSION) != VERSION:
         raise InputError(
@@ -77,7 +77,8 @@ def read_model(path: Path) -> Model:
     )
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file that passes the checker; raises InputError where it does not."""
     if not path.is_file():
         raise InputError(f"there is no ONNX file '{path}'; check the path")
     try:

@@ -67,6 +67,30 @@ def pack_weight(layer: Convolution) -> NDArray[np.uint8]:
     return pack_codes(codes, layer.weight_bits)
 
 
+def convolution_function(
+    layer: Convolution, source: Format
+) -> tuple[str, dict[str, Attribute], NDArray[Any]]:
+    """Name, attributes and weights of the function that gives the sums of a convolution."""
+    attributes: dict[str, Attribute] = {
+        "strides": [layer.stride] * 2,
+        "pads": [layer.padding] * 4,
+        "dilations": [layer.dilation] * 2,
+    }
+    if not isinstance(source, Codes):
+        return "ImageConv", attributes | {"group": layer.groups}, layer.weight
+    attributes |= {
+        "channels": source.shape[2],
+        "bits": source.bits,
+        "signed": int(source.signed),
+        "weight_bits": layer.weight_bits,
+        "padding_level": layer.padding_level,
+    }
+    if layer.depthwise:
+        return "BitSerialDepthwiseConv", attributes, pack_weight(layer)
+    attributes |= {"group": layer.groups, "weight_channels": layer.weight.shape[3]}
+    return "BitSerialConv", attributes, pack_weight(layer)
+
+
 class _GraphBuilder:
     """Appends the nodes of one layer after the other; each ends in the tensor ``NAME.output``."""
 
@@ -128,28 +152,7 @@ class _GraphBuilder:
             )
 
     def _convolution(self, layer: Convolution, source: Format) -> None:
-        attributes: dict[str, Attribute] = {
-            "strides": [layer.stride] * 2,
-            "pads": [layer.padding] * 4,
-            "dilations": [layer.dilation] * 2,
-        }
-        function = "ImageConv"
-        weight: NDArray[Any] = layer.weight
-        if isinstance(source, Codes):
-            function, weight = "BitSerialConv", pack_weight(layer)
-            attributes |= {
-                "channels": source.shape[2],
-                "bits": source.bits,
-                "signed": int(source.signed),
-                "weight_bits": layer.weight_bits,
-                "padding_level": layer.padding_level,
-            }
-        if isinstance(source, Codes) and layer.depthwise:
-            function = "BitSerialDepthwiseConv"
-        else:
-            attributes["group"] = layer.groups
-        if function == "BitSerialConv":
-            attributes["weight_channels"] = layer.weight.shape[3]
+        function, attributes, weight = convolution_function(layer, source)
         stage = layer.output
         name, shape = layer.name, self._formats[layer.name].shape
         fused = isinstance(stage, Quantize | Requantize)

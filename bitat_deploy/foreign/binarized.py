@@ -1,0 +1,255 @@
+"""Finding the convolutions whose weights and inputs are few-valued, and how they are spelled."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bitat_deploy.foreign.elementwise import Chain, ChannelFunction, chain_before
+from bitat_deploy.foreign.graph import Graph, attributes
+from bitat_deploy.foreign.levels import CodeSteps, WeightLevels, code_steps, weight_levels
+from bitat_deploy.foreign.steps import Steps, find_float_steps
+
+CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution moves over its input; the same in both directions."""
+
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    padding_value: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Quantizer:
+    """A tensor of at most 16 values for each channel, and the chain that makes it.
+
+    ``steps`` are those of the chain as a function of its root. ``sign_of_zero``: a value of 0 at
+    one number was left out, as no picture has met it.
+    """
+
+    chain: Chain
+    steps: Steps
+    codes: CodeSteps
+    sign_of_zero: bool
+
+    @property
+    def tensor(self) -> str:
+        """The quantized tensor."""
+        return self.chain.end
+
+
+@dataclass(frozen=True, eq=False)
+class Binarized:
+    """A convolution ``node`` with few-valued weights that reads ``quantizer``'s tensor.
+
+    ``weight`` holds levels [out, in / groups, kernel, kernel] of copies; output = ``scale``[o] *
+    sum + ``bias``[o], where the sum is over all copies of weights and of codes.
+    """
+
+    node: onnx.NodeProto
+    quantizer: Quantizer
+    window: Window
+    weight: WeightLevels
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    between: tuple[str, ...]  # nodes between the quantizer and the convolution
+
+    @property
+    def output(self) -> str:
+        """The tensor that the convolution writes."""
+        return str(self.node.output[0])
+
+
+class Finder:
+    """Looks at one convolution after the other; remembers quantizers that it has met."""
+
+    def __init__(self, graph: Graph, with_zeros: Collection[str]) -> None:
+        self._graph = graph
+        self._with_zeros = with_zeros
+        self._producers = graph.producers()
+        self._quantizers: dict[str, Quantizer | None] = {}
+
+    def quantizer(self, tensor: str) -> Quantizer | None:
+        """The quantizer that writes ``tensor``, if it is one."""
+        if tensor not in self._quantizers:
+            self._quantizers[tensor] = self._find_quantizer(tensor)
+        return self._quantizers[tensor]
+
+    def _find_quantizer(self, tensor: str) -> Quantizer | None:
+        chain = chain_before(self._graph, tensor)
+        if not chain.nodes:
+            return None
+        function = ChannelFunction(self._graph, chain)
+        steps = find_float_steps(function, function.channels)
+        if steps is None:
+            return None
+        sign_of_zero = False
+        has_sign = any(node.op_type == "Sign" for node in chain.nodes)
+        if has_sign and tensor not in self._with_zeros:
+            without = without_zero(steps)
+            sign_of_zero, steps = without is not None, without or steps
+        codes = code_steps(steps)
+        return None if codes is None else Quantizer(chain, steps, codes, sign_of_zero)
+
+    def binarized(self, node: onnx.NodeProto) -> Binarized | str:
+        """The convolution of a node in our terms, or why it is none."""
+        graph = self._graph
+        weight_name = node.input[1]
+        if weight_name not in graph.constants:
+            return "its weights are computed"
+        weight = graph.constants[weight_name]
+        if weight.dtype != np.float32:
+            return "its weights are not float32"
+        source, window, weight, between = self._spelled(node, weight)
+        if isinstance(window, str):
+            return window
+        quantizer = self.quantizer(source)
+        if quantizer is None:
+            return "its input is not quantized to 1 to 4 bits"
+        if graph.types[source].shape[1] != weight.shape[1] * window.groups:
+            return "its input does not fit its weights"
+        scaled = _with_input_scale(weight, quantizer.codes.scale, window.groups)
+        levels = weight_levels(scaled)
+        if levels is None:
+            return "its weights are not of 1 to 4 bits"
+        bias = _bias(graph, node, len(weight))
+        if isinstance(bias, str):
+            return bias
+        copies = len(levels.copies) * len(quantizer.codes.starts)
+        scale = (levels.scale / copies).astype(np.float32)
+        return Binarized(node, quantizer, window, levels, scale, bias, between)
+
+    def _spelled(
+        self, node: onnx.NodeProto, weight: NDArray[Any]
+    ) -> tuple[str, Window | str, NDArray[np.float64], tuple[str, ...]]:
+        """Quantized tensor, window or complaint, weights [O, I, k, k], nodes in between."""
+        source = node.input[0]
+        before = self._producers.get(source)
+        if node.op_type == "Conv":
+            if weight.ndim != 4:
+                return source, "it is no convolution of two dimensions", weight, ()
+            window = _window(self._graph, node)
+            if before is None or before.op_type != "Pad" or isinstance(window, str):
+                return source, window, weight, ()
+            return before.input[0], _padded(self._graph, before, window), weight, (before.name,)
+        matrix = _matrix(node, weight)
+        shape = self._graph.types[source].shape
+        if matrix is None or len(shape) != 2:
+            return source, "it is no plain matrix product of [1, channels]", weight, ()
+        if before is not None and before.op_type in ("Flatten", "Reshape", "Squeeze"):
+            whole = self._graph.types[before.input[0]].shape
+            if len(whole) == 4 and whole[0] == 1 and whole[2] == whole[3]:
+                filters = matrix.reshape(len(matrix), *whole[1:])
+                plain = Window(whole[2], 1, 0, 1, 1)
+                return before.input[0], plain, filters, (before.name,)
+        return source, Window(1, 1, 0, 1, 1), matrix[:, :, None, None], ()
+
+
+def without_zero(steps: Steps) -> Steps | None:
+    """Sign's steps with +1 at 0; None where the steps are not those of a sign with 0 between."""
+    for values in steps.values:
+        signs = sorted(np.sign(values))
+        if len(values) > 3 or (len(values) == 3 and signs != [-1, 0, 1]):
+            return None
+    if all(len(values) < 3 for values in steps.values):
+        return None
+    starts, kept = [], []
+    for row, values in zip(steps.starts, steps.values, strict=True):
+        # Where the values rise, +1 begins where 0 does; where they fall, it ends where 0 does.
+        first = len(values) > 1 and values[0] < values[-1]
+        middle = len(values) == 3
+        # A channel of which one half is out of reach keeps what it has.
+        starts.append(row[[0 if first else 1]] if middle else row)
+        kept.append(values[[0, 2]] if middle else values)
+    return Steps(tuple(starts), tuple(kept))
+
+
+def _with_input_scale(
+    weight: NDArray[Any], scale: NDArray[np.float64], groups: int
+) -> NDArray[np.float64]:
+    """Weights [O, I / groups, k, k] times the scale of the input channel that each reads."""
+    out, per_group = weight.shape[:2]
+    by_group = np.repeat(scale.reshape(groups, per_group), out // groups, axis=0)
+    return np.asarray(weight.astype(np.float64) * by_group[:, :, None, None])
+
+
+def _window(graph: Graph, node: onnx.NodeProto) -> Window | str:
+    values = attributes(node)
+    kernel = graph.constants[node.input[1]].shape[2:]
+    strides, dilations = values.get("strides", [1, 1]), values.get("dilations", [1, 1])
+    pads = _pads(graph, node, kernel, strides, dilations)
+    for name, sizes in (
+        ("kernel", kernel),
+        ("strides", strides),
+        ("dilations", dilations),
+        ("pads", pads),
+    ):
+        if len(set(sizes)) != 1:
+            return f"its {name} differ between directions ({list(sizes)})"
+    return Window(kernel[0], strides[0], pads[0], dilations[0], values.get("group", 1))
+
+
+def _pads(graph: Graph, node: onnx.NodeProto, kernel: Any, strides: Any, dilations: Any) -> Any:
+    values = attributes(node)
+    mode = values.get("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        return values.get("pads", [0, 0, 0, 0])
+    if mode == "VALID":
+        return [0, 0, 0, 0]
+    before, after = [], []
+    for axis, size in enumerate(graph.types[node.input[0]].shape[2:]):
+        reach = dilations[axis] * (kernel[axis] - 1) + 1
+        total = max((-(-size // strides[axis]) - 1) * strides[axis] + reach - size, 0)
+        low, high = total // 2, total - total // 2
+        before.append(high if mode == "SAME_LOWER" else low)
+        after.append(low if mode == "SAME_LOWER" else high)
+    return [*before, *after]
+
+
+def _padded(graph: Graph, pad: onnx.NodeProto, window: Window) -> Window | str:
+    """The window with the border that a Pad before the convolution makes."""
+    unknown = "the border that is padded before it is of a kind that is not known"
+    names = list(pad.input) + [""] * 4
+    if attributes(pad).get("mode", "constant") != "constant" or names[3]:
+        return unknown
+    if any(name and name not in graph.constants for name in names[1:3]):
+        return unknown
+    value = float(graph.constants[names[2]]) if names[2] else 0.0
+    pads = graph.constants[names[1]].reshape(2, 4)
+    sides = set(pads[:, 2:].reshape(-1).tolist())
+    if pads[:, :2].any() or len(sides) != 1 or min(sides) < 0:
+        return unknown
+    if value != 0 and window.padding:
+        return unknown
+    padding = window.padding + int(sides.pop())
+    return Window(window.kernel, window.stride, padding, window.dilation, window.groups, value)
+
+
+def _matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] | None:
+    """Weights [O, I] of a Gemm or a MatMul; None where it is another product."""
+    values = attributes(node)
+    if weight.ndim != 2 or values.get("alpha", 1.0) != 1.0 or values.get("transA", 0):
+        return None
+    if len(node.input) > 2 and values.get("beta", 1.0) != 1.0:
+        return None
+    return weight if values.get("transB", 0) else weight.T
+
+
+def _bias(graph: Graph, node: onnx.NodeProto, channels: int) -> NDArray[np.float32] | str | None:
+    if len(node.input) < 3 or not node.input[2]:
+        return None
+    if node.input[2] not in graph.constants:
+        return "its bias is computed"
+    bias = graph.constants[node.input[2]].reshape(-1)
+    if bias.size not in (1, channels):
+        return "its bias does not fit its channels"
+    return np.broadcast_to(bias, (channels,)).astype(np.float32)

@@ -1,0 +1,117 @@
+"""An ONNX graph as the passes of this stage see it: nodes in order, constants, shapes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+IR_VERSION = 9
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape and ONNX element type of a tensor; ``shape`` has the batch of 1 in front."""
+
+    shape: tuple[int, ...]
+    element: int
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is float32."""
+        return self.element == int(TensorProto.FLOAT)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order from one ``input`` to one ``output``, for a batch of one.
+
+    ``constants`` holds every tensor that no image changes; ``types`` those of the others.
+    Every node has a name of its own.
+    """
+
+    name: str
+    nodes: tuple[onnx.NodeProto, ...]
+    constants: dict[str, NDArray[Any]]
+    types: dict[str, TensorType]
+    input: str
+    output: str
+    opset: int
+    functions: tuple[onnx.FunctionProto, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def producers(self) -> dict[str, onnx.NodeProto]:
+        """The node that writes each tensor."""
+        return {tensor: node for node in self.nodes for tensor in node.output if tensor}
+
+    def readers(self) -> dict[str, list[onnx.NodeProto]]:
+        """The nodes that read each tensor."""
+        found: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for tensor in dict.fromkeys(node.input):
+                found.setdefault(tensor, []).append(node)
+        return found
+
+    def without_dead_nodes(self) -> "Graph":
+        """The same without nodes and constants that the output does not depend on."""
+        needed, kept = {self.output}, []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                kept.append(node)
+                needed.update(node.input)
+        constants = {key: value for key, value in self.constants.items() if key in needed}
+        return replace(self, nodes=tuple(reversed(kept)), constants=constants)
+
+    def to_model(self) -> onnx.ModelProto:
+        """The graph as an ONNX model that carries its functions."""
+        inputs = [self._value(self.input)]
+        domains = {function.domain for function in self.functions}
+        versions = {
+            entry.domain: entry.version
+            for function in self.functions
+            for entry in function.opset_import
+            if entry.domain in domains
+        }
+        opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+        model = helper.make_model(
+            helper.make_graph(
+                self.nodes,
+                self.name,
+                inputs,
+                [self._value(self.output)],
+                [numpy_helper.from_array(value, key) for key, value in self.constants.items()],
+            ),
+            functions=self.functions,
+            opset_imports=[helper.make_opsetid("", self.opset), *opsets],
+            ir_version=IR_VERSION,
+            producer_name="bitat-deploy",
+        )
+        helper.set_model_props(model, self.metadata)
+        return model
+
+    def _value(self, tensor: str) -> onnx.ValueInfoProto:
+        kind = self.types[tensor]
+        return helper.make_tensor_value_info(tensor, kind.element, kind.shape)
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """A node's attributes by name; texts as str."""
+    values = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    return {
+        key: value.decode(errors="replace") if isinstance(value, bytes) else value
+        for key, value in values.items()
+    }
+
+
+def describe(node: onnx.NodeProto) -> str:
+    """A node in words, for messages."""
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return f"operator {operator} (node '{node.name}')"
+
+
+def variables(node: onnx.NodeProto, constants: Iterable[str]) -> list[str]:
+    """The tensors that a node reads, without constants and omitted inputs."""
+    known = set(constants)
+    return [tensor for tensor in dict.fromkeys(node.input) if tensor and tensor not in known]

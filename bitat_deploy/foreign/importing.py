@@ -1,0 +1,60 @@
+"""From an ONNX file of any origin to a mixed network that is checked against it."""
+
+from pathlib import Path
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.foreign.check import compare, drawn_pictures, tensors_with_zeros
+from bitat_deploy.foreign.graph import Graph
+from bitat_deploy.foreign.load import load_graph
+from bitat_deploy.foreign.mixed_network import MixedNetwork
+from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
+from bitat_deploy.foreign.rewrite import Computable, rewrite
+
+
+def import_foreign(
+    path: Path, preprocessing: Preprocessing, computable: Computable
+) -> MixedNetwork:
+    """Read an ONNX file and put our layers in the place of what is binarized in it.
+
+    ``computable`` says for which convolutions there is an operator. The result has been compared
+    with the file in ONNX Runtime. Raises InputError, UnsupportedOperatorError naming a node, and
+    ImportMismatchError.
+    """
+    original, shape = with_picture_input(load_graph(path), preprocessing)
+    pictures = drawn_pictures(shape)
+    with_zeros = _spread(original, tensors_with_zeros(original, pictures))
+    rewritten = rewrite(original, with_zeros, computable)
+    comparison = compare(original, rewritten.graph, pictures)
+    metadata = dict(original.metadata)
+    names = metadata.pop("class_names", "")
+    classes = original.types[original.output].shape[1]
+    class_names = tuple(names.split(",")) if names else tuple(f"class {i}" for i in range(classes))
+    if len(class_names) != classes:
+        raise InputError(f"'{path}' names {len(class_names)} classes and has {classes} logits")
+    metadata |= {"preprocessing": preprocessing.describe(), "import": comparison.describe()}
+    return MixedNetwork(
+        name=_name(original.name, path),
+        input_shape=shape,
+        class_names=class_names,
+        metadata=metadata,
+        graph=rewritten.graph,
+        layers=rewritten.layers,
+        formats=rewritten.formats,
+        reasons=rewritten.reasons,
+        notes=rewritten.notes,
+    )
+
+
+def _name(name: str, path: Path) -> str:
+    """The graph's name, unless an exporter gave one that all graphs have."""
+    common = ("main_graph", "torch_jit", "torch-jit-export", "main", "graph", "")
+    return path.stem if name in common or not name.isprintable() else name
+
+
+def _spread(graph: Graph, tensors: set[str]) -> set[str]:
+    """Also the tensors that are computed from these by elementwise operators: a 0 may remain."""
+    found = set(tensors)
+    for node in graph.nodes:
+        if found & set(node.input):
+            found.update(node.output)
+    return found

@@ -1,0 +1,179 @@
+"""An ONNX file of any origin to a graph: for one image, without functions, constants folded."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, version_converter
+
+from bitat_deploy.errors import InputError, UnsupportedOperatorError
+from bitat_deploy.foreign.execute import Subgraph
+from bitat_deploy.foreign.graph import Graph, TensorType, describe
+from bitat_deploy.foreign.qonnx import lower_qonnx
+from bitat_deploy.onnx_format import load_onnx
+from bitat_deploy.onnx_format.functions import OPSET
+
+_NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
+
+
+def load_graph(path: Path) -> Graph:
+    """Read an ONNX file with one image as input and one vector of logits as output.
+
+    QONNX's quantizers are written out in standard operators. Raises InputError for a file that is
+    missing, damaged or of another shape, UnsupportedOperatorError naming a node.
+    """
+    model = _standard(load_onnx(path), path)
+    for node in model.graph.node:
+        if any(entry.HasField("g") or entry.graphs for entry in node.attribute):
+            raise UnsupportedOperatorError(
+                f"{describe(node)} of '{path}' has a branch or a loop; networks without are "
+                "supported"
+            )
+    initializers = {
+        tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+    }
+    inputs = [value for value in model.graph.input if value.name not in initializers]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise InputError(
+            f"'{path}' has {len(inputs)} inputs and {len(model.graph.output)} outputs; "
+            "a network with one image input and one output is needed"
+        )
+    _fix_batch(inputs[0], path)
+    model = _without_shape_arithmetic(model, path)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    (value,) = [entry for entry in model.graph.input if entry.name == inputs[0].name]
+    graph = Graph(
+        name=model.graph.name or path.stem,
+        nodes=tuple(model.graph.node),
+        constants={t.name: numpy_helper.to_array(t) for t in model.graph.initializer},
+        types=_types(model),
+        input=value.name,
+        output=model.graph.output[0].name,
+        opset=versions[""],
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+    ).without_dead_nodes()
+    unknown = [n for n in graph.nodes if any(t and t not in graph.types for t in n.output)]
+    if unknown:
+        raise UnsupportedOperatorError(
+            f"the size of what {describe(unknown[0])} of '{path}' writes is not known before it "
+            "runs; export the network with an input of fixed size"
+        )
+    if not graph.types[graph.output].is_float:
+        raise InputError(f"the output '{graph.output}' of '{path}' is not float32")
+    return graph
+
+
+def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """The model in standard operators of our operator set or a newer one."""
+    model = lower_qonnx(model)
+    try:
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        version = max(entry.version for entry in model.opset_import if entry.domain == "")
+        if version < OPSET:
+            model = version_converter.convert_version(model, OPSET)
+    except (RuntimeError, ValueError) as error:
+        first_line = (str(error).strip().splitlines() or ["unknown"])[0]
+        raise InputError(
+            f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
+            f"export it with that operator set"
+        ) from error
+    names: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if node.domain not in ("", "ai.onnx"):
+            raise UnsupportedOperatorError(
+                f"{describe(node)} of '{path}' is not supported; supported are ONNX's standard "
+                "operators, QONNX's Quant and BipolarQuant, and bitat-deploy's own"
+            )
+        if not node.name or node.name in names or not node.name.isprintable():
+            node.name = f"{node.op_type}_{index}"
+        names.add(node.name)
+    return model
+
+
+def _fix_batch(value: onnx.ValueInfoProto, path: Path) -> None:
+    """One image at a time; height, width and channels must be known."""
+    kind = value.type.tensor_type
+    dimensions = kind.shape.dim
+    sound = len(dimensions) == 4 and kind.elem_type in (TensorProto.FLOAT, TensorProto.UINT8)
+    if not sound or dimensions[0].dim_value > 1:
+        raise InputError(
+            f"input '{value.name}' of '{path}' is no float32 or uint8 image [1, C, H, W] or "
+            "[1, H, W, C]; export the network with one"
+        )
+    if not all(dimension.dim_value > 0 for dimension in dimensions[1:]):
+        raise InputError(
+            f"input '{value.name}' of '{path}' has no fixed size; export the network with one"
+        )
+    dimensions[0].ClearField("dim_param")
+    dimensions[0].dim_value = 1
+
+
+def _without_shape_arithmetic(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Fold what depends on nothing but weights and on shapes, which are known for one image."""
+    graph = model.graph
+    for value in [*graph.output, *graph.value_info]:
+        value.type.tensor_type.ClearField("shape")  # of another batch
+    del graph.value_info[:]
+    while True:
+        try:
+            model = shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
+        except (RuntimeError, ValueError) as error:
+            first_line = (str(error).strip().splitlines() or ["unknown"])[-1]
+            raise InputError(
+                f"the shapes in '{path}' contradict each other: {first_line}"
+            ) from error
+        types = _types(model)
+        constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        known = set(constants)
+        foldable, rest = [], []
+        for node in model.graph.node:
+            shaped = node.op_type == "Shape" and node.input[0] in types
+            fixed = all(not t or t in known for t in node.input)
+            if shaped and not fixed:
+                constants[node.output[0]] = _shape(node, types[node.input[0]].shape)
+                known.add(node.output[0])
+            elif fixed and node.op_type not in _NOT_CONSTANT:
+                foldable.append(node)
+                known.update(node.output)
+            else:
+                rest.append(node)
+        needed = {t for node in rest for t in node.input} | {o.name for o in model.graph.output}
+        written = {t for node in foldable for t in node.output}
+        outputs = sorted(needed & written)
+        if outputs:
+            opset = max(e.version for e in model.opset_import if e.domain == "")
+            values = Subgraph(foldable, constants, {}, outputs, opset).run({})
+            constants |= dict(zip(outputs, values, strict=True))
+        done = len(rest) == len(model.graph.node)
+        del model.graph.node[:], model.graph.initializer[:]
+        model.graph.node.extend(rest)
+        kept = {key: value for key, value in constants.items() if key in needed}
+        model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in kept.items())
+        inputs = [value for value in model.graph.input if value.name not in constants]
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        if done:
+            return model
+
+
+def _shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    values = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    start, end = values.get("start", 0), values.get("end", len(shape))
+    return np.array(shape[start:end], np.int64)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, TensorType]:
+    """Types of all tensors whose shape is known."""
+    graph = model.graph
+    types = {}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        kind = value.type.tensor_type
+        sizes: list[Any] = [
+            d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim
+        ]
+        if kind.HasField("shape") and None not in sizes:
+            types[value.name] = TensorType(tuple(sizes), kind.elem_type)
+    return types
