@@ -5,9 +5,8 @@ one vector, with sum = factor * value + base: counts of bits are such values. :c
 turns it into the output and stores that.
 
   Quantize: value >= bound, one bound for each threshold, with bound = ceil((threshold - base) /
-  factor). The bounds of a channel rise, so plane p of the code, the number of bounds reached, is
-  the xor of the comparisons with bounds number 2^p, 2 * 2^p, 3 * 2^p, ...: two comparisons more
-  flip the bit back. For n bits 2^n - 1 comparisons and 2^(n+1) - 2 - 2n xors.
+  factor). The bounds of a channel rise, and the code is how many are reached; its bit p flips at
+  bounds number 2^p, 2 * 2^p, 3 * 2^p, ..., so plane p is the xor of the comparisons with those.
   Requantize: one multiplication, two additions and a shift in int32 lanes; saturation while
   narrowing to int16. RPReLU is a second multiplication, two additions and a select.
   Sums: the int32 sums themselves.
@@ -80,12 +79,12 @@ class StageCode:
             return f"quantize:{stage.bits}"
         if isinstance(stage, Sums):
             return "sums"
-        shift = f"requantize:{stage.shift}"
+        words = [f"requantize:{stage.shift}"]
         if stage.shortcut is not None:
-            shift += f"+shortcut:{self.shortcut_channels}"
-        return (
-            shift if stage.activation is None else f"{shift}+rprelu:{stage.activation.slope_shift}"
-        )
+            words.append(f"shortcut:{self.shortcut_channels}")
+        if stage.activation is not None:
+            words.append(f"rprelu:{stage.activation.slope_shift}")
+        return "+".join(words)
 
     def output(self, height: int, width: int) -> TensorSpec:
         """What an operator with this stage writes."""

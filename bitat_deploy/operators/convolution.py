@@ -1,0 +1,282 @@
+"""What all general convolutions share: the layer's record, its windows, and how they are walked.
+
+A *run* is a stretch of a window whose elements are contiguous: a row of taps where there is no
+dilation, otherwise one tap. :class:`PaddedCopy` lays the input out so: [plane][group][row][column]
+[element] inside of a border. Pixels are computed in *steps* of a few neighbours in a row; a step at
+the end of a row is moved back inside, where it repeats pixels but needs no code of its own.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.script.ir_builder import tirx as T
+
+from bitat_deploy.network import Codes, Convolution, Image, convolution_sums, unpack_codes
+from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.output_stage import Place, StageCode
+from bitat_deploy.operators.vector_code import load, parts, splat, store
+from bitat_deploy.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionOperator(Operator):
+    """A convolution and its output stage at a fixed shape.
+
+    ``source`` is what the layer reads; ``shortcut_channels`` are those of the stream that its
+    output stage adds, 0 where there is none.
+    """
+
+    source: Image | Codes
+    layer: Convolution
+    shortcut_channels: int
+    target: Target
+    schedule: Any = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input."""
+        return self.source.shape[2]
+
+    @property
+    def group_channels(self) -> int:
+        """Channels of the input that an output channel sees."""
+        return self.layer.weight.shape[3]
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        layer = self.layer
+        reach = layer.dilation * (layer.kernel - 1) + 1
+        height, width = (
+            (size + 2 * layer.padding - reach) // layer.stride + 1 for size in self.source.shape[:2]
+        )
+        return height, width
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The image or codes, and the shortcut's stream if there is one."""
+        height, width, channels = self.source.shape
+        size = channels
+        if isinstance(self.source, Codes):
+            size = self.source.bits * -(-channels // 8)
+        first = TensorSpec((1, height, width, size), "uint8")
+        return (first, *self.stage_code.shortcut(*self.out_size))
+
+    @property
+    def output(self) -> TensorSpec:
+        """Codes, stream or sums."""
+        return self.stage_code.output(*self.out_size)
+
+    @property
+    @abstractmethod
+    def stage_code(self) -> StageCode:
+        """The output stage for the values that the operator computes."""
+
+    def reference(
+        self, x: NDArray[Any], shortcut: NDArray[Any] | None = None
+    ) -> NDArray[np.generic]:
+        """By the definition in :mod:`bitat_deploy.network.evaluate`."""
+        levels = x
+        if isinstance(self.source, Codes):
+            levels = unpack_codes(x, self.channels, self.source.bits).astype(np.int64)
+            if self.source.signed:
+                levels = 2 * levels - self.source.top
+        sums = convolution_sums(self.layer, levels.astype(np.int64))
+        return self.stage_code.reference(sums, shortcut)
+
+    def _workload_details(self) -> tuple[str, ...]:
+        layer = self.layer
+        details = [
+            f"kernel:{layer.kernel}",
+            f"stride:{layer.stride}",
+            f"padding:{layer.padding}@{layer.padding_level}",
+            f"dilation:{layer.dilation}",
+            f"groups:{layer.groups}",
+            f"weights:{layer.weight_bits}",
+        ]
+        if isinstance(self.source, Codes):
+            details.append(f"codes:{self.source.bits}{'s' if self.source.signed else 'u'}")
+            details.append(f"channels:{self.channels}")
+        return (*details, self.stage_code.description)
+
+    @property
+    def run_taps(self) -> int:
+        """Taps of a run."""
+        return self.layer.kernel if self.layer.dilation == 1 else 1
+
+    @property
+    def runs(self) -> int:
+        """Runs of a window."""
+        return self.layer.kernel**2 // self.run_taps
+
+    def run_offset(self, run: Any) -> tuple[Any, Any]:
+        """Row and column of a run's first tap in its window."""
+        kernel, dilation = self.layer.kernel, self.layer.dilation
+        if self.run_taps > 1 or kernel == 1:
+            return run, 0
+        return run // kernel * dilation, run % kernel * dilation
+
+    def emit_steps(self, pixels: int, emit: Callable[[Any, Any, Any, Any], None]) -> None:
+        """Walk over the output: ``emit(part, begin, end, locate)`` for each thread's part.
+
+        Steps ``begin`` to ``end`` are the part's; ``locate(step)`` gives row and column of a step's
+        first pixel.
+        """
+        height, width = self.out_size
+        if self._is_flat:
+            height, width = 1, height * width
+        steps_per_row = -(-width // pixels)
+        steps = height * steps_per_row
+        count = 1 if self.target.is_static else min(self.target.cores, steps)
+
+        def locate(step: Any) -> tuple[Any, Any]:
+            row, index = (0, step) if height == 1 else (step // steps_per_row, step % steps_per_row)
+            column = index * pixels
+            return row, T.min(column, width - pixels) if width % pixels else column
+
+        if count == 1:
+            emit(0, 0, steps, locate)
+        else:
+            with parts(count, self.target) as part:
+                emit(part, part * steps // count, (part + 1) * steps // count, locate)
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether output pixels are input pixels, so that rows need not be told apart."""
+        layer = self.layer
+        return (layer.kernel, layer.stride, layer.padding) == (1, 1, 0)
+
+    @property
+    def row_width(self) -> int:
+        """Pixels in a row, as :meth:`emit_steps` counts."""
+        height, width = self.out_size
+        return height * width if self._is_flat else width
+
+
+class GroupedOutput:
+    """Values of all groups for the pixels of a step, before the output stage.
+
+    A group's output channels fill no whole vectors, and packed output no whole bytes, so values go
+    through memory: each vector is stored whole, and the next group overwrites what is too much.
+    """
+
+    def __init__(self, stage: StageCode, pixels: int) -> None:
+        self._stage, self._pixels = stage, pixels
+        self._row = stage.channels + 2 * stage.lanes
+        self._values = T.alloc_buffer([pixels * self._row], stage.value_dtype)
+
+    def put(self, value: Any, pixel: int, channel: Any) -> None:
+        """Store a vector of values from ``channel`` on."""
+        store(self._values, pixel * self._row + channel, value, self._stage.lanes)
+
+    def emit(self, places: Any, constants: tuple[Any, ...], shortcut: Any, y: Any) -> None:
+        """The output stage of all channels; ``places(pixel, vector, count)`` gives a Place."""
+        lanes = self._stage.lanes
+        full, left = divmod(self._stage.channels, lanes)
+
+        def one(pixel: int, vector: Any, count: int) -> None:
+            value = load(self._values, pixel * self._row + vector * lanes, lanes)
+            self._stage.emit(value, places(pixel, vector, count), constants, shortcut, y)
+
+        for pixel in range(self._pixels):
+            if full:
+                with T.serial(full) as vector:
+                    one(pixel, vector, lanes)
+            if left:
+                one(pixel, full, left)
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedCopy:
+    """Addresses in the copy of the input: [plane][group][row][column][element] of ``dtype``.
+
+    ``pixel`` elements belong to a pixel, plane and group; ``slack`` more are at the end.
+    """
+
+    operator: ConvolutionOperator
+    planes: int
+    pixel: int
+    dtype: str
+    slack: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows, border included."""
+        return self.operator.source.shape[0] + 2 * self.operator.layer.padding
+
+    @property
+    def columns(self) -> int:
+        """Columns, border included."""
+        return self.operator.source.shape[1] + 2 * self.operator.layer.padding
+
+    @property
+    def plane_size(self) -> int:
+        """Elements of a plane: of all its groups."""
+        return self.operator.layer.groups * self.group_size
+
+    @property
+    def group_size(self) -> int:
+        """Elements of a group in a plane."""
+        return self.rows * self.columns * self.pixel
+
+    @property
+    def size(self) -> int:
+        """Elements of all."""
+        return self.planes * self.plane_size + self.slack
+
+    def address(self, plane: Any, group: Any, row: Any, column: Any) -> Any:
+        """Of the first element of a pixel."""
+        start = plane * self.plane_size + group * self.group_size
+        return start + (row * self.columns + column) * self.pixel
+
+    def emit(
+        self,
+        border: tuple[int, int],
+        emit_pixel: Callable[[Any, Any, Any, Any, Any], None],
+    ) -> Any:
+        """Fill the border, copy the inside; the copy.
+
+        ``border`` are the elements of a pixel and its last element; ``emit_pixel(copy, address,
+        plane, group, pixel)`` copies one of the input's pixels.
+        """
+        copy = T.alloc_buffer([self.size], self.dtype)
+        height, width, _ = self.operator.source.shape
+        padding = self.operator.layer.padding
+        if padding or self.slack:
+            with T.serial(self.size) as element:
+                T.buffer_store(copy, splat(border[0], self.dtype, 1), [element])
+        if padding and border[0] != border[1]:
+            with T.serial(self.size // self.pixel) as pixel:
+                last = pixel * self.pixel + (self.pixel - 1)
+                T.buffer_store(copy, splat(border[1], self.dtype, 1), [last])
+        with (
+            T.serial(self.planes) as plane,
+            T.serial(self.operator.layer.groups) as group,
+            T.serial(height) as row,
+            T.serial(width) as column,
+        ):
+            address = self.address(plane, group, row + padding, column + padding)
+            emit_pixel(copy, address, plane, group, row * width + column)
+        return copy
+
+
+def pixel_classes(size: int, out: int, layer: Convolution) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Along one axis: each output's class, and which taps are in the border, by class.
+
+    int32 [out] and bool [classes, kernel].
+    """
+    taps = np.arange(out)[:, None] * layer.stride + np.arange(layer.kernel) * layer.dilation
+    outside = (taps < layer.padding) | (taps >= layer.padding + size)
+    classes, index = np.unique(outside, axis=0, return_inverse=True)
+    return index.reshape(-1).astype(np.int32), classes
+
+
+def place_of(
+    row: Any, column: Any, row_width: int, vector: Any, count: int, pixel_class: Any = 0
+) -> Place:
+    """The Place of a pixel by its row and column."""
+    return Place(row * row_width + column, vector, count, pixel_class)
