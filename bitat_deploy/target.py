@@ -34,6 +34,7 @@ class Target:
     vector_bytes: int
     glibc: str = ""
     runtime: str = "tvm"
+    model_cpu: str = ""
 
     @property
     def is_static(self) -> bool:

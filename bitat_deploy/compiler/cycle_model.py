@@ -1,0 +1,166 @@
+"""A static model of a kernel's time: llvm-mca on its basic blocks, weighted by how often they run.
+
+No processor is needed, and no emulator. What llvm-mca leaves out is left out here too: caches and
+memory, mispredicted branches, and what blocks share when one overlaps the next. A block's cycles
+are those of its steady state, the block repeated without end. So it ranks schedules by their
+instructions and their order; it does not predict milliseconds.
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import tvm
+
+from bitat_deploy.compiler.assembly import (
+    Block,
+    UnknownFlowError,
+    count_runs,
+    function_blocks,
+)
+from bitat_deploy.compiler.relax_module import tvm_target
+from bitat_deploy.errors import BuildError, InputError
+from bitat_deploy.operators import Operator
+from bitat_deploy.target import Target
+
+_ITERATIONS = 100
+_NEWEST, _OLDEST = 30, 14  # releases of LLVM that are looked for
+_BYTES_PER_CYCLE = 8.0  # of memset and memcpy, which are not in the assembly
+_NOT_MODELLED = ("bl ", "ret", "b ")
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """A basic block: how often it runs in one call, cycles of one run, its instructions.
+
+    ``loops`` says whether it is an innermost loop: it branches back to itself.
+    """
+
+    label: str
+    runs: int
+    cycles: float
+    instructions: int
+    loops: bool
+
+    @property
+    def total(self) -> float:
+        """Cycles of all its runs."""
+        return self.runs * self.cycles
+
+
+@dataclass(frozen=True)
+class KernelCost:
+    """One call of an operator on one core."""
+
+    blocks: tuple[BlockCost, ...]
+    call_cycles: float
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of one call."""
+        return sum(block.total for block in self.blocks) + self.call_cycles
+
+    @property
+    def instructions(self) -> int:
+        """Instructions of one call."""
+        return sum(block.runs * block.instructions for block in self.blocks)
+
+    @property
+    def hottest(self) -> BlockCost:
+        """The block that takes most of the time."""
+        return max(self.blocks, key=lambda block: block.total)
+
+
+def modelled_cycles(operator: Operator, target: Target) -> float:
+    """Cycles of one call on one core, by the model.
+
+    Raises InputError where there is no model of the target's processor or no llvm-mca, BuildError
+    where the code cannot be followed.
+    """
+    return kernel_cost(operator, target).cycles
+
+
+def kernel_cost(operator: Operator, target: Target) -> KernelCost:
+    """Compile ``operator`` for one core and cost every basic block; errors as above."""
+    if target.architecture != "aarch64" or not target.model_cpu:
+        raise InputError(
+            f"there is no static cycle model for target '{target.name}'; it covers 64-bit ARM"
+        )
+    tool = find_llvm_mca()
+    operator = dataclasses.replace(operator, target=dataclasses.replace(target, cores=1))  # type: ignore[type-var]
+    blocks = _compiled_blocks(operator)
+    arguments = len(operator.inputs) + len(operator.constants()) + 1
+    try:
+        calls = count_runs(blocks, arguments)
+    except UnknownFlowError as error:
+        raise BuildError(
+            f"the code of '{operator.workload}' cannot be followed by the cycle model: {error}"
+        ) from error
+    executed = [block for block in blocks if block.runs]
+    cycles = _block_cycles(executed, target, tool)
+    return KernelCost(
+        blocks=tuple(
+            BlockCost(
+                block.label,
+                block.runs,
+                cost,
+                len(block.instructions),
+                block.instructions[-1].endswith(block.label),
+            )
+            for block, cost in zip(executed, cycles, strict=True)
+        ),
+        call_cycles=sum((call.size or 0) / _BYTES_PER_CYCLE for call in calls),
+    )
+
+
+@lru_cache(maxsize=1)
+def find_llvm_mca() -> str:
+    """The newest llvm-mca on this machine. Raises InputError where there is none."""
+    names = [f"llvm-mca-{version}" for version in range(_NEWEST, _OLDEST - 1, -1)]
+    for name in [*names, "llvm-mca"]:
+        if found := shutil.which(name):
+            return found
+    raise InputError(
+        "the static cycle model needs llvm-mca, which is not installed; "
+        "install it with: apt-get install --no-install-recommends llvm-22 (or llvm)"
+    )
+
+
+def llvm_mca_version() -> str:
+    """Release of LLVM that costs the blocks; its processor models change between releases."""
+    text = subprocess.run([find_llvm_mca(), "--version"], capture_output=True, text=True).stdout
+    match = re.search(r"version (\S+)", text)
+    return match[1] if match else Path(find_llvm_mca()).name
+
+
+def _compiled_blocks(operator: Operator) -> list[Block]:
+    function = operator.prim_func().with_attr("global_symbol", "kernel")
+    library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm_target(operator.target))
+    return function_blocks(library.mod.inspect_source("asm"), "kernel_compute_")
+
+
+def _block_cycles(blocks: list[Block], target: Target, tool: str) -> list[float]:
+    """Cycles of one run of each block, in its steady state."""
+    lines = []
+    costed = []
+    for number, block in enumerate(blocks):
+        body = [text for text in block.instructions if not text.startswith(_NOT_MODELLED)]
+        if body:
+            costed.append(number)
+            lines += [f"// LLVM-MCA-BEGIN block{number}", *body, "// LLVM-MCA-END"]
+    command = [tool, f"-mtriple={target.triple}", f"-mcpu={target.model_cpu}", "-json"]
+    command += [f"-iterations={_ITERATIONS}", f"-mattr={','.join(target.features)}"]
+    result = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True)
+    if result.returncode:
+        first = result.stderr.strip().splitlines()[:1]
+        raise BuildError(f"llvm-mca failed for '{target.model_cpu}': {''.join(first)}")
+    regions = json.loads(result.stdout[result.stdout.index("{") :])["CodeRegions"]
+    cycles = [0.0] * len(blocks)
+    for number, region in zip(costed, regions, strict=True):
+        cycles[number] = region["SummaryView"]["TotalCycles"] / _ITERATIONS
+    return cycles
