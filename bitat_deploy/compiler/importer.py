@@ -1,5 +1,6 @@
 """Layers of an integer network to our operators, one by one, with a report on each layer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +53,13 @@ def import_layers(
     """
     formats = network.formats()
     records = records or Records()
-    return tuple(_compile(layer, formats, target, records) for layer in network.layers)
+    return tuple(import_layer(layer, formats, target, records) for layer in network.layers)
 
 
-def _compile(
-    layer: Layer, formats: dict[str, Format], target: Target, records: Records
+def import_layer(
+    layer: Layer, formats: Mapping[str, Format], target: Target, records: Records
 ) -> CompiledLayer:
+    """Find the operator for one layer, with ``formats`` of what it reads and writes."""
     source, output = formats[layer.input], formats[layer.name]
     operator = layer_operator(layer, source, target)
     if operator is None:
