@@ -14,14 +14,23 @@ from bitat_deploy.errors import InputError
 # that are compiled into the runner, which then is one program that needs nothing at all.
 RUNTIMES = ("tvm", "static")
 
+# What the target of this machine may be, the best first; extensions that our operators use.
+_X86_64 = ("x86-64-avx512", "x86-64-avx2")
+_AVX512_EXTENSIONS = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
+
 
 @dataclass(frozen=True)
 class Target:
     """A processor and the system on it.
 
-    ``vector_bytes`` is the width of a vector register, ``features`` are LLVM's names with their
-    sign. ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library the bundle has to run
-    with; a static one brings its own, and has none here.
+    ``features`` are LLVM's names with their sign, ``required`` the kernel's names (in
+    /proc/cpuinfo) of what LLVM takes for granted with ``cpu``. ``vector_bytes`` is the width of a
+    vector register; ``vector_pipes`` operations on whole registers begin in a cycle, 0 where that
+    is not known. ``in_order`` processors wait where an instruction's operands are not ready.
+    Caches are in KiB, 0 where there is none: of one core the first level, of one or more the
+    second and third. ``model_cpu`` is the processor that llvm-mca takes it for, if it can.
+    ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library the bundle has to run with; a
+    static one brings its own, and has none here.
     """
 
     name: str
@@ -30,8 +39,14 @@ class Target:
     triple: str
     cpu: str
     features: tuple[str, ...]
+    required: tuple[str, ...]
     cores: int
     vector_bytes: int
+    vector_pipes: int = 0
+    in_order: bool = False
+    l1d_kib: int = 32
+    l2_kib: int = 0
+    l3_kib: int = 0
     glibc: str = ""
     runtime: str = "tvm"
     model_cpu: str = ""
@@ -40,6 +55,16 @@ class Target:
     def is_static(self) -> bool:
         """Whether the bundle is one program without shared libraries."""
         return self.runtime == "static"
+
+    @property
+    def bmac_bound(self) -> float:
+        """Binary multiply-accumulates a cycle of one core that xor, popcount and add allow.
+
+        Three operations for every bit of a vector: 85 with two pipes of 128 bits, 42 with one; 0
+        where there is no popcount of vectors. Kernels that share popcounts may exceed it.
+        """
+        arm = self.architecture != "x86_64"
+        return self.vector_pipes * self.vector_bytes * 8 / 3 if arm else 0.0
 
 
 def target_names() -> list[str]:
@@ -64,7 +89,8 @@ def load_target(name: str) -> Target:
         raise InputError(
             f"target file '{name}.yaml' has missing or unknown keys: {', '.join(sorted(wrong))}"
         )
-    document["features"] = tuple(document["features"])
+    for key in ("features", "required"):
+        document[key] = tuple(document[key])
     target = Target(name=name, **document)
     if target.runtime not in RUNTIMES:
         raise InputError(
@@ -90,16 +116,19 @@ def _resolve_native(target: Target) -> Target:
             f"{platform.machine()}; choose another target"
         )
     flags = _cpu_flags()
-    cores = len(_usable_cores())
-    if {"avx512f", "avx512bw", "avx512vl"} <= flags:
-        cpu, vector_bytes = "skylake-avx512", 64
-        wanted = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
-        features = tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags)
-    elif "avx2" in flags:
-        cpu, vector_bytes, features = "haswell", 32, ()
-    else:
+    named = next(
+        (found for found in map(load_target, _X86_64) if set(found.required) <= flags), None
+    )
+    if named is None:
         raise InputError("target 'host' needs a processor with AVX2; this machine has none")
-    return replace(target, cpu=cpu, features=features, cores=cores, vector_bytes=vector_bytes)
+    wanted = _AVX512_EXTENSIONS if named.vector_bytes == 64 else ()
+    return replace(
+        named,
+        name=target.name,
+        description=target.description,
+        features=tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags),
+        cores=len(_usable_cores()),
+    )
 
 
 def _cpu_flags() -> set[str]:

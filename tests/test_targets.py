@@ -33,3 +33,13 @@ def test_target(name: str, tmp_path: Path) -> None:
     emulator = ("qemu-aarch64", "-cpu", processor, "-L", "/usr/aarch64-linux-gnu")
     logits = run(bundle, emulator, images, tmp_path)
     assert np.array_equal(logits, reference_logits(tmp_path / "model.onnx", images))
+
+
+def test_bounds_follow_from_the_vector_pipes() -> None:
+    bounds = {name: round(load_target(name).bmac_bound) for name in ("rpi3", "rpi4", "rpi5")}
+    assert bounds == {"rpi3": 43, "rpi4": 85, "rpi5": 85}
+
+
+def test_x86_64_can_be_named() -> None:
+    assert load_target("x86-64-avx2").vector_bytes == 32
+    assert "avx512bw" in load_target("x86-64-avx512").required

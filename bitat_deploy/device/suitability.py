@@ -20,18 +20,6 @@ _FEATURES = {
     "avx512vpopcntdq": "avx512_vpopcntdq",
 }
 
-# What LLVM takes for granted with a processor, in the kernel's names.
-_IMPLIED = {
-    "generic": ("asimd",),
-    "cortex-a7": ("neon", "vfpv4", "idiva"),
-    "cortex-a53": ("asimd", "crc32"),
-    "cortex-a55": ("asimd", "crc32", "atomics", "asimdhp", "asimddp"),
-    "cortex-a72": ("asimd", "crc32"),
-    "cortex-a76": ("asimd", "crc32", "atomics", "asimdhp", "asimddp"),
-    "haswell": ("avx2", "fma", "bmi2"),
-    "skylake-avx512": ("avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512vl", "avx512dq"),
-}
-
 
 def check_suitable(device: Device, target: Target, needed_bytes: int) -> None:
     """Raise DeviceUnsuitableError unless the device can run a bundle for ``target``.
@@ -122,7 +110,7 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
 
 def required_features(target: Target) -> set[str]:
     """The kernel's names of the processor features that code for ``target`` may use."""
-    needed = set(_IMPLIED.get(target.cpu, ()))
+    needed = set(target.required)
     names = _FEATURES | ({"neon": "neon"} if target.architecture == _ARM_32 else {})
     for feature in target.features:
         if feature.startswith("+"):
