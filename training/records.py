@@ -1,4 +1,4 @@
-"""Plain values, as YAML and JSON hold them, to frozen dataclasses and back to where they were."""
+"""Plain values, as YAML and JSON hold them, to frozen dataclasses."""
 
 import dataclasses
 import types
@@ -50,6 +50,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise InputError(f"{where} must be a list, not {value!r}")
         return tuple(_build(entry, part, f"{where}[{i}]") for i, part in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a mapping of keys to values, not {value!r}")
+        return value
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3, without a point, as text

@@ -1,0 +1,147 @@
+"""A comparison of recipes: which runs it takes, in what order, and each run's recipe.
+
+It is one YAML file with keys ``title``, ``text``, ``effort``, ``base`` (a recipe's values),
+``parts`` (values by name) and ``tables`` (``title``, ``seeds``, ``rows``). A row has a ``name``, a
+``title``, perhaps a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of
+the same seed is its full-precision twin. A row in several tables is run once.
+"""
+
+import copy
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
+from bitat_deploy.training.records import build_record
+from bitat_deploy.training.run import CHECKPOINT_NAME
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; see the module."""
+
+    name: str
+    title: str
+    twin: str | None = None
+    part: str | None = None
+    set: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that are to be compared with each other, each run with every one of ``seeds``."""
+
+    title: str
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All tables on one network and data set."""
+
+    name: str
+    title: str
+    text: str
+    effort: str
+    base: dict[str, Any]
+    tables: tuple[Table, ...]
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def runs(self) -> list["Run"]:
+        """All runs, a seed after the other, twins before those that begin with them."""
+        seeds = sorted({seed for table in self.tables for seed in table.seeds})
+        runs: dict[str, Run] = {}
+        for seed in seeds:
+            for table in self.tables:
+                for row in table.rows if seed in table.seeds else ():
+                    if row.twin is not None:
+                        twin = self.run(self._row(row.twin), seed)
+                        runs.setdefault(twin.name, twin)
+                    run = self.run(row, seed)
+                    runs.setdefault(run.name, run)
+        return list(runs.values())
+
+    def run(self, row: Row, seed: int) -> "Run":
+        """The run of a row with a seed."""
+        twin = None if row.twin is None else self._name(self._row(row.twin), seed)
+        return Run(self._name(row, seed), twin, self._values(row, seed))
+
+    def _name(self, row: Row, seed: int) -> str:
+        return f"{self.name}-{row.name}-seed{seed}"
+
+    def _row(self, name: str) -> Row:
+        for table in self.tables:
+            for row in table.rows:
+                if row.name == name:
+                    return row
+        raise InputError(f"comparison '{self.name}': there is no row '{name}'")
+
+    def _values(self, row: Row, seed: int) -> dict[str, Any]:
+        values = copy.deepcopy(self.base)
+        if row.part is not None:
+            if row.part not in self.parts:
+                raise InputError(f"comparison '{self.name}': there is no part '{row.part}'")
+            merge(values, self.parts[row.part])
+        merge(values, row.set)
+        return {**values, "seed": seed}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: ``name`` is that of its folder and report, ``twin`` another run's."""
+
+    name: str
+    twin: str | None
+    values: dict[str, Any]
+
+    def recipe(self, folder: Path) -> Recipe:
+        """The recipe, where all runs are in ``folder``."""
+        values = {"name": self.name, **self.values}
+        if self.twin is not None:
+            values["init"] = str(folder / self.twin / CHECKPOINT_NAME)
+        return recipe_from_mapping(values)
+
+
+def load_comparison(path: Path) -> Comparison:
+    """Read a comparison and check all of its recipes. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"comparison '{path}' does not exist")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"comparison '{path}' is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"comparison '{path}' is not a mapping of keys to values")
+    comparison: Comparison = build_record(Comparison, {"name": path.stem, **values}, path.stem)
+    for run in comparison.runs():
+        run.recipe(Path("runs"))
+    return comparison
+
+
+def merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Set ``changes`` in ``values``, mapping by mapping."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            merge(values[key], value)
+        else:
+            values[key] = copy.deepcopy(value)
+
+
+def report_of(run: Run, reports: Path) -> dict[str, Any] | None:
+    """The kept report of a run, None where it has not been run, or with another recipe."""
+    path = reports / f"{run.name}.json"
+    if not path.is_file():
+        return None
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"'{path}' is damaged; remove it and run the comparison again") from error
+    # Where the twin's checkpoint lay does not matter.
+    plain = json.loads(json.dumps(asdict(run.recipe(Path("runs")))))
+    same = all(report["recipe"].get(key) == value for key, value in plain.items() if key != "init")
+    return report if same else None
