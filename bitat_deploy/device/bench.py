@@ -5,6 +5,7 @@ import hashlib
 from bitat_deploy.baseline.baseline import Baseline
 from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX
+from bitat_deploy.bundle.manifest import LOGITS_TOLERANCE, ModelIdentity
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_baseline import bench_baseline
 from bitat_deploy.device.bench_result import (
@@ -85,7 +86,9 @@ def bench(
         load_ms=document["load_ns"] / 1e6,
         first_inference_ms=document["first_inference_ns"] / 1e6,
         latency=latency,
-        accuracy=compare_logits(logits, reference, dataset.labels, dataset.class_names),
+        accuracy=compare_logits(
+            logits, reference, dataset.labels, dataset.class_names, _tolerance(model)
+        ),
         peak_rss_bytes=document["peak_rss_bytes"],
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
@@ -99,6 +102,14 @@ def bench(
         profile=profile,
         baselines=baselines,
     )
+
+
+def _tolerance(model: ModelIdentity) -> float:
+    """How far logits may be off: 0, unless the network is partly computed in float32."""
+    try:
+        return max(float(model.metadata.get(LOGITS_TOLERANCE, 0)), 0.0)
+    except ValueError:
+        return 0.0
 
 
 def _check_dataset(bundle: Bundle, dataset: Dataset) -> None:

@@ -13,6 +13,8 @@ from bitat_deploy.device.profile import LayerTime
 # Enough for a histogram and for telling noise from change.
 MAXIMUM_SAMPLES = 2000
 
+# Of the images of a network that is partly computed in float32; see Accuracy.
+_CLOSE_IMAGES = 0.9
 
 # What stands for all the runs: see Latency.
 MEDIAN = "median"
@@ -51,8 +53,10 @@ class Accuracy:
     """``top1`` is a fraction of 1.
 
     ``differing_from_reference`` counts images whose prediction is not that of ONNX Runtime on the
-    host; ``logits_equal`` says whether all logits are equal to its, bit for bit. ``confusion``
-    counts images by true class (row) and predicted class (column), in the order of
+    host; ``logits_equal`` says whether the logits are equal to its: all of them, bit for bit, or,
+    for networks that are partly computed in float32, within ``logits_tolerance`` of the largest
+    logit in at least 90 % of the images (in the others a rounding may have turned a code, and
+    with it much). ``confusion`` counts images by true class (row) and predicted class (column), in the order of
     ``class_names``; both are empty where the network's classes are not those of the data set.
     """
 
@@ -62,6 +66,7 @@ class Accuracy:
     logits_equal: bool
     class_names: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    logits_tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ def compare_logits(
     reference: NDArray[np.float32],
     labels: NDArray[np.int64],
     class_names: tuple[str, ...] = (),
+    tolerance: float = 0.0,
 ) -> Accuracy:
     """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
     predictions = logits.argmax(axis=1)
@@ -158,10 +164,21 @@ def compare_logits(
         top1=float((predictions == labels).mean()),
         images=len(labels),
         differing_from_reference=int((predictions != reference.argmax(axis=1)).sum()),
-        logits_equal=bool((logits == reference).all()),
+        logits_equal=_are_equal(logits, reference, tolerance),
         class_names=class_names if fitting else (),
         confusion=_confusion(labels, predictions, len(class_names)) if fitting else (),
+        logits_tolerance=tolerance,
     )
+
+
+def _are_equal(
+    logits: NDArray[np.float32], reference: NDArray[np.float32], tolerance: float
+) -> bool:
+    if tolerance == 0 or not np.isfinite(logits).all():
+        return bool((logits == reference).all())
+    differences = np.abs(logits - reference).max(axis=1)
+    close = differences <= tolerance * np.abs(reference).max()
+    return bool(close.mean() >= _CLOSE_IMAGES)
 
 
 def _confusion(

@@ -8,22 +8,19 @@ from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
-from bitat_deploy.foreign.rewrite import Computable, rewrite
+from bitat_deploy.foreign.rewrite import rewrite
 
 
-def import_foreign(
-    path: Path, preprocessing: Preprocessing, computable: Computable
-) -> MixedNetwork:
+def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     """Read an ONNX file and put our layers in the place of what is binarized in it.
 
-    ``computable`` says for which convolutions there is an operator. The result has been compared
-    with the file in ONNX Runtime. Raises InputError, UnsupportedOperatorError naming a node, and
-    ImportMismatchError.
+    The result has been compared with the file in ONNX Runtime. Raises InputError,
+    UnsupportedOperatorError naming a node, and ImportMismatchError.
     """
     original, shape = with_picture_input(load_graph(path), preprocessing)
     pictures = drawn_pictures(shape)
     with_zeros = _spread(original, tensors_with_zeros(original, pictures))
-    rewritten = rewrite(original, with_zeros, computable)
+    rewritten = rewrite(original, with_zeros)
     comparison = compare(original, rewritten.graph, pictures)
     metadata = dict(original.metadata)
     names = metadata.pop("class_names", "")

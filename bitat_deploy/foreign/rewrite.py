@@ -1,6 +1,6 @@
 """Putting our layers in the place of what was found."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +23,6 @@ from bitat_deploy.foreign.mixed_network import QuantizeFloat
 from bitat_deploy.network import Codes, Convolution, Format, Quantize, output_format, packed_bytes
 from bitat_deploy.onnx_format import DOMAIN, convolution_function
 
-# Whether there is an operator for a layer that reads tensors of a format.
-Computable = Callable[[Convolution, Codes], bool]
-
 
 @dataclass(frozen=True, eq=False)
 class Rewritten:
@@ -38,18 +35,17 @@ class Rewritten:
     notes: dict[str, str]
 
 
-def rewrite(graph: Graph, with_zeros: Collection[str], computable: Computable) -> Rewritten:
+def rewrite(graph: Graph, with_zeros: Collection[str]) -> Rewritten:
     """Replace convolutions that are few-valued, and quantizers before them, by our layers.
 
     ``with_zeros`` are the tensors in which a picture has made a 0.
     """
-    return _Rewriter(graph, with_zeros, computable).rewrite()
+    return _Rewriter(graph, with_zeros).rewrite()
 
 
 class _Rewriter:
-    def __init__(self, graph: Graph, with_zeros: Collection[str], computable: Computable) -> None:
+    def __init__(self, graph: Graph, with_zeros: Collection[str]) -> None:
         self._graph = graph
-        self._computable = computable
         self._finder = Finder(graph, with_zeros)
         self._readers = graph.readers()
         self._reasons: dict[str, str] = {}
@@ -93,21 +89,14 @@ class _Rewriter:
             return
         layer = sums_layer(found, self._codes_name(found), level)
         source = float_quantizer(self._graph, found, layer.input)
-        choices = [self._fused(found, layer), layer]
-        for choice in choices:
-            if choice is not None and self._fits(choice, source.codes):
-                self._accepted[node.name] = found, choice
-                self._quantizers[layer.input] = source
-                self._note(found)
-                return
-        self._reasons[node.name] = "there is no operator for its kind of weights and codes"
-
-    def _fits(self, layer: Convolution, codes: Codes) -> bool:
         try:
-            output_format(layer, {layer.input: codes})
-        except ValueError:
-            return False
-        return self._computable(layer, codes)
+            output_format(layer, {layer.input: source.codes})
+        except ValueError as error:
+            self._reasons[node.name] = str(error)
+            return
+        self._accepted[node.name] = found, self._fused(found, layer) or layer
+        self._quantizers[layer.input] = source
+        self._note(found)
 
     def _note(self, found: Binarized) -> None:
         notes = []

@@ -28,6 +28,7 @@ def reference_logits(
     except Exception as error:  # ONNX Runtime's exceptions have no public common base
         name = "the exported model" if isinstance(model, onnx.ModelProto) else f"'{model}'"
         raise InputError(f"ONNX Runtime cannot load {name}: {error}") from error
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    (name,) = [value.name for value in session.get_inputs()]
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    (picture,) = session.get_inputs()
+    size = picture.shape[0] if isinstance(picture.shape[0], int) else BATCH
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    return np.concatenate([session.run(None, {picture.name: batch})[0] for batch in batches])

@@ -25,7 +25,7 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     for private in ("cache", "write_refusal", "execute_refusal"):  # of no use to a reader
         del device[private]
     accuracy = asdict(result.accuracy)
-    for key in ("class_names", "confusion"):
+    for key in ("class_names", "confusion", "logits_tolerance"):
         if not accuracy[key]:
             del accuracy[key]
     document = {

@@ -23,3 +23,12 @@ def duration(milliseconds: float) -> str:
 def percentage(fraction: float) -> str:
     """A share of 1 in percent, with two decimals."""
     return f"{fraction:.2%}"
+
+
+def logits_in_words(equal: bool, tolerance: float) -> str:
+    """How the logits compare with the reference's."""
+    if not equal:
+        return "NOT equal"
+    if not tolerance:
+        return "equal, bit for bit"
+    return f"equal within {tolerance:g} of the largest (float32)"

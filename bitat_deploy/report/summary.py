@@ -6,7 +6,7 @@ from typing import Any
 
 from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM
 from bitat_deploy.device.health import SINCE_BOOT, throttle_names
-from bitat_deploy.report.formatting import byte_size, duration, percentage
+from bitat_deploy.report.formatting import byte_size, duration, logits_in_words, percentage
 
 Report = Mapping[str, Any]
 
@@ -103,7 +103,10 @@ def _accuracy(report: Report) -> list[tuple[str, str]]:
         ("top-1", percentage(accuracy["top1"])),
         ("images", f"{accuracy['images']:,} of {report['dataset']}"),
         ("predictions unlike ONNX Runtime's", f"{accuracy['differing_from_reference']:,}"),
-        ("logits", "equal, bit for bit" if accuracy["logits_equal"] else "NOT equal"),
+        (
+            "logits",
+            logits_in_words(accuracy["logits_equal"], accuracy.get("logits_tolerance", 0.0)),
+        ),
     ]
 
 

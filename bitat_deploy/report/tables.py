@@ -13,6 +13,7 @@ from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM, Bench
 from bitat_deploy.report.baselines import baseline_table
 from bitat_deploy.report.conditions import condition_rows
 from bitat_deploy.report.document import bench_document
+from bitat_deploy.report.formatting import logits_in_words
 from bitat_deploy.report.profile_table import profile_table
 
 _RULES = {
@@ -96,7 +97,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         for name in ("mean", "std", "min", "p50", "p90", "p99", "max")
     )
     rule = _RULES[latency.rule]
-    logits = "equal, bit for bit" if accuracy.logits_equal else "NOT equal"
+    logits = logits_in_words(accuracy.logits_equal, accuracy.logits_tolerance)
     glibc = f"glibc {device.glibc}" if device.glibc else "no glibc"
     return [
         ("model", f"{result.model_name} ({result.model_sha256[:12]}), target {result.target}"),

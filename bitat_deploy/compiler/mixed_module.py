@@ -1,0 +1,158 @@
+"""A mixed network to one Relax module: our operators, and TVM's for what is not binarized."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tvm import relax
+from tvm.ir import IRModule
+
+from bitat_deploy.compiler.float_region import (
+    FloatRegion,
+    calls_of,
+    emit_region,
+    import_region,
+)
+from bitat_deploy.compiler.importer import CompiledLayer, import_layer
+from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
+from bitat_deploy.compiler.records import Records
+from bitat_deploy.compiler.relax_module import ENTRY_POINT, tvm_target
+from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
+from bitat_deploy.foreign.float_layers import describe_layer, float_layers, macs
+from bitat_deploy.network import IMAGE, Codes, Convolution, Quantize
+from bitat_deploy.onnx_format import DOMAIN
+from bitat_deploy.operators.float_boundary import FloatQuantize
+from bitat_deploy.target import Target
+
+_FLOAT_BITS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A layer, the tensors it reads, the one of ours that it writes, and its rows in the table."""
+
+    compiled: CompiledLayer | FloatRegion
+    output: str
+    reports: tuple[LayerReport, ...]
+
+
+def mixed_module(
+    network: MixedNetwork, target: Target, records: Records
+) -> tuple[IRModule, tuple[LayerReport, ...]]:
+    """The network as a Relax function ``main``, and what became of each layer.
+
+    Raises UnsupportedOperatorError naming the first node that nothing compiles.
+    """
+    steps = _steps(network, target, records)
+    reports = [report for step in steps for report in step.reports]
+    symbols = iter(layer_symbols([report.name for report in reports]))
+    builder = relax.BlockBuilder()
+    image = relax.Var(IMAGE, relax.TensorType((1, *network.input_shape), "uint8"))
+    values: dict[str, Any] = {IMAGE: image}
+    with builder.function(ENTRY_POINT, [image]):
+        with builder.dataflow():
+            for step in steps:
+                names = [next(symbols) for _ in step.reports]
+                if isinstance(step.compiled, FloatRegion):
+                    values |= emit_region(builder, step.compiled, values, names)
+                else:
+                    values[step.output] = _emit_layer(builder, step.compiled, values, names[0])
+            logits = builder.emit_output(values[network.graph.output])
+        builder.emit_func_output(logits)
+    return builder.get(), tuple(reports)
+
+
+def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Step]:
+    """The layers in an order in which each comes after those that it reads."""
+    groups = float_layers(network.graph)
+    steps = []
+    for node in network.graph.nodes:
+        if node.domain == DOMAIN:
+            layer = network.layers.get(node.output[0])
+            if isinstance(layer, QuantizeFloat):
+                steps.append(_boundary(layer, target))
+            elif layer is not None:
+                steps.append(_ours(network, layer, node.output[0], target, records))
+        elif node.name in groups:
+            region = import_region(network.graph, groups[node.name], tvm_target(target))
+            reports = _region_reports(network, region)
+            steps.append(_Step(region, region.layer.outputs[0], reports))
+    return steps
+
+
+def _emit_layer(
+    builder: relax.BlockBuilder, layer: CompiledLayer, values: dict[str, Any], symbol: str
+) -> Any:
+    operator = layer.operator
+    function = operator.prim_func().with_attr("global_symbol", symbol)
+    inputs = [values[name] for name in layer.inputs]
+    constants = [relax.const(array) for array in operator.constants()]
+    output = relax.TensorType(operator.output.shape, operator.output.dtype)
+    call = relax.call_tir(builder.add_func(function, symbol), [*inputs, *constants], output)
+    return builder.emit(call)
+
+
+def _ours(
+    network: MixedNetwork, layer: Convolution, output: str, target: Target, records: Records
+) -> _Step:
+    compiled = import_layer(layer, network.formats, target, records)
+    notes = [network.notes[layer.name]] if layer.name in network.notes else []
+    if not isinstance(layer.output, Quantize):
+        notes.insert(0, "its sums are read in float32")
+    source = network.formats[layer.input]
+    assert isinstance(source, Codes)
+    if source.bits > 1 or layer.weight_bits > 1:
+        notes.insert(0, f"{layer.weight_bits}-bit weights, {source.bits}-bit input")
+    report = replace(compiled.report, reason="; ".join(notes))
+    return _Step(compiled, output, (report,))
+
+
+def _boundary(layer: QuantizeFloat, target: Target) -> _Step:
+    operator = FloatQuantize(layer.input_shape, layer.channel, layer.sign, layer.thresholds, target)
+    channels, height, width = layer.input_shape
+    report = LayerReport(
+        name=layer.name,
+        kind=f"quantization to {layer.bits} bit" + ("s" if layer.bits > 1 else ""),
+        input_shape=(height, width, channels),
+        output_shape=layer.codes.shape,
+        weight_bits=0,
+        activation_bits=_FLOAT_BITS,
+        macs=0,
+        binarized=False,
+        fused=False,
+        packed_output=True,
+        reason="it has no weights, and reads float32",
+    )
+    return _Step(CompiledLayer(operator, (layer.input,), report), layer.name, (report,))
+
+
+def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerReport, ...]:
+    """A row for each TIR function; the first has the layer's name and work."""
+    layer, graph = region.layer, network.graph
+    reasons = [network.reasons[n.name] for n in layer.nodes if n.name in network.reasons]
+    work = macs(graph, layer)
+    source = next((t for t in layer.inputs if t in graph.types), layer.outputs[0])
+    whole = LayerReport(
+        name=layer.name,
+        kind=describe_layer(graph, layer),
+        input_shape=_shape(graph.types[source].shape),
+        output_shape=_shape(graph.types[layer.outputs[0]].shape),
+        weight_bits=_FLOAT_BITS if work else 0,
+        activation_bits=_FLOAT_BITS,
+        macs=work,
+        binarized=False,
+        fused=False,
+        packed_output=False,
+        reason="float32, by TVM: " + (reasons[0] if reasons else "it is not binarized"),
+    )
+    rows = [whole]
+    for index in range(1, len(calls_of(region))):
+        name = f"{layer.name} ({index + 1})"
+        rows.append(replace(whole, name=name, macs=0, weight_bits=0))
+    return tuple(rows[: len(calls_of(region))])
+
+
+def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(height, width, channels) of an NCHW tensor, (features,) of others."""
+    if len(shape) == 4:
+        return shape[2], shape[3], shape[1]
+    return tuple(shape[1:]) or (1,)
