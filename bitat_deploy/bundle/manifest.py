@@ -27,9 +27,6 @@ _MAXIMUM_EXTENT = 1 << 14
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,3}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
-# In a model's metadata, where it is partly computed in float32: how far logits may be off.
-LOGITS_TOLERANCE = "logits_tolerance"
-
 # What stands in a run's folder besides the bundle's files, and the manifest itself.
 _RESERVED = frozenset({"manifest.json", "images", "logits", "logits.unfinished"})
 

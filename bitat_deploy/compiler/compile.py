@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitat_deploy.compiler.importer import import_layers
-from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, LayerReport
 from bitat_deploy.compiler.records import load_records
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
+from bitat_deploy.errors import InputError
+from bitat_deploy.foreign import Preprocessing, import_foreign, is_foreign
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.target import Target
 
@@ -16,7 +18,9 @@ from bitat_deploy.target import Target
 class CompiledModel:
     """What a bundle has to know of the network it carries.
 
-    ``input_shape`` is (height, width, channels) of the uint8 image.
+    ``input_shape`` is (height, width, channels) of the uint8 image. ``onnx`` is the file that
+    stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
+    that is not ours, one with its preprocessing and our layers in it.
     """
 
     name: str
@@ -24,16 +28,27 @@ class CompiledModel:
     class_names: tuple[str, ...]
     metadata: dict[str, str]
     layers: tuple[LayerReport, ...]
+    onnx: Path
 
 
-def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
+def compile_model(
+    path: Path, target: Target, output: Path, preprocessing: Preprocessing | None = None
+) -> CompiledModel:
     """Compile the ONNX file ``path`` to the shared library ``output``.
 
     For a static target it is an object file, which the runner is linked with.
     Schedules are those of the tuning records for the target, where there are some.
+    ``preprocessing`` is for networks that are not ours; pixel / 255 where it is None.
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
+    if is_foreign(path):
+        return _compile_foreign(path, target, output, preprocessing or Preprocessing())
+    if preprocessing is not None:
+        raise InputError(
+            f"'{path}' reads the picture's bytes as they are; leave out --mean, --std and "
+            "--input-scale"
+        )
     network = read_network(path)
     layers = import_layers(network, target, load_records(target))
     if target.is_static:
@@ -44,6 +59,34 @@ def compile_model(path: Path, target: Target, output: Path) -> CompiledModel:
         name=network.name,
         input_shape=network.input_shape,
         class_names=network.class_names,
-        metadata=network.metadata,
+        metadata={k: v for k, v in network.metadata.items() if k != LOGITS_TOLERANCE},
         layers=tuple(layer.report for layer in layers),
+        onnx=path,
+    )
+
+
+def _compile_foreign(
+    path: Path, target: Target, output: Path, preprocessing: Preprocessing
+) -> CompiledModel:
+    """Compile a network of which only some layers are ours."""
+    # Not above: TVM's importer of ONNX takes a second to load, and our own files do not need it.
+    from bitat_deploy.compiler.mixed_module import mixed_module
+
+    if target.is_static:
+        raise InputError(
+            f"'{path}' is not of bitat-deploy's own layers alone, and the target '{target.name}' "
+            "has no runtime for others; build it for another target"
+        )
+    network = import_foreign(path, preprocessing)
+    module, reports = mixed_module(network, target, load_records(target))
+    build_shared_library(module, target, output)
+    reference = output.with_name("reference.onnx")
+    reference.write_bytes(network.to_onnx().SerializeToString())
+    return CompiledModel(
+        name=network.name,
+        input_shape=network.input_shape,
+        class_names=network.class_names,
+        metadata=network.metadata | {LOGITS_TOLERANCE: f"{FLOAT_TOLERANCE:g}"},
+        layers=reports,
+        onnx=reference,
     )

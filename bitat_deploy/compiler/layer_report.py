@@ -4,6 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# In the metadata of a network that is partly computed in float32: how far logits may be off,
+# relative to the largest. Sums of float32 in another order differ by less than this.
+LOGITS_TOLERANCE = "logits_tolerance"
+FLOAT_TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class LayerReport:

@@ -56,8 +56,9 @@ class Accuracy:
     host; ``logits_equal`` says whether the logits are equal to its: all of them, bit for bit, or,
     for networks that are partly computed in float32, within ``logits_tolerance`` of the largest
     logit in at least 90 % of the images (in the others a rounding may have turned a code, and
-    with it much). ``confusion`` counts images by true class (row) and predicted class (column), in the order of
-    ``class_names``; both are empty where the network's classes are not those of the data set.
+    with it much). ``confusion`` counts images by true class (row) and predicted class (column),
+    in the order of ``class_names``; both are empty where the network's classes are not those of
+    the data set.
     """
 
     top1: float

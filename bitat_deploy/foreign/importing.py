@@ -9,6 +9,13 @@ from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.rewrite import rewrite
+from bitat_deploy.onnx_format import DOMAIN, load_onnx
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether an ONNX file was not written by bitat-deploy. Raises InputError for a bad file."""
+    model = load_onnx(path)
+    return not any(entry.domain == DOMAIN for entry in model.opset_import)
 
 
 def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
