@@ -12,6 +12,7 @@ from bitat_deploy.errors import BitatDeployError
 _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",
     "bench": "Measure latency and accuracy of a bundle on a device.",
+    "tune": "Find the fastest code for each layer on a device.",
     "run": "Show what a network on a device makes of your own pictures.",
     "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
     "clean": "Remove from a device what benches left there.",

@@ -31,6 +31,7 @@ class Project:
         hosts = (self.host,) if isinstance(self.host, str) else self.host
         takers: dict[str, dict[str, Any]] = {
             "build": {"model": self.model, "target_name": self.target},
+            "tune": {"model": self.model, "target_name": self.target, "hosts": hosts},
             "bench": {"hosts": hosts, "data": self.data},
             "doctor": {"host": hosts, "target_name": self.target},
             "clean": {"host": hosts},

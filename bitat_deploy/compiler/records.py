@@ -76,7 +76,10 @@ class Record:
 
     def to_line(self) -> str:
         """One line of a file, with its end."""
-        return json.dumps(asdict(self), sort_keys=True) + "\n"
+        document = asdict(self)
+        if self.schedule != DEFAULT:
+            document["schedule"] = json.loads(self.schedule)
+        return json.dumps(document) + "\n"
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,8 @@ def _parse(line: str) -> Record | None:
         return None
     if not isinstance(document, dict) or set(document) != {field.name for field in fields(Record)}:
         return None
+    if isinstance(document["schedule"], dict):
+        document["schedule"] = json.dumps(document["schedule"], sort_keys=True)
     for field in fields(Record):
         value = document[field.name]
         if not isinstance(value, _JSON_TYPES.get(field.type, dict)) or isinstance(value, bool):

@@ -1,0 +1,159 @@
+"""``bitat-deploy tune``: find the fastest schedule of each layer on a board."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_config_option
+from bitat_deploy.compiler.records import own_records_path
+from bitat_deploy.device import connect
+from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.report.tuning_table import tuning_table
+from bitat_deploy.target import load_target
+from bitat_deploy.tuning.measurement import Effort
+from bitat_deploy.tuning.tune import TuneOptions
+from bitat_deploy.tuning.tune import tune as run_tuning
+from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
+
+
+@click.command(
+    epilog=examples(
+        "bitat-deploy tune --target rpi4 --host pi@device",
+        "bitat-deploy tune model.onnx --target rpi4 --host pi@one --host pi@two --trials 64",
+        "bitat-deploy tune --target rpi4 --host model",
+    )
+)
+@click.argument("model", default=DEFAULT_MODEL)
+@click.option(
+    "--target",
+    "target_name",
+    default="host",
+    show_default=True,
+    metavar="NAME",
+    help="What to tune for: a file's name in targets/.",
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=("local",),
+    show_default=True,
+    metavar="local|model|USER@HOST[:PORT]",
+    help="Where to measure: this machine, or another one by SSH; several share the work. "
+    "'model' computes cycles instead, without any device.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=TuneOptions.trials,
+    show_default=True,
+    help="Candidates to try at most, for each distinct layer.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Processes that build candidates on this machine.  [default: one for each core]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
+@click.option(
+    "--again", is_flag=True, help="Also measure what the records already have, as if they had not."
+)
+@click.option(
+    "--force", is_flag=True, help="Also measure where the device's state spoils its times."
+)
+@click.option(
+    "--max-noise",
+    type=click.FloatRange(min=0, min_open=True),
+    default=Effort.most_noise,
+    show_default=True,
+    help="Measure a batch again where the default schedule's time changed by a larger share.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=Effort.timeout_ms / 1000,
+    show_default=True,
+    help="Seconds after which a candidate on the device counts as hung.",
+)
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to add to.  [default: the one of yours that build looks at]",
+)
+@ssh_config_option()
+@accept_new_host_key_option()
+def tune(
+    model: str,
+    target_name: str,
+    hosts: tuple[str, ...],
+    trials: int,
+    jobs: int | None,
+    seed: int,
+    again: bool,
+    force: bool,
+    max_noise: float,
+    timeout: float,
+    records: Path | None,
+    ssh_config: Path | None,
+    on_new_host_key: OnNewHostKey | None,
+) -> None:
+    """Find the fastest schedule of each layer of MODEL on a device; later builds use it.
+
+    Candidates are built on this machine, checked and timed on the device over one SSH connection.
+    What is measured is recorded at once: a run that was broken off goes on where it stopped.
+    """
+    target = load_target(target_name)
+    effort = Effort(most_noise=max_noise, timeout_ms=round(timeout * 1000))
+    options = TuneOptions(trials, seed=seed, again=again, force=force, effort=effort)
+    if jobs is not None:
+        options = TuneOptions(trials, jobs, seed, again, force, effort)
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("starting", total=None)
+
+        def show(done: int, total: int, message: str) -> None:
+            bar.update(shown, description=_short(message), completed=done, total=total)
+
+        def say(message: str) -> None:
+            bar.update(shown, description=message)
+            if not console.is_terminal:
+                click.echo(f"{message} ...", err=True)
+
+        tuned = run_tuning(
+            resolve_model(model),
+            target,
+            hosts,
+            records or own_records_path(target),
+            lambda host: connect(host, ssh_config, on_new_host_key),
+            options,
+            show,
+            say,
+        )
+    Console().print(tuning_table(tuned.summaries))
+    for host, error in tuned.failed.items():
+        click.echo(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)
+    click.echo(_summary(tuned.candidates, tuned.resumed, tuned.unsteady))
+    click.echo(f"Records: {tuned.log.path}")
+
+
+def _summary(candidates: int, resumed: int, unsteady: int) -> str:
+    parts = [f"{candidates} candidates tried"]
+    if resumed:
+        parts.append(f"{resumed} known from earlier runs")
+    if unsteady:
+        parts.append(
+            f"{unsteady} not recorded, as the device was not steady (see --max-noise, and doctor)"
+        )
+    return "; ".join(parts) + "."
+
+
+def _short(workload: str) -> str:
+    return workload if len(workload) <= 60 else f"{workload[:57]}..."

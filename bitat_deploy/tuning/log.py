@@ -1,0 +1,98 @@
+"""What a tuning run finds, kept as it comes: in memory for its report, on disk for builds."""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bitat_deploy.compiler.records import (
+    DEFAULT,
+    NOT_BUILT,
+    OK,
+    Record,
+    append_records,
+    processor,
+    read_records,
+    schedule_key,
+)
+from bitat_deploy.target import Target
+from bitat_deploy.tuning.measurement import Timed
+from bitat_deploy.tuning.task import Task
+
+_VERSIONS = ("bitat-deploy", "apache-tvm")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where times come from: ``source`` and ``device`` as a record has them, and their unit."""
+
+    source: str
+    device: str
+    unit: str
+
+
+class RecordLog:
+    """Appends to a file of records, and knows those that it already has. Safe between threads."""
+
+    def __init__(self, path: Path, target: Target) -> None:
+        """Raises InputError where the file is damaged."""
+        self.path = path
+        self._target = target
+        self._versions = {name: metadata.version(name) for name in _VERSIONS}
+        self._lock = threading.Lock()
+        self.records = read_records(path, target)
+
+    def known(self, sources: set[str]) -> list[Record]:
+        """Candidates of these sources that earlier runs of this version measured."""
+        return [
+            record
+            for record in self.records
+            if record.source in sources
+            and record.versions == self._versions
+            and record.schedule != DEFAULT
+        ]
+
+    def add(
+        self,
+        task: Task,
+        schedules: tuple[Any, ...],
+        results: tuple[Timed, ...],
+        reference: float,
+        noise: float,
+        origin: Origin,
+    ) -> None:
+        """Write a batch's results, with the default schedule's own. Raises InputError."""
+        entries = [(None, Timed(OK, reference)), *zip(schedules, results, strict=True)]
+        date = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        records = [
+            Record(
+                target=self._target.name,
+                processor=processor(self._target),
+                workload=task.workload,
+                schedule=schedule_key(schedule),
+                outcome=timed.outcome,
+                value=_rounded(timed.time),
+                reference=_rounded(reference),
+                unit=origin.unit,
+                noise=round(noise, 4),
+                source=origin.source,
+                device=origin.device,
+                date=date,
+                versions=self._versions,
+            )
+            for schedule, timed in entries
+        ]
+        with self._lock:
+            append_records(self.path, records)
+            self.records += records
+
+
+def failed_build(message: str) -> Timed:
+    """The result of a candidate that could not be compiled."""
+    return Timed(NOT_BUILT, 0.0, message)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,1 @@
+"""C++ sources of the program that measures kernels on a device."""

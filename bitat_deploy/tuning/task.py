@@ -1,0 +1,83 @@
+"""What is to be tuned of a network: its distinct layers of which there is a choice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.compiler.importer import CompiledLayer, import_layers
+from bitat_deploy.network import IMAGE
+from bitat_deploy.onnx_format import read_network
+from bitat_deploy.operators import Operator
+from bitat_deploy.target import Target
+
+Arrays = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A workload: an operator that has it, how many layers of the network do, and their names."""
+
+    operator: Operator
+    layers: tuple[str, ...]
+
+    @property
+    def workload(self) -> str:
+        """The records' key."""
+        return self.operator.workload
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Inputs for a task's operator, and the output that its reference computes of them."""
+
+    inputs: Arrays
+    expected: NDArray[Any]
+
+
+def network_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
+    """The network's layers by their default schedules. Raises InputError."""
+    return import_layers(read_network(model), target)
+
+
+def tuning_tasks(layers: Sequence[CompiledLayer]) -> list[Task]:
+    """One task for each workload whose space is not empty, in the network's order."""
+    found: dict[str, list[CompiledLayer]] = {}
+    for layer in layers:
+        if layer.operator.space():
+            found.setdefault(layer.operator.workload, []).append(layer)
+    return [
+        Task(same[0].operator, tuple(layer.report.name for layer in same))
+        for same in found.values()
+    ]
+
+
+def expected_answers(
+    layers: Sequence[CompiledLayer],
+    workloads: set[str],
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Check]:
+    """Inputs and answers for each of ``workloads``: what a drawn image becomes in the network.
+
+    Computed by the operators' numpy references, from the first layer to the last that is needed.
+    """
+    needed = [i for i, layer in enumerate(layers) if layer.operator.workload in workloads]
+    (image,) = layers[0].operator.inputs
+    drawn = np.random.default_rng(seed).integers(0, 256, image.shape).astype(image.dtype)
+    values: dict[str, NDArray[Any]] = {IMAGE: drawn}
+    checks: dict[str, Check] = {}
+    last = max(needed, default=-1) + 1
+    for done, layer in enumerate(layers[:last]):
+        progress(done, last)
+        operator = layer.operator
+        inputs = tuple(values[name] for name in layer.inputs)
+        output = operator.output
+        answer = operator.reference(*inputs).astype(output.dtype).reshape(output.shape)
+        values[layer.report.name] = answer
+        if operator.workload in workloads:
+            checks.setdefault(operator.workload, Check(inputs, answer))
+    return checks

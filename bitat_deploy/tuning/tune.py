@@ -1,0 +1,133 @@
+"""A tuning run: from a network and the devices to records."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bitat_deploy.compiler.records import DEVICE, EMULATED, LOCAL, MODEL
+from bitat_deploy.device.connection import Connection
+from bitat_deploy.errors import BitatDeployError, InputError
+from bitat_deploy.target import Target
+from bitat_deploy.tuning.by_model import model_jobs, model_origin, tune_by_model
+from bitat_deploy.tuning.log import RecordLog
+from bitat_deploy.tuning.measurement import Effort
+from bitat_deploy.tuning.measuring_program import measuring_program
+from bitat_deploy.tuning.on_devices import tune_on_devices
+from bitat_deploy.tuning.session import Builder, Progress, Session
+from bitat_deploy.tuning.summary import WorkloadSummary, summarize
+from bitat_deploy.tuning.task import Task, expected_answers, network_layers, tuning_tasks
+from bitat_deploy.tuning.work import Work
+from bitat_deploy.tuning.workers import worker_processes
+
+LOCAL_HOST, MODEL_HOST = "local", "model"
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """``trials`` candidates at most for each distinct layer, built by ``jobs`` processes.
+
+    ``again``: what the file of records already has is measured nevertheless. ``force``: also where
+    the device is not fit to be measured on.
+    """
+
+    trials: int = 32
+    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    seed: int = 0
+    again: bool = False
+    force: bool = False
+    effort: Effort = field(default_factory=Effort)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a run did. ``failed`` is host to error of the devices that dropped out."""
+
+    summaries: tuple[WorkloadSummary, ...]
+    log: RecordLog
+    candidates: int
+    resumed: int
+    unsteady: int
+    failed: dict[str, BitatDeployError]
+
+
+def tune(
+    model: Path,
+    target: Target,
+    hosts: Sequence[str],
+    records: Path,
+    connect: Callable[[str], Connection],
+    options: TuneOptions,
+    progress: Progress,
+    status: Callable[[str], None] = lambda message: None,
+) -> Tuned:
+    """Tune the layers of the ONNX file ``model`` and append to the file ``records``.
+
+    ``hosts`` are devices to share the work, or ``model`` alone. Raises InputError,
+    UnsupportedOperatorError, BuildError; a device's error where none is left to do the work.
+    """
+    _check_hosts(hosts, target)
+    log = RecordLog(records, target)
+    by_model = MODEL_HOST in hosts
+    origin = model_origin(target) if by_model else None
+    status("reading the network")
+    layers = network_layers(model, target)
+    tasks = tuning_tasks(layers)
+    if not tasks:
+        raise InputError(
+            f"no layer of '{model}' leaves a choice on target '{target.name}', so there is "
+            "nothing to tune"
+        )
+    sources = {MODEL} if by_model else {DEVICE, LOCAL, EMULATED}
+    known = [] if options.again else log.known(sources)
+    with worker_processes(options.jobs) as pool:
+
+        def work(prepare: Callable[[Task, tuple[Any, ...]], Any]) -> Work:
+            return Work(tasks, options.trials, options.seed, known, prepare)
+
+        if origin is not None:
+            session = Session(work(model_jobs(pool)), log, {}, options.effort, progress)
+            tune_by_model(session, origin)
+            return _result(tasks, session, sources, {})
+        program = measuring_program(target, status)
+        builder = Builder(pool)
+        # Building while this machine measures would disturb it.
+        ahead = LOCAL_HOST not in hosts
+        queue = work(builder if ahead else lambda task, schedules: None)
+        status("computing the expected answers")
+        checks = expected_answers(layers, queue.workloads(), options.seed)
+        session = Session(queue, log, checks, options.effort, progress)
+        failed = tune_on_devices(
+            session, builder, hosts, connect, target, program, force=options.force
+        )
+    if len(failed) == len(hosts) or queue.workloads():
+        raise next(iter(failed.values()))
+    return _result(tasks, session, sources, failed)
+
+
+def _result(
+    tasks: Sequence[Task], session: Session, sources: set[str], failed: dict[str, BitatDeployError]
+) -> Tuned:
+    work, log = session.work, session.log
+    return Tuned(
+        tuple(summarize(tasks, log.records, sources)),
+        log,
+        work.total - work.resumed,
+        work.resumed,
+        session.unsteady,
+        failed,
+    )
+
+
+def _check_hosts(hosts: Sequence[str], target: Target) -> None:
+    for alone in (LOCAL_HOST, MODEL_HOST):
+        if alone in hosts and len(hosts) > 1:
+            raise InputError(f"--host {alone} cannot share the work with others; use it by itself")
+    if len(set(hosts)) != len(hosts):
+        raise InputError("--host names a device twice; once is enough")
+    if target.is_static and MODEL_HOST not in hosts:
+        raise InputError(
+            f"target '{target.name}' has no shared libraries, so candidates cannot be loaded on "
+            "the device; tune for another target"
+        )
