@@ -45,7 +45,7 @@ trap 'rm -f "$incoming"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 cat > "$incoming"
 set -- "$1" "$(sha256sum "$incoming" | cut -d ' ' -f 1)" "$3" "$4"
-if [ "$2" != "$3" ]; then echo 'it arrived incomplete; run bench again' >&2; exit 1; fi
+if [ "$2" != "$3" ]; then echo 'it arrived incomplete; run it again' >&2; exit 1; fi
 chmod "$4" "$incoming"
 mv -f "$incoming" "$1/$3"
 """

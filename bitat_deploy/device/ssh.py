@@ -112,7 +112,7 @@ class SshConnection:
         why = f" (no answer for {self._silence:g} s)" if self._socket.is_silent else ""
         return RunFailedError(
             f"the connection to '{self.name}' was lost{why}; nothing half-done is used there: "
-            "check the network and the device's power, and run bench again"
+            "check the network and the device's power, and run it again"
         )
 
 
