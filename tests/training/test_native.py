@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as functional
@@ -5,6 +7,7 @@ from torch import nn
 
 from bitat_deploy.training import native
 from bitat_deploy.training.quantizers import sign_of_activation
+from bitat_deploy.training.uniq.functions import quantize_symmetric, quantize_unsigned
 
 
 def normalizations(channels: int) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
@@ -89,3 +92,36 @@ def test_depthwise_equals_pytorchs_operators(
     expected.backward(gradient)
     torch.testing.assert_close(left.grad, right.grad)
     torch.testing.assert_close(weight.grad, plain_weight.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("quantize", [quantize_symmetric, quantize_unsigned])
+@pytest.mark.parametrize("shape", [(40, 3, 9, 7), (6, 5), (5, 1, 3, 3)])
+@pytest.mark.parametrize("shared", [True, False])
+def test_levels_equal_pytorchs_operators(
+    monkeypatch: pytest.MonkeyPatch,
+    quantize: Callable[..., torch.Tensor],
+    shape: tuple[int, ...],
+    bits: int,
+    shared: bool,
+) -> None:
+    torch.manual_seed(bits)
+    values = torch.randn(shape)
+    if len(shape) == 4:
+        values = values.contiguous(memory_format=torch.channels_last)
+    values.flatten()[:2] = 0
+    steps = torch.rand(() if shared else (shape[0], *[1] * (len(shape) - 1))) - 0.3
+    gradient = torch.randn(shape)
+    results = []
+    for native_ones in (True, False):
+        if not native_ones:
+            name = "bitat_deploy.training.uniq.functions.fits_kernels"
+            monkeypatch.setattr(name, lambda values, step: False)
+        left, right = values.clone().requires_grad_(), steps.clone().requires_grad_()
+        result = quantize(left, right, bits, 0.3)
+        result.backward(gradient)
+        results.append((result.detach(), left.grad, right.grad))
+    (levels, of_values, of_steps), (expected, *others) = results
+    assert torch.equal(levels, expected)
+    assert torch.equal(of_values, others[0])
+    torch.testing.assert_close(of_steps, others[1], rtol=1e-4, atol=1e-4)

@@ -8,12 +8,13 @@ import sys
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from bitat_deploy.paths import cache_directory
 
-_SOURCES = ("normalize_sign.c", "depthwise.c")
+_SOURCES = ("normalize_sign.c", "depthwise.c", "quantize.c")
 _OPTIONS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-sanitize=all", "-fPIC", "-shared")
 
 
@@ -53,6 +54,12 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         kernel = getattr(library, f"depthwise_{name}")
         kernel.argtypes = [address, address, *[long] * 5, ctypes.c_float, address]
     library.depthwise_backward_input.argtypes = [address, address, *[long] * 5, address]
+    real = ctypes.c_float
+    rows: list[Any] = [long, long, address]
+    library.quantize_levels.argtypes = [address, *rows, *[real] * 4, address]
+    library.quantize_levels.restype = None
+    library.quantize_levels_backward.argtypes = [*[address] * 3, *rows, real, real, *[address] * 2]
+    library.quantize_levels_backward.restype = None
     return library
 
 

@@ -11,56 +11,62 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bitat_deploy.training.native import fits_kernels, level_gradients, quantize_levels
 from bitat_deploy.training.uniq.levels import maximum_code, symmetric_codes, unsigned_codes
 
 
 class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        distance = positive_step(step)
-        codes = symmetric_codes(values, distance, bits)
-        result = codes.sub_(maximum_code(bits) / 2).mul_(distance).to(values.dtype)
+        distance, top = positive_step(step), maximum_code(bits)
+        if fits_kernels(values, distance):
+            result = quantize_levels(values, distance, 0, 2 ** (bits - 1), top, top / 2)
+        else:
+            codes = symmetric_codes(values, distance, bits)
+            result = codes.sub_(top / 2).mul_(distance).to(values.dtype)
         context.save_for_backward(values, step, result)
-        context.bits, context.scale = bits, scale
+        context.scale, context.reach = scale, (-top / 2, top / 2)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        values, step, _ = context.saved_tensors
-        inside = values.abs() < maximum_code(context.bits) / 2 * positive_step(step)
-        return *_gradients(context, gradient, inside), None, None
+        return *_gradients(context, gradient), None, None
 
 
 class _Unsigned(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        distance = positive_step(step)
-        result = unsigned_codes(values, distance, bits).mul_(distance).to(values.dtype)
+        distance, top = positive_step(step), maximum_code(bits)
+        if fits_kernels(values, distance):
+            result = quantize_levels(values, distance, 0.5, 0, top, 0)
+        else:
+            result = unsigned_codes(values, distance, bits).mul_(distance).to(values.dtype)
         context.save_for_backward(values, step, result)
-        context.bits, context.scale = bits, scale
+        context.scale, context.reach = scale, (0, top)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        values, step, _ = context.saved_tensors
-        below = values < maximum_code(context.bits) * positive_step(step)
-        return *_gradients(context, gradient, below.logical_and_(values > 0)), None, None
+        return *_gradients(context, gradient), None, None
 
 
-def _gradients(
-    context: Any, gradient: Tensor, inside: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
+def _gradients(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Both slopes of the step, inside and outside, are (Q - v [inside]) / step [D]."""
     values, step, result = context.saved_tensors
-    of_values = gradient * inside
+    distance = positive_step(step)
+    low, high = context.reach
+    factor = torch.where(step < 0, -context.scale, context.scale) / distance
+    if fits_kernels(values, distance) and gradient.dtype == values.dtype:
+        of_values, sums = level_gradients(gradient, values, result, distance, low, high)
+        return of_values, sums * factor
+    of_values = gradient * ((values > low * distance) & (values < high * distance))
     if not context.needs_input_grad[1]:
         return of_values, None
     exact = step.dtype
     weighted = gradient.to(exact) * result.to(exact)
     weighted.addcmul_(of_values.to(exact), values.to(exact), value=-1)
-    factor = torch.where(step < 0, -context.scale, context.scale) / positive_step(step)
     return of_values, weighted.sum_to_size(step.shape) * factor
 
 

@@ -1,0 +1,69 @@
+"""Quantization to equally spaced levels as one native operation."""
+
+import torch
+from torch import Tensor
+
+from bitat_deploy.training.native.library import kernels, pointer
+
+
+def fits_kernels(values: Tensor, step: Tensor) -> bool:
+    """Whether the kernels take float32 ``values`` and ``step``, [] or [rows, 1, ...]."""
+    on_cpu = values.device.type == "cpu" and values.numel() > 0
+    precise = values.dtype == step.dtype == torch.float32
+    rows = step.numel() == 1 or step.shape == (len(values), *[1] * (values.dim() - 1))
+    dense = _layout(values) is not None
+    return on_cpu and precise and rows and dense and kernels() is not None
+
+
+def quantize_levels(
+    values: Tensor, step: Tensor, before: float, after: float, top: float, centre: float
+) -> Tensor:
+    """(clip(floor(values / step + before) + after, 0, top) - centre) step, as ``values``."""
+    library = kernels()
+    assert library is not None
+    result = torch.empty_like(values)
+    steps = step.reshape(-1).contiguous()
+    library.quantize_levels(
+        pointer(values),
+        len(steps),
+        values.numel() // len(steps),
+        pointer(steps),
+        *(before, after, top, centre),
+        pointer(result),
+    )
+    return result
+
+
+def level_gradients(
+    gradient: Tensor, values: Tensor, levels: Tensor, step: Tensor, low: float, high: float
+) -> tuple[Tensor, Tensor]:
+    """The gradient where low step < values < high step, else 0, and its sum with the errors.
+
+    That sum, of gradient * (levels - values where the gradient passes), has ``step``'s shape.
+    """
+    library = kernels()
+    layout = _layout(values)
+    assert library is not None and layout is not None
+    gradient = gradient.contiguous(memory_format=layout)
+    passed = torch.empty_like(values)
+    steps = step.reshape(-1).contiguous()
+    sums = torch.empty(len(steps), dtype=torch.float64)
+    library.quantize_levels_backward(
+        *(pointer(gradient), pointer(values), pointer(levels)),
+        len(steps),
+        values.numel() // len(steps),
+        pointer(steps),
+        *(low, high),
+        pointer(passed),
+        pointer(sums),
+    )
+    return passed, sums.to(step.dtype).reshape(step.shape)
+
+
+def _layout(values: Tensor) -> torch.memory_format | None:
+    """The dense layout of ``values``, whose outermost dimension is the first in both."""
+    if values.is_contiguous():
+        return torch.contiguous_format
+    if values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return None
