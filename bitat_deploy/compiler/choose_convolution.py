@@ -1,43 +1,63 @@
 """Which operator computes a convolution."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.network import Codes, Convolution, Image, Quantize
-from bitat_deploy.operators import BinaryDepthwiseConv, BinaryPointwiseConv, Operator, QuantizedConv
+from bitat_deploy.network import Codes, Convolution, Format, Image, Quantize, Requantize
+from bitat_deploy.operators import (
+    BinaryDepthwiseConv,
+    BinaryPointwiseConv,
+    BitSerialConv,
+    BitSerialDepthwiseConv,
+    Operator,
+    QuantizedConv,
+)
 from bitat_deploy.target import Target
 
 
-def convolution_operator(layer: Convolution, source: Any, target: Target) -> Operator | None:
-    """The operator for ``layer``, which reads ``source``; None where there is none."""
+def convolution_operator(
+    layer: Convolution, formats: Mapping[str, Format], target: Target
+) -> Operator:
+    """The operator for ``layer``; ``formats`` are those of what it reads, by name.
+
+    The most special one: 1-bit 1x1 and depthwise convolutions with 1-bit output have their own.
+    """
+    source: Any = formats[layer.input]
+    if isinstance(source, Codes):
+        special = _binary_operator(layer, source, target)
+        if special is not None:
+            return special
+        if layer.depthwise:
+            return BitSerialDepthwiseConv(source, layer, shortcut_channels(layer, formats), target)
+    general = QuantizedConv if isinstance(source, Image) else BitSerialConv
+    return general(source, layer, shortcut_channels(layer, formats), target)
+
+
+def shortcut_channels(layer: Convolution, formats: Mapping[str, Format]) -> int:
+    """Channels of the stream that the layer's output stage adds; 0 where it adds none."""
     stage = layer.output
-    if not isinstance(stage, Quantize) or stage.bits != 1 or layer.dilation != 1:
+    if not isinstance(stage, Requantize) or stage.shortcut is None:
+        return 0
+    return formats[stage.shortcut].shape[-1]
+
+
+def _binary_operator(layer: Convolution, source: Codes, target: Target) -> Operator | None:
+    """Our operators of signs to signs, where they compute the layer."""
+    stage = layer.output
+    if not isinstance(stage, Quantize) or (source.bits, layer.weight_bits, stage.bits) != (1, 1, 1):
         return None
     height, width, _ = source.shape
-    if isinstance(source, Image):
-        if layer.groups != 1:
-            return None
-        return QuantizedConv(
-            height=height,
-            width=width,
-            weight=layer.weight,
-            threshold=stage.thresholds[0],
-            stride=layer.stride,
-            padding=layer.padding,
-            target=target,
-        )
-    assert isinstance(source, Codes)
-    if source.bits != 1 or layer.weight_bits != 1:
-        return None
     threshold = _threshold_of_signs(layer, stage.thresholds[0], source)
     bits = (layer.weight > 0).astype(np.uint8)
     if layer.pointwise:
         return BinaryPointwiseConv(
             height=height, width=width, weight=bits[:, 0, 0], threshold=threshold, target=target
         )
-    if layer.depthwise and (layer.padding == 0 or layer.padding_level == source.top):
+    padded_with_ones = layer.padding == 0 or layer.padding_level == source.top
+    if layer.depthwise and padded_with_ones and layer.dilation == 1:
         return BinaryDepthwiseConv(
             height=height,
             width=width,

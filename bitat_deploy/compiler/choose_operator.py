@@ -1,11 +1,13 @@
 """Which operator computes a layer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bitat_deploy.compiler.choose_convolution import convolution_operator
 from bitat_deploy.network import (
     AveragePoolStream,
     Convolution,
+    Format,
     GlobalSum,
     Layer,
     MaxPool,
@@ -26,14 +28,15 @@ from bitat_deploy.operators import QuantizedDense as QuantizedDenseOperator
 from bitat_deploy.target import Target
 
 
-def layer_operator(layer: Layer, source: Any, target: Target) -> Operator | None:
-    """The operator that computes a layer, if there is one."""
+def layer_operator(layer: Layer, formats: Mapping[str, Format], target: Target) -> Operator:
+    """The operator that computes a layer; ``formats`` are those of what it reads, by name."""
     if isinstance(layer, Convolution):
-        return convolution_operator(layer, source, target)
+        return convolution_operator(layer, formats, target)
     if isinstance(layer, QuantizedDense):
         return QuantizedDenseOperator(
             weight=layer.weight, bias=layer.bias, scale=layer.scale, target=target
         )
+    source: Any = formats[layer.input]
     height, width, channels = source.shape
     if isinstance(layer, GlobalSum) and isinstance(source, Stream):
         return GlobalStreamSum(height, width, channels, layer.shift, target)
@@ -46,6 +49,5 @@ def layer_operator(layer: Layer, source: Any, target: Target) -> Operator | None
         return MaxPoolCodes(height, width, channels, source.bits, *window, target)
     if isinstance(layer, AveragePoolStream):
         return AveragePoolStreamOperator(height, width, channels, target)
-    if isinstance(layer, QuantizeStream):
-        return ThresholdPack(height, width, "int16", layer.output.thresholds, target)
-    return None
+    assert isinstance(layer, QuantizeStream)
+    return ThresholdPack(height, width, "int16", layer.output.thresholds, target)

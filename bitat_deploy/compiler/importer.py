@@ -8,7 +8,6 @@ import numpy as np
 from bitat_deploy.compiler.choose_operator import layer_operator
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.records import Records
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import (
     AveragePoolStream,
     Codes,
@@ -26,13 +25,6 @@ from bitat_deploy.network import (
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
-_SUPPORTED = (
-    "an 8-bit convolution of the picture, depthwise and 1x1 convolutions with 1-bit weights and "
-    "activations, each with 1-bit output and depthwise ones padded with +1; of the int16 stream "
-    "1-bit quantization and 2x2 average; global sums of 1-bit codes and of the stream; and the "
-    "8-bit classifier"
-)
-
 
 @dataclass(frozen=True)
 class CompiledLayer:
@@ -49,7 +41,6 @@ def import_layers(
     """Find the operator for each layer; the order is the network's.
 
     Where ``records`` know of its workload, the operator has the schedule that they say is fastest.
-    Raises UnsupportedOperatorError naming the first layer that no operator computes.
     """
     formats = network.formats()
     records = records or Records()
@@ -61,12 +52,7 @@ def import_layer(
 ) -> CompiledLayer:
     """Find the operator for one layer, with ``formats`` of what it reads and writes."""
     source, output = formats[layer.input], formats[layer.name]
-    operator = layer_operator(layer, source, target)
-    if operator is None:
-        raise UnsupportedOperatorError(
-            f"layer '{layer.name}' is a {describe(layer, source)}, for which there is no operator "
-            f"yet; there are: {_SUPPORTED}"
-        )
+    operator = layer_operator(layer, formats, target)
     choice = records.choose(operator)
     if choice is not None and choice.schedule is not None:
         operator = operator.with_schedule(choice.schedule)
@@ -84,29 +70,14 @@ def import_layer(
         reason=_reason(layer, source),
         tuned=choice.origin if choice is not None else "",
     )
-    return CompiledLayer(operator, (layer.input,), report)
+    return CompiledLayer(operator, _inputs(layer), report)
 
 
-def describe(layer: Layer, source: Format) -> str:
-    """A layer in words, as far as it matters to what operator computes it."""
-    reads = "the picture"
-    if isinstance(source, Codes):
-        reads = f"{source.bits}-bit {'signed' if source.signed else 'unsigned'} codes"
-    elif not isinstance(source, Image):
-        reads = {"Stream": "the int16 stream"}.get(type(source).__name__, "int32 counts")
-    if not isinstance(layer, Convolution):
-        return f"{_kind(layer)} of {reads}"
-    words = [f"{_kind(layer)} of {reads} with {layer.weight_bits}-bit weights"]
-    if layer.dilation != 1:
-        words.append(f"dilation {layer.dilation}")
-    if layer.padding:
-        words.append(f"padding of {layer.padding_level}")
-    stage = layer.output
-    if isinstance(stage, Quantize):
-        words.append(f"{stage.bits}-bit output")
-    else:
-        words.append("int16 output" if isinstance(stage, Requantize) else "int32 output")
-    return ", ".join(words)
+def _inputs(layer: Layer) -> tuple[str, ...]:
+    """Names of the layers that it reads, in the order of its operator's inputs."""
+    stage = layer.output if isinstance(layer, Convolution) else None
+    shortcut = stage.shortcut if isinstance(stage, Requantize) else None
+    return (layer.input,) if shortcut is None else (layer.input, shortcut)
 
 
 def _kind(layer: Layer) -> str:
@@ -155,12 +126,26 @@ def _fused(layer: Layer) -> bool:
 
 def _reason(layer: Layer, source: Format) -> str:
     """Why a layer is not binarized, fused and packed."""
-    if isinstance(source, Image):
-        return "the first layer reads the 8-bit image"
+    if isinstance(layer, Convolution):
+        return " and ".join(_reasons_of_convolution(layer, source))
     if isinstance(layer, GlobalSum):
         return "it has no weights, and the 8-bit classifier reads its int32 counts"
     if isinstance(layer, AveragePoolStream | QuantizeStream):
         return "it has no weights, and reads the int16 stream"
     if isinstance(layer, QuantizedDense):
         return "the classifier has 8-bit weights and writes float32 logits"
-    return ""
+    return "it has no weights, and no sums that are normalised"
+
+
+def _reasons_of_convolution(layer: Convolution, source: Format) -> list[str]:
+    reasons = []
+    if isinstance(source, Image):
+        reasons.append("the first layer reads the 8-bit image")
+    elif isinstance(source, Codes) and max(source.bits, layer.weight_bits) > 1:
+        bits = f"{layer.weight_bits}-bit weights and {source.bits}-bit activations"
+        reasons.append(f"its network has {bits}")
+    if isinstance(layer.output, Requantize):
+        reasons.append("it writes the int16 stream, which carries shortcuts")
+    elif not isinstance(layer.output, Quantize):
+        reasons.append("its int32 sums are read as they are")
+    return reasons

@@ -2,6 +2,8 @@
 
 from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
+from bitat_deploy.operators.bit_serial_conv import BitSerialConv, BitSerialSchedule
+from bitat_deploy.operators.bit_serial_depthwise import BitSerialDepthwiseConv
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
 from bitat_deploy.operators.global_code_sum import GlobalCodeSum
 from bitat_deploy.operators.max_pool import MaxPoolCodes
@@ -16,6 +18,9 @@ __all__ = [
     "AveragePoolStream",
     "BinaryDepthwiseConv",
     "BinaryPointwiseConv",
+    "BitSerialConv",
+    "BitSerialDepthwiseConv",
+    "BitSerialSchedule",
     "GlobalBitCount",
     "GlobalCodeSum",
     "GlobalStreamSum",

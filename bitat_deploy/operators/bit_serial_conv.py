@@ -35,10 +35,8 @@ from bitat_deploy.network import Codes, pack_bits, packed_bytes
 from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE, count_in_lanes32
 from bitat_deploy.operators.convolution import (
     ConvolutionOperator,
-    GroupedOutput,
     PaddedCopy,
     pixel_classes,
-    place_of,
 )
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import (
@@ -194,8 +192,7 @@ class BitSerialConv(ConvolutionOperator):
 
     @property
     def _vectors(self) -> int:
-        """Vectors of output channels in a group."""
-        return -(-self._group_out // self._lanes)
+        return self.group_vectors(self._lanes)
 
     @property
     def _run_bytes(self) -> int:
@@ -226,87 +223,33 @@ class BitSerialConv(ConvolutionOperator):
         return np.concatenate(tiles)
 
     def emit(self, x: Any, *buffers: Any) -> None:
-        """Copy, then steps of pixels; within a thread's part, tile by tile of channels."""
+        """Copy the input, if need be, and compute tile by tile."""
         rest = list(buffers)
         y = rest.pop()
         shortcut = rest.pop(0) if self.shortcut_channels else None
         weight = rest.pop(0)
         classes = (rest.pop(-2), rest.pop()) if self._has_classes else None
         constants = tuple(rest)
+        code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
         source, address = self._emit_source(x)
-        pixels = min(self._schedule.pixels, self.row_width)
-        layer = self.layer
+        vector_size = self.runs * self._words * self.layer.weight_bits * self.target.vector_bytes
 
-        def place(row: Any, column: Any, vector: Any, count: int) -> Place:
-            found: Any = 0
-            if classes is not None:
-                found = classes[0][row] + classes[1][column]
-            return place_of(row, column, self.row_width, vector, count, found)
-
-        def tile_at(row: Any, column: Any, group: Any, tile: Any, vectors: int) -> _Tile:
+        def emit_values(
+            row: Any, column: Any, group: Any, first: Any, pixels: int, vectors: int
+        ) -> list[Any]:
             def starts(plane: int, pixel: int, run: Any) -> Any:
                 down, right = self.run_offset(run)
-                stride = layer.stride
                 return address(plane, group, row * stride + down, (column + pixel) * stride + right)
 
-            offset = (group * self._vectors + tile * self._schedule.channel_vectors) * (
-                self.runs * self._words * layer.weight_bits * self.target.vector_bytes
-            )
-            return _Tile(source, weight, starts, pixels, offset, vectors)
+            offset = (group * self._vectors + first) * vector_size
+            return self._emit_values(_Tile(source, weight, starts, pixels, offset, vectors))
 
-        def emit_part(part: Any, begin: Any, end: Any, locate: Any) -> None:
-            if layer.groups > 1:
-                output = GroupedOutput(self.stage_code, pixels)
-                with T.serial(begin, end) as step:
-                    row, column = locate(step)
-                    self._emit_groups(output, tile_at, row, column)
-                    output.emit(
-                        lambda pixel, vector, count: place(row, column + pixel, vector, count),
-                        constants,
-                        shortcut,
-                        y,
-                    )
-                return
+        def finish(row: Any, column: Any, vector: Any, count: int, value: Any) -> None:
+            pixel_class = classes[0][row] + classes[1][column] if classes else 0
+            place = Place(row * self.row_width + column, vector, count, pixel_class)
+            code.emit(value, place, constants, shortcut, y)
 
-            def emit_tile(tile: Any, vectors: int) -> None:
-                with T.serial(begin, end) as step:
-                    row, column = locate(step)
-                    values = self._emit_values(tile_at(row, column, 0, tile, vectors))
-                    for index, value in enumerate(values):
-                        pixel, number = divmod(index, vectors)
-                        vector = tile * self._schedule.channel_vectors + number
-                        count = self._lanes
-                        if isinstance(vector, int):
-                            count = min(count, layer.out_channels - vector * count)
-                        where = place(row, column + pixel, vector, count)
-                        self.stage_code.emit(value, where, constants, shortcut, y)
-
-            self._for_tiles(emit_tile)
-
-        self.emit_steps(pixels, emit_part)
-
-    def _for_tiles(self, emit_tile: Any) -> None:
-        """Whole tiles in a loop; the last vectors of a group, not all of whose lanes count."""
-        size = self._schedule.channel_vectors
-        full = self._group_out // (size * self._lanes)
-        if full:
-            with T.serial(full) as tile:
-                emit_tile(tile, size)
-        if self._vectors > full * size:
-            emit_tile(full, self._vectors - full * size)
-
-    def _emit_groups(self, output: GroupedOutput, tile_at: Any, row: Any, column: Any) -> None:
-        """Values of every group of the pixels of a step, in the order of their channels."""
-        with T.serial(self.layer.groups) as group:
-
-            def emit_tile(tile: Any, vectors: int) -> None:
-                values = self._emit_values(tile_at(row, column, group, tile, vectors))
-                for index, value in enumerate(values):
-                    pixel, number = divmod(index, vectors)
-                    vector = tile * self._schedule.channel_vectors + number
-                    output.put(value, pixel, group * self._group_out + vector * self._lanes)
-
-            self._for_tiles(emit_tile)
+        self.emit_tiles(code, (schedule.pixels, schedule.channel_vectors), emit_values, finish)
 
     def _emit_source(self, x: Any) -> tuple[Any, Any]:
         """The buffer that windows read, and the address of a plane of a group of a pixel in it."""
@@ -322,17 +265,17 @@ class BitSerialConv(ConvolutionOperator):
 
             return x, address
 
-        def emit_pixel(copy: Any, address: Any, plane: Any, group: Any, index: Any) -> None:
+        def emit_run(
+            copy: Any, address: Any, plane: Any, group: Any, index: Any, size: int
+        ) -> None:
             start = (index * codes.bits + plane) * plane_bytes
             if aligned:
                 start = start + group * pixel
-                for_vectors(
-                    pixel,
-                    self.target.vector_bytes,
-                    lambda byte, size: store(
-                        copy, address + byte, load(x, start + byte, size), size
-                    ),
-                )
+
+                def emit_bytes(byte: Any, count: int) -> None:
+                    store(copy, address + byte, load(x, start + byte, count), count)
+
+                for_vectors(size, self.target.vector_bytes, emit_bytes)
                 return
             for byte in range(pixel):
                 bit = group * self.group_channels + 8 * byte
@@ -343,7 +286,7 @@ class BitSerialConv(ConvolutionOperator):
         copy = PaddedCopy(self, codes.bits, pixel, "uint8")
         last = 0xFF >> (8 * pixel - self.group_channels)  # spare bits are 0
         border = (0xFF, last) if layer.padding_level else (0, 0)
-        return copy.emit(border, emit_pixel), copy.address
+        return copy.emit(border, emit_run), copy.address
 
     def _emit_values(self, tile: _Tile) -> list[Any]:
         """Weighted counts of agreeing bits: a vector for each pixel and vector of channels."""

@@ -2,8 +2,11 @@
 
 A *run* is a stretch of a window whose elements are contiguous: a row of taps where there is no
 dilation, otherwise one tap. :class:`PaddedCopy` lays the input out so: [plane][group][row][column]
-[element] inside of a border. Pixels are computed in *steps* of a few neighbours in a row; a step at
-the end of a row is moved back inside, where it repeats pixels but needs no code of its own.
+[element] inside of a border.
+
+Pixels are computed in *steps* of a few neighbours in a row; a step at the end of a row is moved
+back inside, where it repeats pixels but needs no code of its own. Threads share the steps. Within a
+thread's steps tiles of channels are outermost, so that their weights stay in the cache.
 """
 
 from abc import abstractmethod
@@ -17,9 +20,12 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import Codes, Convolution, Image, convolution_sums, unpack_codes
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.output_stage import Place, StageCode
+from bitat_deploy.operators.output_stage import StageCode
 from bitat_deploy.operators.vector_code import load, parts, splat, store
 from bitat_deploy.target import Target
+
+# finish(row, column, vector, count, value): the output stage of a pixel's vector of channels.
+Finish = Callable[[Any, Any, Any, int, Any], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +126,8 @@ class ConvolutionOperator(Operator):
             return run, 0
         return run // kernel * dilation, run % kernel * dilation
 
-    def emit_steps(self, pixels: int, emit: Callable[[Any, Any, Any, Any], None]) -> None:
-        """Walk over the output: ``emit(part, begin, end, locate)`` for each thread's part.
+    def _emit_steps(self, pixels: int, emit: Callable[[Any, Any, Any], None]) -> None:
+        """Walk over the output: ``emit(begin, end, locate)`` for each thread's part.
 
         Steps ``begin`` to ``end`` are the part's; ``locate(step)`` gives row and column of a step's
         first pixel.
@@ -139,10 +145,70 @@ class ConvolutionOperator(Operator):
             return row, T.min(column, width - pixels) if width % pixels else column
 
         if count == 1:
-            emit(0, 0, steps, locate)
+            emit(0, steps, locate)
         else:
             with parts(count, self.target) as part:
-                emit(part, part * steps // count, (part + 1) * steps // count, locate)
+                emit(part * steps // count, (part + 1) * steps // count, locate)
+
+    def group_vectors(self, lanes: int) -> int:
+        """Vectors of a group's output channels."""
+        return -(-self.layer.out_channels // self.layer.groups // lanes)
+
+    def emit_tiles(
+        self,
+        code: StageCode,
+        tile: tuple[int, int],
+        emit_values: Callable[[Any, Any, Any, Any, int, int], list[Any]],
+        finish: Finish,
+    ) -> None:
+        """All pixels and channels, in tiles of ``tile`` pixels x vectors of channels.
+
+        ``emit_values(row, column, group, first, pixels, vectors)`` gives a vector of values for
+        each pixel from ``column`` on and each of the group's vectors from ``first`` on.
+        """
+        groups, lanes = self.layer.groups, code.lanes
+        out = self.layer.out_channels // groups
+        pixels, size = min(tile[0], self.row_width), tile[1]
+        full, vectors = out // (size * lanes), self.group_vectors(lanes)
+
+        def for_tiles(emit_tile: Callable[[Any, int], None]) -> None:
+            if full:
+                with T.serial(full) as index:
+                    emit_tile(index * size, size)
+            if vectors > full * size:
+                emit_tile(full * size, vectors - full * size)
+
+        def emit_part(begin: Any, end: Any, locate: Any) -> None:
+            if groups > 1:
+                output = GroupedOutput(code, pixels)
+                with T.serial(begin, end) as step:
+                    row, column = locate(step)
+                    with T.serial(groups) as group:
+
+                        def emit_group(first: Any, count: int) -> None:
+                            values = emit_values(row, column, group, first, pixels, count)
+                            for index, value in enumerate(values):
+                                pixel, vector = divmod(index, count)
+                                output.put(value, pixel, group * out + (first + vector) * lanes)
+
+                        for_tiles(emit_group)
+                    output.emit(lambda pixel, *rest: finish(row, column + pixel, *rest))
+                return
+
+            def emit_tile(first: Any, count: int) -> None:
+                with T.serial(begin, end) as step:
+                    row, column = locate(step)
+                    values = emit_values(row, column, 0, first, pixels, count)
+                    for index, value in enumerate(values):
+                        pixel, number = divmod(index, count)
+                        vector, real = first + number, lanes
+                        if isinstance(vector, int):
+                            real = min(lanes, out - vector * lanes)
+                        finish(row, column + pixel, vector, real, value)
+
+            for_tiles(emit_tile)
+
+        self._emit_steps(pixels, emit_part)
 
     @property
     def _is_flat(self) -> bool:
@@ -173,14 +239,14 @@ class GroupedOutput:
         """Store a vector of values from ``channel`` on."""
         store(self._values, pixel * self._row + channel, value, self._stage.lanes)
 
-    def emit(self, places: Any, constants: tuple[Any, ...], shortcut: Any, y: Any) -> None:
-        """The output stage of all channels; ``places(pixel, vector, count)`` gives a Place."""
+    def emit(self, finish: Callable[[int, Any, int, Any], None]) -> None:
+        """The output stage of all channels: ``finish(pixel, vector, count, value)``."""
         lanes = self._stage.lanes
         full, left = divmod(self._stage.channels, lanes)
 
         def one(pixel: int, vector: Any, count: int) -> None:
             value = load(self._values, pixel * self._row + vector * lanes, lanes)
-            self._stage.emit(value, places(pixel, vector, count), constants, shortcut, y)
+            finish(pixel, vector, count, value)
 
         for pixel in range(self._pixels):
             if full:
@@ -236,16 +302,16 @@ class PaddedCopy:
     def emit(
         self,
         border: tuple[int, int],
-        emit_pixel: Callable[[Any, Any, Any, Any, Any], None],
+        emit_run: Callable[[Any, Any, Any, Any, Any, int], None],
     ) -> Any:
         """Fill the border, copy the inside; the copy.
 
-        ``border`` are the elements of a pixel and its last element; ``emit_pixel(copy, address,
-        plane, group, pixel)`` copies one of the input's pixels.
+        ``border`` are the elements of a pixel and its last element; ``emit_run(copy, address,
+        plane, group, pixel, size)`` copies ``size`` elements from one of the input's pixels on.
         """
         copy = T.alloc_buffer([self.size], self.dtype)
         height, width, _ = self.operator.source.shape
-        padding = self.operator.layer.padding
+        padding, groups = self.operator.layer.padding, self.operator.layer.groups
         if padding or self.slack:
             with T.serial(self.size) as element:
                 T.buffer_store(copy, splat(border[0], self.dtype, 1), [element])
@@ -253,18 +319,25 @@ class PaddedCopy:
             with T.serial(self.size // self.pixel) as pixel:
                 last = pixel * self.pixel + (self.pixel - 1)
                 T.buffer_store(copy, splat(border[1], self.dtype, 1), [last])
+        if self.planes * groups == 1:
+            with T.serial(height) as row:
+                address = self.address(0, 0, row + padding, padding)
+                emit_run(copy, address, 0, 0, row * width, width * self.pixel)
+            return copy
         with (
             T.serial(self.planes) as plane,
-            T.serial(self.operator.layer.groups) as group,
+            T.serial(groups) as group,
             T.serial(height) as row,
             T.serial(width) as column,
         ):
             address = self.address(plane, group, row + padding, column + padding)
-            emit_pixel(copy, address, plane, group, row * width + column)
+            emit_run(copy, address, plane, group, row * width + column, self.pixel)
         return copy
 
 
-def pixel_classes(size: int, out: int, layer: Convolution) -> tuple[NDArray[np.int32], NDArray[Any]]:
+def pixel_classes(
+    size: int, out: int, layer: Convolution
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
     """Along one axis: each output's class, and which taps are in the border, by class.
 
     int32 [out] and bool [classes, kernel].
@@ -273,10 +346,3 @@ def pixel_classes(size: int, out: int, layer: Convolution) -> tuple[NDArray[np.i
     outside = (taps < layer.padding) | (taps >= layer.padding + size)
     classes, index = np.unique(outside, axis=0, return_inverse=True)
     return index.reshape(-1).astype(np.int32), classes
-
-
-def place_of(
-    row: Any, column: Any, row_width: int, vector: Any, count: int, pixel_class: Any = 0
-) -> Place:
-    """The Place of a pixel by its row and column."""
-    return Place(row * row_width + column, vector, count, pixel_class)

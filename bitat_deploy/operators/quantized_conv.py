@@ -1,127 +1,114 @@
-"""First convolution: uint8 image, int8 weights, int32 sums, one threshold per channel, packed bits.
+"""Convolution of the uint8 picture with int8 weights, any window and groups, with its output stage.
 
-Algebra. sum = sum over taps and channels of x * w, exactly, in int32; bit = (sum >= threshold).
-Pads with 0, which adds nothing.
+Algebra. sum = sum over taps and channels of x * w, exactly, in int32. Pads with 0, which adds
+nothing.
 
 Layout. Lanes are output channels, as in the binary 1x1 convolution: the input value is broadcast
-and nothing is added across lanes. The image is first copied into a border of zeros, where the
-kernel * channels values that one row of a filter needs are contiguous.
+and nothing is added across lanes. The picture is first copied into its border. Weights are
+[group][vector][run][step][lane][value]: a step takes a few values of a run at once, which is filled
+up with weights of 0.
 
-  AVX-512 VNNI: lanes of four int8 weights; four bytes of the image are broadcast and one
-  ``vpdpbusd`` multiplies and adds 64 pairs. A row of a filter is filled up to a multiple of four
-  with zero weights: 3x3x3 takes 9 instructions per 16 channels.
+  AVX-512 VNNI: lanes of four int8 weights; four bytes of the picture are broadcast and one
+  ``vpdpbusd`` multiplies and adds 64 pairs: 3x3x3 takes 9 instructions per 16 channels.
   Other x86: the same with two int16 weights and values, ``vpmaddwd`` and an addition.
-  NEON: int16 weights, one value at a time, widening multiply-adds: two ``smlal`` per 8 channels.
+  NEON with dot products: as VNNI by ``sdot``, both sides int8: the copy holds x - 128, its border
+  -128, and 128 * (sum of weights) is added once: 9 ``sdot`` per 4 channels.
+  Other NEON: int16 weights, one value at a time, widening multiply-adds: 27 ``smlal`` per 4.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import pack_bits, packed_bytes
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
+from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import (
     dot_product,
+    for_vectors,
     has_dot_product,
+    keep,
     load,
     splat,
     store,
-    store_mask,
+    vector_dtype,
 )
-from bitat_deploy.target import Target
 
 _WIDENING_PRODUCT = {
     "aarch64": "llvm.aarch64.neon.smull",
     "armv7l": "llvm.arm.neon.vmulls",
 }
+_UNROLLED = 256  # products of a tile in straight-line code
+
+
+@dataclass(frozen=True)
+class QuantizedConvSchedule:
+    """What can be chosen without changing the result: the tile."""
+
+    pixels: int
+    channel_vectors: int
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedConv(Operator):
-    """Convolution of a uint8 image with int8 filters at a fixed shape; pads with 0.
-
-    ``weight`` int8 [out, kernel, kernel, channels]; ``threshold`` int32 [out]. Reads uint8
-    [1, height, width, channels], writes packed bits.
-    """
+class QuantizedConv(ConvolutionOperator):
+    """Convolution of the picture uint8 [1, height, width, channels] at a fixed shape."""
 
     kind = "quantized_conv"
 
-    height: int
-    width: int
-    weight: NDArray[np.int8]
-    threshold: NDArray[np.int32]
-    stride: int
-    padding: int
-    target: Target
-
-    @property
-    def out_channels(self) -> int:
-        """Number of filters."""
-        return self.weight.shape[0]
-
-    @property
-    def kernel(self) -> int:
-        """Height and width of the filters."""
-        return self.weight.shape[1]
-
-    @property
-    def channels(self) -> int:
-        """Channels of the image."""
-        return self.weight.shape[3]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The image."""
-        return (TensorSpec((1, self.height, self.width, self.channels), "uint8"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Packed activations."""
-        height, width = (
-            (size + 2 * self.padding - self.kernel) // self.stride + 1
-            for size in (self.height, self.width)
+    @cached_property
+    def stage_code(self) -> StageCode:
+        """The output stage of the sums, or of those of x - 128."""
+        base = None
+        if self._has_signed_dot_product:
+            base = 128 * self.layer.weight.astype(np.int64).sum(axis=(1, 2, 3))[None]
+        channels = self.layer.out_channels
+        return StageCode(
+            self.layer.output, channels, self._lanes, self.shortcut_channels, base=base
         )
-        return TensorSpec((1, height, width, packed_bytes(self.out_channels)), "uint8")
 
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights [vector][filter row][step][lane][group], flat; thresholds [vectors * lanes]."""
-        lanes, group = self._lanes, self._group
-        filters = np.zeros((self._vectors * lanes, self.kernel, self._steps * group), np.int8)
-        rows = self.weight.reshape(self.out_channels, self.kernel, -1)
-        filters[: self.out_channels, :, : rows.shape[2]] = rows
-        grouped = filters.reshape(self._vectors, lanes, self.kernel, self._steps, group)
-        weight = grouped.transpose(0, 2, 3, 1, 4).ravel()
-        # No sum of a spare channel (always 0) reaches the largest int32: its bit is 0.
-        threshold = np.full(self._vectors * lanes, np.iinfo(np.int32).max, np.int32)
-        threshold[: self.out_channels] = self.threshold
-        return (weight if group == 4 else weight.astype(np.int16)), threshold
+        """Weights [group][vector][run][step][lane][value], flat; the output stage's."""
+        layer, lanes, values = self.layer, self._lanes, self._values
+        groups, vectors = layer.groups, self.group_vectors(lanes)
+        runs = layer.weight.reshape(groups, layer.out_channels // groups, self.runs, -1)
+        spare_lanes = vectors * lanes - runs.shape[1]
+        spare = self._steps * values - runs.shape[3]
+        runs = np.pad(runs, ((0, 0), (0, spare_lanes), (0, 0), (0, spare)))
+        runs = runs.reshape(groups, vectors, lanes, self.runs, self._steps, values)
+        weight = runs.transpose(0, 1, 3, 4, 2, 5).ravel()
+        dtype = np.int8 if values == 4 else np.int16
+        return (weight.astype(dtype), *self.stage_code.constants())
 
-    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
-        """The sums, tap by tap, in plain numpy."""
-        border = (self.padding, self.padding)
-        padded = np.pad(x.astype(np.int32), ((0, 0), border, border, (0, 0)))
-        height, width = self.output.shape[1:3]
-        sums = np.zeros((1, height, width, self.out_channels), np.int32)
-        for i in range(self.kernel):
-            for j in range(self.kernel):
-                rows = slice(i, i + self.stride * (height - 1) + 1, self.stride)
-                columns = slice(j, j + self.stride * (width - 1) + 1, self.stride)
-                sums += padded[:, rows, columns] @ self.weight[:, i, j].astype(np.int32).T
-        return pack_bits(sums >= self.threshold)
+    def space(self) -> tuple[QuantizedConvSchedule, ...]:
+        """Tiles that registers hold."""
+        vectors_of_lane = self._lanes * 4 // self.target.vector_bytes
+        shapes = [(p, v) for v in (1, 2) for p in (1, 2, 4, 8) if p * v * vectors_of_lane <= 16]
+        return tuple(QuantizedConvSchedule(*shape) for shape in shapes)
 
     @property
-    def _group(self) -> int:
-        """Values of the image that an output channel takes with one instruction."""
-        if self.target.architecture != "x86_64":
-            return 1
-        return 4 if has_dot_product(self.target) else 2
+    def _schedule(self) -> QuantizedConvSchedule:
+        schedule: QuantizedConvSchedule | None = self.schedule
+        return schedule or QuantizedConvSchedule(4, 1)
+
+    @property
+    def _has_signed_dot_product(self) -> bool:
+        return self.target.architecture == "aarch64" and "+dotprod" in self.target.features
+
+    @property
+    def _values(self) -> int:
+        """Values of the picture that an output channel takes with one instruction."""
+        if self._has_signed_dot_product or has_dot_product(self.target):
+            return 4
+        return 2 if self.target.architecture == "x86_64" else 1
 
     @property
     def _copy_dtype(self) -> str:
-        return "uint8" if self._group == 4 else "int16"
+        if self._has_signed_dot_product:
+            return "int8"
+        return "uint8" if self._values == 4 else "int16"
 
     @property
     def _lanes(self) -> int:
@@ -129,83 +116,101 @@ class QuantizedConv(Operator):
         return max(self.target.vector_bytes // 4, 8)
 
     @property
-    def _vectors(self) -> int:
-        return -(-self.out_channels // self._lanes)
-
-    @property
     def _steps(self) -> int:
-        """Instructions for one row of a filter."""
-        return -(-self.kernel * self.channels // self._group)
+        """Instructions for one run of a filter."""
+        return -(-self.run_taps * self.group_channels // self._values)
 
-    def emit(self, x: Any, weight: Any, threshold: Any, y: Any) -> None:
-        """Copy, then loop over vectors of channels and over pixels."""
-        row_length = (self.width + 2 * self.padding) * self.channels
-        rows = self.height + 2 * self.padding
-        # Slack: the last group of a filter's row may read past its end, times weights of zero.
-        copy = T.alloc_buffer([rows * row_length + self._group], self._copy_dtype)
-        self._emit_copy(x, copy, rows, row_length)
-        lanes, bytes_per_vector = self._lanes, self._lanes // 8
-        _, height, width, out_bytes = self.output.shape
+    def emit(self, x: Any, *buffers: Any) -> None:
+        """Copy the picture, and compute tile by tile."""
+        rest = list(buffers)
+        y = rest.pop()
+        shortcut = rest.pop(0) if self.shortcut_channels else None
+        weight, *stage_constants = rest
+        code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
+        copied = PaddedCopy(self, 1, self.group_channels, self._copy_dtype, slack=self._values)
+        copy = self._emit_copy(x, copied)
+        vector_size = self.runs * self._steps * self._lanes * self._values
 
-        def emit(vector: Any, size: int) -> None:
-            with T.serial(height) as row, T.serial(width) as column:
-                sums = self._emit_sums(copy, weight, vector, row, column, row_length)
-                mask = sums >= load(threshold, vector * lanes, lanes)
-                offset = (row * width + column) * out_bytes + vector * bytes_per_vector
-                store_mask(y, offset, mask, lanes, size)
+        def emit_values(
+            row: Any, column: Any, group: Any, first: Any, pixels: int, vectors: int
+        ) -> list[Any]:
+            def value_at(pixel: int, run: Any, step: Any) -> Any:
+                down, right = self.run_offset(run)
+                start = copied.address(
+                    0, group, row * stride + down, (column + pixel) * stride + right
+                )
+                return load(copy, start + step * self._values, self._values)
 
-        full, rest = divmod(out_bytes, bytes_per_vector)
-        if full:
-            with T.serial(full) as vector:
-                emit(vector, bytes_per_vector)
-        if rest:
-            emit(full, rest)
+            def weights_at(vector: int, run: Any, step: Any) -> Any:
+                size = self._lanes * self._values
+                start = (group * self.group_vectors(self._lanes) + first + vector) * vector_size
+                return load(weight, start + (run * self._steps + step) * size, size)
 
-    def _emit_copy(self, x: Any, copy: Any, rows: int, row_length: int) -> None:
-        """Copy x inside of a border of zeros."""
-        run = self.width * self.channels
-        with T.serial(rows * row_length + self._group) as value:
-            T.buffer_store(copy, splat(0, self._copy_dtype, 1), [value])
-        with T.serial(self.height) as row, T.serial(run) as value:
-            target = (row + self.padding) * row_length + self.padding * self.channels + value
-            T.buffer_store(copy, T.cast(x[row * run + value], self._copy_dtype), [target])
+            return self._emit_sums(value_at, weights_at, pixels, vectors)
 
-    def _emit_sums(
-        self, copy: Any, weight: Any, vector: Any, row: Any, column: Any, row_length: int
-    ) -> Any:
-        """One vector of int32 sums of one pixel."""
-        lanes, group = self._lanes, self._group
-        sums = T.alloc_buffer([lanes], "int32")
-        store(sums, 0, splat(0, "int32", lanes), lanes)
+        def finish(row: Any, column: Any, vector: Any, count: int, value: Any) -> None:
+            place = Place(row * self.row_width + column, vector, count)
+            code.emit(value, place, tuple(stage_constants), shortcut, y)
 
-        def step(i: Any, k: Any) -> None:
-            start = (row * self.stride + i) * row_length + column * (self.stride * self.channels)
-            offset = ((vector * self.kernel + i) * self._steps + k) * (lanes * group)
-            values = load(copy, start + k * group, group)
-            weights = load(weight, offset, lanes * group)
-            total = self._emit_product(load(sums, 0, lanes), values, weights)
-            store(sums, 0, total, lanes)
+        self.emit_tiles(code, (schedule.pixels, schedule.channel_vectors), emit_values, finish)
 
-        if self.kernel * self._steps <= 64:
-            for i in range(self.kernel):
-                for k in range(self._steps):
-                    step(i, k)
+    def _emit_copy(self, x: Any, copied: PaddedCopy) -> Any:
+        """Copy x inside of a border of zeros, minus 128 for signed dot products."""
+
+        def emit_run(copy: Any, address: Any, _: Any, group: Any, pixel: Any, size: int) -> None:
+            def emit_part(element: Any, lanes: int) -> None:
+                start = pixel * self.channels + group * self.group_channels + element
+                value = load(x, start, lanes)
+                if self._has_signed_dot_product:
+                    value = value ^ splat(128, "uint8", lanes)
+                    value = T.reinterpret(vector_dtype("int8", lanes), value)
+                else:
+                    value = T.cast(value, vector_dtype(self._copy_dtype, lanes))
+                store(copy, address + element, value, lanes)
+
+            for_vectors(size, self.target.vector_bytes, emit_part)
+
+        border = -128 if self._has_signed_dot_product else 0
+        return copied.emit((border, border), emit_run)
+
+    def _emit_sums(self, value_at: Any, weights_at: Any, pixels: int, vectors: int) -> list[Any]:
+        """A vector of int32 sums for each pixel and vector of channels."""
+        lanes = self._lanes
+        sums = [[T.alloc_buffer([lanes], "int32") for _ in range(vectors)] for _ in range(pixels)]
+        for row in sums:
+            for buffer in row:
+                store(buffer, 0, splat(0, "int32", lanes), lanes)
+
+        def step(run: Any, index: Any) -> None:
+            for vector in range(vectors):
+                weights = keep(weights_at(vector, run, index))
+                for pixel in range(pixels):
+                    buffer = sums[pixel][vector]
+                    value = value_at(pixel, run, index)
+                    total = self._emit_product(load(buffer, 0, lanes), value, weights)
+                    store(buffer, 0, total, lanes)
+
+        if self.runs * self._steps * pixels * vectors <= _UNROLLED:
+            for run in range(self.runs):
+                for index in range(self._steps):
+                    step(run, index)
         else:
-            with T.serial(self.kernel) as i, T.serial(self._steps) as k:
-                step(i, k)
-        return load(sums, 0, lanes)
+            with T.serial(self.runs) as run, T.serial(self._steps) as index:
+                step(run, index)
+        return [load(buffer, 0, lanes) for row in sums for buffer in row]
 
     def _emit_product(self, sums: Any, values: Any, weights: Any) -> Any:
         lanes = self._lanes
-        wide = f"int32x{lanes}"
-        if self._group == 1:
+        if self._values == 1:
             return sums + self._emit_widening_product(T.broadcast(values, lanes), weights)
         image = T.broadcast(T.reinterpret("int32", values), lanes)
-        if self._group == 4:
+        if self._has_signed_dot_product:
+            return _signed_dot_product(sums, image, weights)
+        if self._values == 4:
             return dot_product(sums, T.reinterpret(f"uint8x{4 * lanes}", image), weights)
         pairs = T.reinterpret(f"int16x{2 * lanes}", image)
         name = "llvm.x86.avx512.pmaddw.d.512" if lanes == 16 else "llvm.x86.avx2.pmadd.wd"
-        return sums + T.call_llvm_pure_intrin(wide, name, pairs, weights)
+        return sums + T.call_llvm_pure_intrin(f"int32x{lanes}", name, pairs, weights)
 
     def _emit_widening_product(self, a: Any, b: Any) -> Any:
         """int16 times int16 to int32, eight lanes: NEON.
@@ -215,14 +220,23 @@ class QuantizedConv(Operator):
         """
         name = _WIDENING_PRODUCT[self.target.architecture]
         halves = [
-            T.call_llvm_pure_intrin("int32x4", name, half(a), half(b)) for half in (_low, _high)
+            T.call_llvm_pure_intrin("int32x4", name, half("int16x4", a), half("int16x4", b))
+            for half in (T.vectorlow, T.vectorhigh)
         ]
         return T.vectorcombine("int32x8", *halves)
 
 
-def _low(vector: Any) -> Any:
-    return T.vectorlow("int16x4", vector)
-
-
-def _high(vector: Any) -> Any:
-    return T.vectorhigh("int16x4", vector)
+def _signed_dot_product(sums: Any, image: Any, weights: Any) -> Any:
+    """Add four products of int8 and int8 to each of eight int32 lanes; ``image`` is int32x8."""
+    values = T.reinterpret("int8x32", image)
+    halves = [
+        T.call_llvm_pure_intrin(
+            "int32x4",
+            "llvm.aarch64.neon.sdot",
+            half("int32x4", sums),
+            half("int8x16", values),
+            half("int8x16", weights),
+        )
+        for half in (T.vectorlow, T.vectorhigh)
+    ]
+    return T.vectorcombine("int32x8", *halves)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bitat_deploy.compiler.importer import import_layers
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import Convolution, IntegerNetwork, evaluate, pack_bits
 from bitat_deploy.target import load_target
 from tests.drawn_networks import (
@@ -29,24 +28,22 @@ def test_every_layer_is_imported_and_reported() -> None:
     assert reports[2].macs == 6 * 6 * 16 * 24
 
 
-@pytest.mark.parametrize(
-    ("network", "words"),
-    [
-        (draw_network(0, bits=(2, 2)), "'stem' is a conv 3x3.*the picture.*2-bit output"),
-        (
-            draw_network(0, bits=(1, 1), signed=False),
-            "'block0.depthwise' is a depthwise 3x3.*1-bit unsigned codes.*padding of 0",
-        ),
-        (draw_shortcut_network(0), "'stem'.*int16 output"),
-        (
-            draw_convolution_network(0, bits=(1, 1), dilation=2),
-            "'grouped' is a conv 3x3, stride 1, 2 groups of 1-bit unsigned.*dilation 2",
-        ),
-    ],
-)
-def test_a_layer_without_an_operator_is_named(network: IntegerNetwork, words: str) -> None:
-    with pytest.raises(UnsupportedOperatorError, match=f"layer {words}.*no operator"):
-        import_layers(network, load_target("rpi4"))
+def test_layers_that_are_not_binarized_fused_and_packed_say_why() -> None:
+    target = load_target("rpi4")
+    networks = [draw_network(0, bits=(2, 2)), draw_shortcut_network(0), draw_convolution_network(0)]
+    reports = [layer.report for one in networks for layer in import_layers(one, target)]
+    for report in reports:
+        complete = report.binarized and report.fused and report.packed_output
+        assert complete == (not report.reason), report
+    assert "2-bit weights and 2-bit activations" in reports[1].reason
+
+
+def test_a_shortcut_is_an_operators_second_input() -> None:
+    layers = import_layers(draw_shortcut_network(0), load_target("rpi4"))
+    inputs = {layer.report.name: layer.inputs for layer in layers}
+    assert inputs["block0.conv"] == ("block0.sign", "block0.shortcut")
+    assert inputs["block0.double"] == ("block0.sign2", "block0.conv")
+    assert all(len(layer.inputs) == len(layer.operator.inputs) for layer in layers)
 
 
 @pytest.mark.parametrize("index", [1, 2])

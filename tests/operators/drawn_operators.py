@@ -1,4 +1,7 @@
-"""Operators with drawn shapes, weights and thresholds, and inputs for them."""
+"""Operators with drawn shapes, weights and thresholds, and inputs for them.
+
+General convolutions are in :mod:`.drawn_convolutions`.
+"""
 
 from typing import Any
 
@@ -16,7 +19,6 @@ from bitat_deploy.operators import (
     MaxPoolCodes,
     Operator,
     PointwiseSchedule,
-    QuantizedConv,
     QuantizedDense,
     TensorSpec,
     ThresholdPack,
@@ -50,15 +52,6 @@ DEPTHWISE = [
     (4, 4, 512, 3, 1, 1),
     (3, 2, 9, 1, 1, 0),
     (8, 8, 24, 5, 1, 2),
-]
-# height, width, channels, out channels, kernel, stride, padding
-FIRST_CONV = [
-    (1, 1, 1, 1, 1, 1, 0),
-    (1, 1, 3, 7, 3, 1, 1),
-    (7, 5, 3, 33, 3, 2, 1),
-    (6, 7, 4, 17, 5, 2, 2),
-    (5, 5, 9, 65, 3, 1, 0),
-    (3, 4, 65, 9, 3, 1, 1),
 ]
 BIT_COUNT = [(1, 1, 1), (3, 4, 3), (7, 7, 130), (16, 9, 17)]
 DENSE = [(1, 1), (3, 7), (65, 33), (130, 10)]
@@ -100,7 +93,7 @@ SCHEDULES = [
 
 
 def drawn_operators(target: Target, seed: int) -> list[Operator]:
-    """Every operator at all shapes above."""
+    """Operators at all shapes above."""
     random = np.random.default_rng(seed)
     operators: list[Operator] = [pointwise(random, target, *shape) for shape in POINTWISE]
     for height, width, channels, kernel, stride, padding in DEPTHWISE:
@@ -109,10 +102,6 @@ def drawn_operators(target: Target, seed: int) -> list[Operator]:
         operators.append(
             BinaryDepthwiseConv(height, width, weight, threshold, stride, padding, target)
         )
-    for height, width, channels, out, kernel, stride, padding in FIRST_CONV:
-        weight8 = random.integers(-128, 128, (out, kernel, kernel, channels)).astype(np.int8)
-        threshold = thresholds(random, out, 30000)
-        operators.append(QuantizedConv(height, width, weight8, threshold, stride, padding, target))
     operators += [GlobalBitCount(*shape, target) for shape in BIT_COUNT]
     for channels, classes in DENSE:
         weight8 = random.integers(-128, 128, (classes, channels)).astype(np.int8)

@@ -18,18 +18,21 @@ from bitat_deploy.target import Target
 
 Inputs = tuple[NDArray[Any], ...]  # of one operator
 
-QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+QEMU = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu")
 GARBAGE = 0xA5  # what an output holds before the call
 
 
 def run_here(
-    operators: Sequence[Operator], inputs: Sequence[Inputs], target: Target
+    operators: Sequence[Operator], inputs: Sequence[Inputs], target: Target, batch: int = 1
 ) -> list[NDArray[Any]]:
-    """Outputs of all operators, compiled together and called in this process."""
-    library = _compile(operators, target)
+    """Outputs of all operators, compiled together and called in this process.
+
+    Inputs and outputs are of ``batch`` images, one after the other.
+    """
+    library = _compile(operators, target, batch)
     outputs = []
     for index, (operator, xs) in enumerate(zip(operators, inputs, strict=True)):
-        tensors = [tvm.runtime.tensor(array) for array in _arguments(operator, xs)]
+        tensors = [tvm.runtime.tensor(array) for array in _arguments(operator, xs, batch)]
         library[f"f{index}"](*tensors)
         outputs.append(tensors[-1].numpy())
     return outputs
@@ -58,22 +61,30 @@ def run_in_qemu(
             file.write(struct.pack("<q", len(arguments)))
             for array in arguments:
                 file.write(_serialized(array))
-    command = [*QEMU, str(program), str(library), str(folder / "tensors"), str(folder / "outputs")]
+    command = [
+        *QEMU,
+        target.cpu,
+        str(program),
+        str(library),
+        str(folder / "tensors"),
+        str(folder / "outputs"),
+    ]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr
     return _split((folder / "outputs").read_bytes(), operators)
 
 
-def _compile(operators: Sequence[Operator], target: Target) -> Any:
+def _compile(operators: Sequence[Operator], target: Target, batch: int = 1) -> Any:
     functions = {
-        f"f{index}": operator.prim_func().with_attr("global_symbol", f"f{index}")
+        f"f{index}": operator.prim_func(batch).with_attr("global_symbol", f"f{index}")
         for index, operator in enumerate(operators)
     }
     return tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
 
 
-def _arguments(operator: Operator, xs: Inputs) -> list[NDArray[Any]]:
-    output = np.zeros(operator.output.shape, operator.output.dtype)
+def _arguments(operator: Operator, xs: Inputs, batch: int = 1) -> list[NDArray[Any]]:
+    shape = (batch, *operator.output.shape[1:])
+    output = np.zeros(shape, operator.output.dtype)
     output.view(np.uint8)[...] = GARBAGE
     return [*xs, *operator.constants(), output]
 

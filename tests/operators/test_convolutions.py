@@ -1,0 +1,76 @@
+"""General convolutions with every output stage equal the network's definition, compiled."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitat_deploy.operators.convolution import ConvolutionOperator
+from bitat_deploy.target import load_target
+from tests.drawn_networks import Draw
+from tests.operators.drawn_convolutions import (
+    BIT_SERIAL,
+    PICTURE,
+    bit_serial,
+    convolution_inputs,
+    drawn_convolutions,
+    picture,
+)
+from tests.operators.execution import run_here, run_in_qemu
+
+
+def test_this_machine() -> None:
+    target = load_target("host")
+    check(drawn_convolutions(target, seed=1), lambda ops, xs: run_here(ops, xs, target))
+
+
+def test_avx2() -> None:
+    target = load_target("host")
+    if target.architecture != "x86_64" or target.vector_bytes < 64:
+        pytest.skip("this machine's own target is the same")
+    target = replace(target, cpu="haswell", features=(), vector_bytes=32)
+    check(drawn_convolutions(target, seed=2), lambda ops, xs: run_here(ops, xs, target))
+
+
+@pytest.mark.parametrize("name", ["rpi4", "rpi5"])
+def test_aarch64(name: str, tmp_path: Path) -> None:
+    """Without and with dot products."""
+    if shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
+    target = load_target(name)
+    operators = drawn_convolutions(target, seed=3)
+    if name == "rpi5":
+        operators = operators[len(BIT_SERIAL) :]
+    check(operators, lambda ops, xs: run_in_qemu(ops, xs, target, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["host", "rpi4"])
+def test_schedules(name: str, tmp_path: Path) -> None:
+    """A schedule changes the time, not the result; the workload does not name it."""
+    target = load_target(name)
+    if name != "host" and shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
+    draw = Draw(4)
+    operators: list[ConvolutionOperator] = []
+    for drawn in (bit_serial(draw, target, BIT_SERIAL[8]), picture(draw, target, PICTURE[2])):
+        schedules = drawn.space()
+        assert len(set(schedules)) == len(schedules) > 1
+        chosen = draw.random.choice(len(schedules), 4, replace=False)
+        tuned = [drawn.with_schedule(schedules[index]) for index in chosen]
+        assert {operator.workload for operator in tuned} == {drawn.workload}
+        operators += tuned  # type: ignore[arg-type]
+    run = run_here if name == "host" else lambda *args: run_in_qemu(*args, tmp_path)
+    check(operators, lambda ops, xs: run(ops, xs, target))
+
+
+def check(operators: Sequence[ConvolutionOperator], run: Any) -> None:
+    random = np.random.default_rng(0)
+    inputs = [convolution_inputs(operator, random) for operator in operators]
+    for operator, xs, output in zip(operators, inputs, run(operators, inputs), strict=True):
+        expected = operator.reference(*xs)
+        assert (expected.shape, expected.dtype) == (operator.output.shape, operator.output.dtype)
+        assert np.array_equal(output, expected), operator.workload
