@@ -49,6 +49,14 @@ class Workers:
         size = batch_size // self.count
         return slice(self.rank * size, (self.rank + 1) * size)
 
+    def mean(self, value: Tensor) -> float:
+        """The mean of a scalar over the processes."""
+        value = value.detach().clone()
+        if self.count > 1:
+            torch.distributed.all_reduce(value)
+            value = value / self.count
+        return float(value)
+
     def wrapped(self, network: nn.Module) -> nn.Module:
         """The network, averaging its gradients over the processes."""
         if self.count == 1:

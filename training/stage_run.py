@@ -41,7 +41,8 @@ class StageRun:
         self._progressive = progressive
         self._teacher = teacher
         self._device = next(network.parameters()).device
-        self._forward = (workers or Workers()).wrapped(network)
+        self._workers = workers or Workers()
+        self._forward = self._workers.wrapped(network)
         groups = []
         for group in network.parameter_groups(recipe.optimizer.weight_decay):
             trained = [parameter for parameter in group["params"] if parameter.requires_grad]
@@ -75,7 +76,7 @@ class StageRun:
             dependency = self._progressive.loss(step)
             if dependency is not None:
                 loss = loss + dependency
-        value = float(loss.detach())
+        value = self._workers.mean(loss)
         if not math.isfinite(value):
             raise_for_loss(value, self._network, self.where(step), images)
         self.optimizer.zero_grad(set_to_none=True)

@@ -50,6 +50,17 @@ def test_it_learns_and_reports(trained: Path, data: Path) -> None:
     assert report["accuracy"]["images"] == 200
     assert [stage["stage"] for stage in report["stages"]][-1] == "fine-tune"
     assert report["recipe"]["name"] == "smoke"
+    assert report["accuracy"]["evaluation"] == "integer"
+    last = report["epochs"][-1]
+    assert last["images_per_second"] > 0
+    assert set(last["sign_flips"]) == {stage["stage"] for stage in report["stages"][2:-1]}
+    assert all(
+        stage["relative_output_error_after"] <= stage["relative_output_error_before"]
+        for stage in report["stages"][2:-1]
+    )
+    assert report["cost"]["W1A1"] > 0
+    assert report["environment"]["peak_memory_bytes"] > 2**20
+    assert (trained / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert network.metadata["top1"] == f"{report['accuracy']['top1']:.4f}"
 
 
@@ -59,9 +70,9 @@ def test_a_killed_run_resumes_to_the_same_weights(
 ) -> None:
     arguments = command(data, tmp_path, "--checkpoint-every", "0")
     path = tmp_path / "checkpoint.pt"
-    for stage in (1, 3):  # in the middle of binary activations, then of a layer's own stage
+    for stage in (1, 4):  # in the middle of binary activations, then of a block's third layer
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-        while not (path.exists() and _position(path) > (stage, 2)):
+        while not (path.exists() and _position(path) > (stage, 1)):
             assert process.poll() is None, "the run ended before it could be killed"
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -72,6 +83,8 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert resumed.top1 == undisturbed.top1
     for name, value in undisturbed.network.items():
         assert torch.equal(resumed.network[name], value), name
+    pairs = zip(resumed.epochs, undisturbed.epochs, strict=True)
+    assert all(a["loss"] == b["loss"] and a["sign_flips"] == b["sign_flips"] for a, b in pairs)
 
 
 def _position(path: Path) -> tuple[int, int]:
@@ -98,7 +111,8 @@ def test_divergence_names_stage_and_step(data: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, command(data, tmp_path, *change)[3:])
     assert isinstance(result.exception, TrainingDivergedError)
     message = str(result.exception)
-    assert "stage 'binary activations', step" in message
+    assert "stage 'binary activations', step 0" in message
+    assert load_checkpoint(tmp_path / "checkpoint.pt").stage == 1  # the last good one
     assert "learning_rate" in message
 
 
@@ -112,7 +126,9 @@ def test_too_few_images(tmp_path: Path) -> None:
 
 def test_recipes_are_listed_and_asked_for() -> None:
     listed = CliRunner().invoke(cli, ["train", "--list"])
-    assert "smoke" in listed.output
+    row = next(line for line in listed.output.splitlines() if line.startswith("smoke"))
+    assert "bitat" in row
+    assert "W1A1" in row
     missing = CliRunner().invoke(cli, ["train"])
     assert missing.exit_code == 2
     assert "--list shows the recipes" in missing.output
