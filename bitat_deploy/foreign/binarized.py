@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bitat_deploy.foreign.elementwise import Chain, ChannelFunction, chain_before
+from bitat_deploy.foreign.elementwise import Chain, ChannelFunction, chains_before
 from bitat_deploy.foreign.graph import Graph, attributes
 from bitat_deploy.foreign.levels import CodeSteps, WeightLevels, code_steps, weight_levels
 from bitat_deploy.foreign.steps import Steps, find_float_steps
@@ -85,16 +85,20 @@ class Finder:
         return self._quantizers[tensor]
 
     def _find_quantizer(self, tensor: str) -> Quantizer | None:
-        chain = chain_before(self._graph, tensor)
-        if not chain.nodes:
-            return None
+        for chain in chains_before(self._graph, tensor):
+            found = self._quantizer_of(chain)
+            if found is not None:
+                return found
+        return None
+
+    def _quantizer_of(self, chain: Chain) -> Quantizer | None:
         function = ChannelFunction(self._graph, chain)
         steps = find_float_steps(function, function.channels)
         if steps is None:
             return None
         sign_of_zero = False
         has_sign = any(node.op_type == "Sign" for node in chain.nodes)
-        if has_sign and tensor not in self._with_zeros:
+        if has_sign and chain.end not in self._with_zeros:
             without = without_zero(steps)
             sign_of_zero, steps = without is not None, without or steps
         codes = code_steps(steps)

@@ -36,16 +36,17 @@ class Chain:
         return frozenset(tensor for node in self.nodes for tensor in node.output)
 
 
-def chain_before(graph: Graph, end: str) -> Chain:
-    """The longest chain that ends in the tensor ``end``; its root is a float32 tensor.
+def chains_before(graph: Graph, end: str) -> list[Chain]:
+    """Chains that end in the tensor ``end``, the longest first.
 
-    Its channels are the second axis. Without nodes where no elementwise operator writes ``end``.
+    Their roots are float32 tensors, with channels as the second axis. None where no elementwise
+    operator writes ``end``.
     """
     producers = graph.producers()
     position = {node.name: index for index, node in enumerate(graph.nodes)}
     taken: dict[str, onnx.NodeProto] = {}
     open_tensors = {end}
-    best, best_nodes = end, dict(taken)
+    found: list[Chain] = []
     while True:
         written = [tensor for tensor in open_tensors if tensor in producers]
         if len(written) < len(open_tensors):
@@ -61,9 +62,9 @@ def chain_before(graph: Graph, end: str) -> Chain:
             (tensor,) = open_tensors
             kind = graph.types.get(tensor)
             if kind and kind.is_float and len(kind.shape) in (2, 4):
-                best, best_nodes = tensor, dict(taken)
-    nodes = tuple(node for node in graph.nodes if node.name in best_nodes)
-    return Chain(best, end, nodes)
+                nodes = tuple(node for node in graph.nodes if node.name in taken)
+                found.insert(0, Chain(tensor, end, nodes))
+    return found
 
 
 def _is_elementwise(graph: Graph, node: onnx.NodeProto) -> bool:

@@ -26,9 +26,13 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     """
     original, shape = with_picture_input(load_graph(path), preprocessing)
     pictures = drawn_pictures(shape)
-    with_zeros = _spread(original, tensors_with_zeros(original, pictures))
-    rewritten = rewrite(original, with_zeros)
-    comparison = compare(original, rewritten.graph, pictures)
+    zeros = tensors_with_zeros(original, pictures)
+    rewritten = rewrite(original, _spread(original, zeros))
+    # Rounding may hide zeros that exact sums have.
+    hidden = tensors_with_zeros(rewritten.exact, pictures, optimize=False) - zeros
+    if hidden:
+        rewritten = rewrite(original, _spread(original, zeros | hidden))
+    comparison = compare(original, rewritten.exact, rewritten.graph, pictures)
     metadata = dict(original.metadata)
     names = metadata.pop("class_names", "")
     classes = original.types[original.output].shape[1]

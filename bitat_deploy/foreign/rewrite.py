@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from bitat_deploy.foreign.binarized import CONVOLUTIONS, Binarized, Finder
+from bitat_deploy.foreign.exact import with_whole_sums
 from bitat_deploy.foreign.functions import QUANTIZE_FLOAT, mixed_functions
 from bitat_deploy.foreign.graph import Graph, TensorType
 from bitat_deploy.foreign.layers import (
@@ -26,9 +27,13 @@ from bitat_deploy.onnx_format import DOMAIN, convolution_function
 
 @dataclass(frozen=True, eq=False)
 class Rewritten:
-    """A graph with our layers in it; the fields are those of a MixedNetwork."""
+    """A graph with our layers in it; the fields are those of a MixedNetwork.
+
+    ``exact`` is the original but for the sums of what was replaced, which are of whole numbers.
+    """
 
     graph: Graph
+    exact: Graph
     layers: dict[str, QuantizeFloat | Convolution]
     formats: dict[str, Format]
     reasons: dict[str, str]
@@ -76,7 +81,9 @@ class _Rewriter:
         ).without_dead_nodes()
         written = set(graph.producers())
         layers = {key: layer for key, layer in self._layers.items() if key in written}
-        return Rewritten(graph, layers, self._formats, self._reasons, self._notes)
+        found = [binarized for binarized, _ in self._accepted.values()]
+        exact = with_whole_sums(self._graph, found)
+        return Rewritten(graph, exact, layers, self._formats, self._reasons, self._notes)
 
     def _accept(self, node: onnx.NodeProto) -> None:
         found = self._finder.binarized(node)

@@ -1,0 +1,242 @@
+"""What is binarized is found, however it is spelled, and computes what the file computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitat_deploy.foreign import MixedNetwork, Preprocessing, import_foreign
+from bitat_deploy.foreign.check import drawn_pictures, logits_of
+from bitat_deploy.foreign.load import load_graph
+from bitat_deploy.foreign.preprocessing import with_picture_input
+from bitat_deploy.network import Codes, Convolution, Quantize
+from tests.foreign.drawn_models import Model
+
+QONNX = "qonnx.custom_op.general"
+
+
+def imported(model: Model, folder: Path) -> MixedNetwork:
+    """The mixed network, after its logits were found equal to the file's on drawn pictures."""
+    path = model.save(folder)
+    network = import_foreign(path, Preprocessing())
+    original, shape = with_picture_input(load_graph(path), Preprocessing())
+    pictures = drawn_pictures(shape, 12)
+    wanted, given = logits_of(original, pictures), logits_of(network.graph, pictures)
+    close = np.abs(wanted - given).max(axis=1) <= 1e-4 * np.abs(wanted).max()
+    assert close.mean() > 0.8, "what a rounding turned may differ in a picture, not in many"
+    return network
+
+
+def convolutions(network: MixedNetwork) -> list[Convolution]:
+    return [layer for layer in network.layers.values() if isinstance(layer, Convolution)]
+
+
+def stem() -> Model:
+    model = Model()
+    model.conv(16, pads=[1] * 4)
+    model.normalize()
+    return model
+
+
+def sign(model: Model) -> None:
+    model.add("Sign")
+
+
+def greater(model: Model) -> None:
+    model.where_sign("Greater")
+
+
+def less_swapped(model: Model) -> None:
+    model.where_sign("Less", swap=True)
+
+
+def cast(model: Model) -> None:
+    model.add("GreaterOrEqual", model.current, model.constant(0))
+    model.add("Cast", to=1)
+    model.add("Mul", model.current, model.constant(2))
+    model.add("Sub", model.current, model.constant(1))
+
+
+def bipolar(model: Model) -> None:
+    model.add("BipolarQuant", model.current, model.constant([0.7]), domain=QONNX)
+
+
+@pytest.mark.parametrize("quantize", [sign, greater, less_swapped, cast, bipolar, Model.where_sign])
+def test_signs_are_one_bit_and_fused_into_the_layer_before(
+    quantize: Callable[[Model], None], tmp_path: Path
+) -> None:
+    model = stem()
+    quantize(model)
+    model.binary_conv(24, 1)
+    model.normalize()
+    quantize(model)
+    model.binary_conv(16, 3, pads=[1] * 4)
+    model.normalize()
+    network = imported(model.classify(), tmp_path)
+    first, second = convolutions(network)
+    assert isinstance(first.output, Quantize) and not isinstance(second.output, Quantize)
+    assert (first.weight_bits, second.weight_bits) == (1, 1)
+    codes = [form for form in network.formats.values() if isinstance(form, Codes)]
+    assert {(form.bits, form.signed) for form in codes} == {(1, True)}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"group": 16, "pads": [1] * 4},
+        {"group": 4, "pads": [1] * 4, "strides": [2, 2]},
+        {"dilations": [2, 2], "pads": [2] * 4},
+        {"auto_pad": "SAME_UPPER"},
+    ],
+)
+def test_windows_of_all_kinds(attributes: dict, tmp_path: Path) -> None:
+    model = stem()
+    model.where_sign()
+    model.binary_conv(16, 3, **attributes)
+    model.normalize()
+    model.add("Relu")
+    (layer,) = convolutions(imported(model.classify(), tmp_path))
+    assert layer.groups == attributes.get("group", 1)
+    assert layer.padding > 0 and layer.padding_level == 0
+
+
+def test_sign_that_meets_zeros_is_computed_exactly_with_two_copies(tmp_path: Path) -> None:
+    model = Model()
+    model.conv(16, pads=[1] * 4)  # no bias: a black picture is all zeros
+    model.add("Sign")
+    model.binary_conv(8, 3, pads=[1] * 4)
+    network = imported(model.classify(), tmp_path)
+    (layer,) = convolutions(network)
+    assert layer.weight.shape[3] == 32
+    assert "2 copies" in network.notes[layer.name]
+
+
+def signs_of_sums(scale: float) -> Model:
+    """An even number of signs may add up to 0, of which Sign makes no sign."""
+    model = stem()
+    model.where_sign()
+    model.conv(24, 1, scale * model.random.choice([-1, 1], (24, 16, 1, 1)))
+    model.add("Sign")
+    model.binary_conv(8, 1)
+    return model.classify()
+
+
+def test_sums_of_zero_stay_zero_under_sign(tmp_path: Path) -> None:
+    network = imported(signs_of_sums(0.5), tmp_path)
+    assert convolutions(network)[1].weight.shape[3] == 48
+
+
+def test_sums_of_zero_that_rounding_hides_are_told(tmp_path: Path) -> None:
+    network = import_foreign(signs_of_sums(0.1).save(tmp_path), Preprocessing())
+    assert convolutions(network)[1].weight.shape[3] == 48
+    assert "hang on how it rounds" in network.metadata["import"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "weight_bits", "signed"), [(2, 4, 0), (4, 2, 0), (3, 3, 1), (4, 1, 1)]
+)
+def test_quant_of_few_bits(bits: int, weight_bits: int, signed: int, tmp_path: Path) -> None:
+    """Zero and even levels are there, as the mean of two odd ones."""
+    model = stem()
+    for out in (12, 8):
+        if not signed:
+            model.add("Relu")
+        quantizer = (model.constant(0.3), model.constant(0), model.constant(bits))
+        model.add("Quant", model.current, *quantizer, domain=QONNX, signed=signed, narrow=0)
+        activation = model.current
+        weight = model.constant(model.random.normal(0, 0.2, (out, model.channels, 3, 3)))
+        scale = model.constant(0.1)
+        if weight_bits == 1:
+            model.add("BipolarQuant", weight, scale, domain=QONNX)
+        else:
+            constants = (scale, model.constant(0), model.constant(weight_bits))
+            model.add("Quant", weight, *constants, domain=QONNX, signed=1, narrow=1)
+        model.channels = out
+        model.add("Conv", activation, model.current, pads=[1] * 4)
+        model.normalize()
+    network = imported(model.classify(), tmp_path)
+    assert len(convolutions(network)) == 2
+
+
+def test_eight_bits_stay_float(tmp_path: Path) -> None:
+    model = stem()
+    constants = (model.constant(0.05), model.constant(0), model.constant(8))
+    model.add("Quant", model.current, *constants, domain=QONNX, signed=1, narrow=0)
+    model.conv(8)
+    network = imported(model.classify(), tmp_path)
+    assert not network.layers
+    assert "not quantized" in next(iter(network.reasons.values()))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_pad_before_is_part_of_the_convolution(value: float, tmp_path: Path) -> None:
+    model = stem()
+    model.where_sign()
+    pads = model.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    model.add("Pad", model.current, pads, model.constant(value))
+    model.binary_conv(8, 3)
+    (layer,) = convolutions(imported(model.classify(), tmp_path))
+    assert (layer.padding, layer.padding_level) == (1, int(value))
+
+
+@pytest.mark.parametrize("slope", [0.25, -0.5])
+def test_activations_before_a_sign_are_in_its_thresholds(slope: float, tmp_path: Path) -> None:
+    """PReLU that falls on one side is no step function any more, and stays float."""
+    model = stem()
+    model.where_sign()
+    model.binary_conv(8, 1)
+    model.normalize()
+    slopes = np.full((8, 1, 1), slope)
+    model.add("PRelu", model.current, model.constant(slopes))
+    model.add("Sub", model.current, model.constant(0.1))
+    model.where_sign()
+    model.binary_conv(8, 1)
+    first, _ = convolutions(imported(model.classify(), tmp_path))
+    assert isinstance(first.output, Quantize) == (slope > 0)
+
+
+def test_dense_layers_after_a_flatten_are_convolutions_of_the_whole(tmp_path: Path) -> None:
+    model = stem()
+    model.add("MaxPool", kernel_shape=[3, 3], strides=[3, 3])
+    model.where_sign()
+    model.add("Flatten")
+    signs = model.random.choice([-0.5, 0.5], (20, 16 * 4 * 4))
+    model.add("Gemm", model.current, model.constant(signs), transB=1)
+    model.where_sign()
+    model.add("MatMul", model.current, model.constant(model.random.choice([-1, 1], (20, 10))))
+    first, second = convolutions(imported(model, tmp_path))
+    assert (first.kernel, second.kernel) == (4, 1)
+    assert isinstance(first.output, Quantize)
+
+
+def test_a_shortcut_keeps_the_sums_in_float(tmp_path: Path) -> None:
+    model = stem()
+    shortcut = model.current
+    model.where_sign()
+    model.binary_conv(16, 3, pads=[1] * 4)
+    model.normalize()
+    model.add("Add", model.current, shortcut)
+    shortcut = model.current
+    model.where_sign()
+    model.binary_conv(16, 1)
+    model.add("Add", model.current, shortcut)
+    network = imported(model.classify(), tmp_path)
+    assert len(convolutions(network)) == 2
+    assert not any(isinstance(layer.output, Quantize) for layer in convolutions(network))
+
+
+def test_two_readers_of_one_quantizer_share_its_codes(tmp_path: Path) -> None:
+    model = stem()
+    model.where_sign()
+    model.binary_conv(16, 1)
+    model.normalize()
+    signs = model.where_sign()
+    left = model.binary_conv(8, 1)
+    model.channels = 16
+    right = model.conv(8, 3, model.binary_weight(8, 3), pads=[1] * 4)
+    model._nodes[-1].input[0] = signs
+    model.add("Add", left, right)
+    network = imported(model.classify(), tmp_path)
+    assert len(convolutions(network)) == 3
+    assert len({layer.input for layer in convolutions(network)}) == 2
