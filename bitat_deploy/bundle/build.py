@@ -2,9 +2,12 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bitat_deploy.bundle import build_cache
 from bitat_deploy.bundle.bundle import (
     LIBRARY_FOLDER,
     MODEL_LIBRARY,
@@ -21,9 +24,11 @@ from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.bundle.static_runner import link_static_runner
-from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
+
+if TYPE_CHECKING:
+    from bitat_deploy.foreign import Preprocessing
 
 _VERSIONS = ("bitat-deploy", "apache-tvm", "apache-tvm-ffi", "ziglang")
 
@@ -33,38 +38,84 @@ def build_bundle(
     target: Target,
     output: Path | None = None,
     status: Callable[[str], None] = lambda message: None,
+    *,
+    use_cache: bool = True,
+    preprocessing: "Preprocessing | None" = None,
 ) -> Bundle:
     """Compile the ONNX file ``model`` for ``target`` and write a bundle to the folder ``output``.
 
-    Without ``output`` the bundle goes to the cache. ``status`` is told what is being done.
+    Without ``output`` the bundle goes to the cache. What was built before, of the same, is copied
+    (``use_cache``). ``status`` is told what is being done. ``preprocessing`` is for networks that
+    were not exported by bitat-deploy; pixel / 255 where it is None.
     Raises InputError, UnsupportedOperatorError, BuildError.
     """
     if output is not None:
         check_output(output)  # before the work rather than after it
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        network = Path(workspace) / ("network.o" if target.is_static else MODEL_LIBRARY)
-        status(f"compiling the network for {target.name} ({target.cpu})")
-        compiled = compile_model(model, target, network)
-        contents = {MODEL_ONNX: model} | _programs(network, target, status)
-        status("writing the bundle")
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            versions={package: metadata.version(package) for package in _VERSIONS},
-            model=ModelIdentity(
-                name=compiled.name,
-                sha256=file_sha256(model),
-                input_shape=compiled.input_shape,
-                class_names=compiled.class_names,
-                metadata=compiled.metadata,
-            ),
-            target=target,
-            layers=compiled.layers,
-            files=describe_files(contents),
-        )
+    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
+        workspace = Path(folder)
+        key = _cache_key(model, target, preprocessing) if use_cache else None
+        cached = build_cache.fetch(key, workspace) if key else None
+        if cached is None:
+            manifest, contents = _compile(model, target, workspace, preprocessing, status)
+        else:
+            status("copying the bundle, which was built before")
+            manifest = cached.manifest
+            contents = {file.path: cached.directory / file.path for file in manifest.files}
         if output is None:
-            name = folder_name(f"{compiled.name}-{target.name}")
+            name = folder_name(f"{manifest.model.name}-{target.name}")
             output = cache_directory() / "builds" / name
-        return write_bundle(output, manifest, contents)
+        bundle = write_bundle(output, manifest, contents)
+        # Not where the model was changed while it was compiled.
+        if key and cached is None and key == _cache_key(model, target, preprocessing):
+            build_cache.store(key, bundle)
+        return bundle
+
+
+def _cache_key(model: Path, target: Target, preprocessing: "Preprocessing | None") -> str | None:
+    """What the bundle is made of; None where the model cannot be read, which compiling explains.
+
+    Options that change what is compiled belong into the key.
+    """
+    try:
+        options: dict[str, Any] = {}
+        if preprocessing is not None:
+            options["preprocessing"] = asdict(preprocessing)
+        return build_cache.build_key(file_sha256(model), target, options)
+    except OSError:
+        return None
+
+
+def _compile(
+    model: Path,
+    target: Target,
+    workspace: Path,
+    preprocessing: "Preprocessing | None",
+    status: Callable[[str], None],
+) -> tuple[Manifest, dict[str, Path]]:
+    """The manifest, and what goes into the bundle: path there to the file it is now."""
+    status(f"compiling the network for {target.name} ({target.cpu})")
+    # Not above: importing TVM takes seconds, and what was built before does not need it.
+    from bitat_deploy.compiler.compile import compile_model
+
+    network = workspace / ("network.o" if target.is_static else MODEL_LIBRARY)
+    compiled = compile_model(model, target, network, preprocessing)
+    contents = {MODEL_ONNX: compiled.onnx} | _programs(network, target, status)
+    status("writing the bundle")
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        versions={package: metadata.version(package) for package in _VERSIONS},
+        model=ModelIdentity(
+            name=compiled.name,
+            sha256=file_sha256(compiled.onnx),
+            input_shape=compiled.input_shape,
+            class_names=compiled.class_names,
+            metadata=compiled.metadata,
+        ),
+        target=target,
+        layers=compiled.layers,
+        files=describe_files(contents),
+    )
+    return manifest, contents
 
 
 def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:
