@@ -79,7 +79,9 @@ class OnnxNetwork : public Network {
 }  // namespace
 
 std::unique_ptr<Network> LoadNetwork(const std::string& path,
-                                     const std::vector<std::int64_t>& shape, int threads) {
+                                     const std::vector<std::int64_t>& shape, int batch,
+                                     int threads) {
+  if (batch != 1) throw std::runtime_error("the twins take one image at a time");
   return std::make_unique<OnnxNetwork>(path, shape, threads);
 }
 

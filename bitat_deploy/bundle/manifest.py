@@ -4,7 +4,7 @@ import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,9 @@ MAXIMUM_BUNDLE_BYTES = 1 << 31
 
 # The runner's limit of an image's height, width and channels.
 _MAXIMUM_EXTENT = 1 << 14
+
+# Images at once. A network's tensors stay small enough for the kernels' int32 indices.
+MAXIMUM_BATCH = 64
 
 # Plain enough for every file system and shell: nothing hidden, no option, no control character.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,3}")
@@ -46,7 +49,8 @@ class BundleFile:
 class ModelIdentity:
     """The network; ``sha256`` is that of the ONNX file.
 
-    ``input_shape`` is (height, width, channels) of the uint8 image.
+    ``input_shape`` is (height, width, channels) of the uint8 image; the compiled network takes
+    ``batch`` images at once.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ModelIdentity:
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     metadata: dict[str, str]
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def _check_numbers(manifest: Manifest) -> None:
     model, target = manifest.model, manifest.target
     if not all(0 < extent <= _MAXIMUM_EXTENT for extent in model.input_shape):
         raise BundleError("has a wrong value in 'manifest.model.input_shape'")
+    if not 0 < model.batch <= MAXIMUM_BATCH:
+        raise BundleError("has a wrong value in 'manifest.model.batch'")
     if not _SHA256.fullmatch(model.sha256):
         raise BundleError("has a wrong value in 'manifest.model.sha256'")
     if target.cores < 1 or target.vector_bytes < 1:
@@ -144,12 +151,18 @@ _T = TypeVar("_T")
 
 
 def _parse(kind: type[_T], value: Any, where: str) -> _T:
-    """Build the dataclass ``kind`` from a JSON object with exactly its fields."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if not isinstance(value, Mapping) or set(value) != set(names):
+    """Build the dataclass ``kind`` from a JSON object with its fields.
+
+    Those with defaults may be missing: earlier versions did not have them.
+    """
+    known = fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in known]
+    needed = {field.name for field in known if field.default is MISSING}
+    if not isinstance(value, Mapping) or not needed <= set(value) <= set(names):
         raise BundleError(f"has missing or unknown keys in '{where}'")
     hints = get_type_hints(kind)
-    return kind(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in names})
+    given = [name for name in names if name in value]
+    return kind(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in given})
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:

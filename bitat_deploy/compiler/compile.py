@@ -32,9 +32,13 @@ class CompiledModel:
 
 
 def compile_model(
-    path: Path, target: Target, output: Path, preprocessing: Preprocessing | None = None
+    path: Path,
+    target: Target,
+    output: Path,
+    preprocessing: Preprocessing | None = None,
+    batch: int = 1,
 ) -> CompiledModel:
-    """Compile the ONNX file ``path`` to the shared library ``output``.
+    """Compile the ONNX file ``path`` to the shared library ``output``, for ``batch`` images a call.
 
     For a static target it is an object file, which the runner is linked with.
     Schedules are those of the tuning records for the target, where there are some.
@@ -42,6 +46,9 @@ def compile_model(
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
+    if batch > 1 and (target.is_static or is_foreign(path)):
+        why = f"the target '{target.name}'" if target.is_static else "a network from elsewhere"
+        raise InputError(f"{why} takes one image at a time; leave out --batch")
     if is_foreign(path):
         return _compile_foreign(path, target, output, preprocessing or Preprocessing())
     if preprocessing is not None:
@@ -54,7 +61,7 @@ def compile_model(
     if target.is_static:
         build_object(layers, target, output)
     else:
-        build_shared_library(relax_module(network.input_shape, layers), target, output)
+        build_shared_library(relax_module(network.input_shape, layers, batch), target, output)
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,

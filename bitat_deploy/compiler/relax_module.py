@@ -14,10 +14,13 @@ from tvm.target import Target as TvmTarget
 from bitat_deploy.compiler.cross_compiler import link_shared
 from bitat_deploy.compiler.importer import CompiledLayer
 from bitat_deploy.compiler.layer_report import layer_symbols
+from bitat_deploy.errors import InputError
 from bitat_deploy.network import IMAGE
 from bitat_deploy.target import Target
 
 ENTRY_POINT = "main"
+
+_MAXIMUM_VALUES = 2**29  # of a tensor: kernels' indices are int32
 
 # Relax's default pipeline without what looks into TIR for patterns (it wants schedulable blocks,
 # which our finished kernels do not have) and without what a chain of call_tir does not need.
@@ -50,24 +53,33 @@ def tvm_target(target: Target) -> TvmTarget:
     )
 
 
-def relax_module(input_shape: tuple[int, int, int], layers: Sequence[CompiledLayer]) -> IRModule:
-    """Layers as a Relax function ``main``: image uint8 [1, *input_shape] to logits float32.
+def relax_module(
+    input_shape: tuple[int, int, int], layers: Sequence[CompiledLayer], batch: int = 1
+) -> IRModule:
+    """Layers as a Relax function ``main``: image uint8 [batch, *input_shape] to logits float32.
 
     Each layer comes after those that it reads; the last one writes the logits. Weights and
-    thresholds become constants of the module.
+    thresholds become constants of the module. Raises InputError where there are too many images.
     """
+    for layer in layers:
+        if batch * layer.operator.output.size > _MAXIMUM_VALUES:
+            raise InputError(
+                f"the output of layer '{layer.report.name}' is too large for {batch} images at "
+                "once; choose a smaller --batch"
+            )
     builder = relax.BlockBuilder()
-    image = relax.Var(IMAGE, relax.TensorType((1, *input_shape), "uint8"))
+    image = relax.Var(IMAGE, relax.TensorType((batch, *input_shape), "uint8"))
     values: dict[str, Any] = {IMAGE: image}
     names = [layer.report.name for layer in layers]
     with builder.function(ENTRY_POINT, [image]):
         with builder.dataflow():
             for layer, symbol in zip(layers, layer_symbols(names), strict=True):
                 operator = layer.operator
-                function = operator.prim_func().with_attr("global_symbol", symbol)
+                function = operator.prim_func(batch).with_attr("global_symbol", symbol)
                 inputs = [values[name] for name in layer.inputs]
                 constants = [relax.const(array) for array in operator.constants()]
-                output = relax.TensorType(operator.output.shape, operator.output.dtype)
+                shape = (batch, *operator.output.shape[1:])
+                output = relax.TensorType(shape, operator.output.dtype)
                 call = relax.call_tir(
                     builder.add_func(function, symbol), [*inputs, *constants], output
                 )

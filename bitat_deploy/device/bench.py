@@ -25,7 +25,7 @@ from bitat_deploy.device.execution import (
     run_runner,
 )
 from bitat_deploy.device.health import read_health
-from bitat_deploy.device.inspect import inspect_device
+from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.device.trust import reasons_for_distrust
@@ -50,8 +50,11 @@ def bench(
     """
     options = options or BenchOptions()
     _check_dataset(bundle, dataset)
+    if baseline is not None and bundle.manifest.model.batch > 1:
+        raise InputError("the baseline takes one image at a time; build without --batch for it")
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
+    _check_threads(bundle, device, options.threads)
     with pushed_bundle(bundle, connection, device, dataset.images, progress) as place:
         before = read_health(connection)
         document = run_runner(bundle, connection, device, place, options, progress)
@@ -74,7 +77,7 @@ def bench(
     profile: tuple[LayerTime, ...] = ()
     if options.profile_runs:
         clock = steady_clock(before, after)
-        profile = layer_times(bundle.manifest.layers, document["layers_ns"], clock)
+        profile = layer_times(bundle.manifest.layers, document["layers_ns"], clock, model.batch)
     # Runners of earlier bundles do not tell it.
     runner_seconds = document["cpu_ns"] / 1e9 if "cpu_ns" in document else None
     return BenchResult(
@@ -100,9 +103,22 @@ def bench(
         health_after=after,
         not_trustworthy=reasons_for_distrust(device, before, after, latency, runner_seconds),
         layers=bundle.manifest.layers,
+        batch=model.batch,
         profile=profile,
         baselines=baselines,
     )
+
+
+def _check_threads(bundle: Bundle, device: Device, threads: int) -> None:
+    if threads > 1 and bundle.manifest.target.is_static:
+        raise InputError(
+            f"a bundle for '{bundle.manifest.target.name}' runs in one thread; leave out --threads"
+        )
+    if threads > device.cores:
+        raise InputError(
+            f"'{device.name}' has {device.cores} core{'s' if device.cores > 1 else ''}, too few "
+            f"for {threads} threads; choose --threads {device.cores} or less"
+        )
 
 
 def _tolerance(model: ModelIdentity) -> float:

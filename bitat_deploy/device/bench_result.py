@@ -23,7 +23,7 @@ MLPERF_SINGLE_STREAM = "mlperf-single-stream"
 
 @dataclass(frozen=True)
 class Latency:
-    """Statistics over single runs of one image, in milliseconds.
+    """Statistics over single runs, in milliseconds; a run is of one image, or of one batch.
 
     ``samples`` are the single runs, in the order of their measurement; of more than
     MAXIMUM_SAMPLES so many, evenly spaced. ``rule`` says which one stands for them all: the
@@ -101,9 +101,9 @@ class BaselineResult:
 class BenchResult:
     """One bench of one bundle on one device. Sizes are in bytes.
 
-    ``not_trustworthy`` says why the times should not be trusted, one reason each; the health is
-    that just before and after the run. ``profile`` and ``baselines`` are empty where none were
-    asked for.
+    A run is of ``batch`` images. ``not_trustworthy`` says why the times should not be trusted,
+    one reason each; the health is that just before and after the run. ``profile`` and
+    ``baselines`` are empty where none were asked for.
     """
 
     model_name: str
@@ -126,8 +126,14 @@ class BenchResult:
     health_after: Health
     not_trustworthy: tuple[str, ...]
     layers: tuple[LayerReport, ...] = ()
+    batch: int = 1
     profile: tuple[LayerTime, ...] = ()
     baselines: tuple[BaselineResult, ...] = ()
+
+    @property
+    def images_per_second(self) -> float:
+        """One run after the other, each as long as the one that stands for them all."""
+        return self.batch * 1e3 / max(self.latency.headline, 1e-9)
 
 
 def latency_statistics(durations_ns: ArrayLike, warmup: int, rule: str = MEDIAN) -> Latency:

@@ -124,6 +124,8 @@ def run_runner(
     command = [f"./{program}", "--model", model or bundle.model_file]
     command += ["--images", IMAGES, "--logits", _LOGITS]
     command += ["--shape", by(bundle.manifest.model.input_shape)]
+    if bundle.manifest.model.batch > 1:
+        command += ["--batch", str(bundle.manifest.model.batch)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
     command += ["--min-runs", str(options.min_runs), "--min-seconds", str(options.min_seconds)]
     command += ["--max-runs", str(options.max_runs), "--max-seconds", str(options.max_seconds)]

@@ -36,8 +36,11 @@ def layer_times(
     layers: Sequence[LayerReport],
     measured: Sequence[Mapping[str, Any]],
     megahertz: float | None,
+    batch: int = 1,
 ) -> tuple[LayerTime, ...]:
-    """Give each layer its time out of ``measured``, the runner's ``layers_ns``.
+    """Give each layer its time for an image out of ``measured``, the runner's ``layers_ns``.
+
+    Those are for ``batch`` images.
 
     ``megahertz`` is the clock as :func:`steady_clock` finds it. Raises RunFailedError where the
     two are not of the same network.
@@ -49,11 +52,12 @@ def layer_times(
     total = sum(entry["ns"] for entry in measured)
     times = []
     for layer, entry in zip(layers, measured, strict=True):
-        cycles = entry["ns"] * megahertz / 1e3 if megahertz is not None else 0.0
+        nanoseconds = entry["ns"] / batch
+        cycles = nanoseconds * megahertz / 1e3 if megahertz is not None else 0.0
         times.append(
             LayerTime(
                 layer=layer,
-                ms=entry["ns"] / 1e6,
+                ms=nanoseconds / 1e6,
                 share=entry["ns"] / total if total else 0.0,
                 macs_per_cycle=layer.macs / cycles if cycles else None,
             )

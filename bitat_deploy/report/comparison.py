@@ -210,6 +210,7 @@ _CIRCUMSTANCES: dict[str, Callable[[Report], Any]] = {
     "the kernel": lambda report: report["device"]["kernel"],
     "the target": lambda report: report["target"],
     "the number of threads": lambda report: report["threads"],
+    "the number of images in a run": lambda report: report.get("batch", 1),
     "the network": lambda report: report["model"]["name"],
     "the data set": lambda report: report["dataset"],
     "the number of images": lambda report: report["accuracy"]["images"],

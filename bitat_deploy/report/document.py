@@ -35,6 +35,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "dataset": result.dataset,
         "device": device,
         "threads": result.threads,
+        "batch": result.batch,
+        "images_per_second": result.images_per_second,
         "load_ms": result.load_ms,
         "first_inference_ms": result.first_inference_ms,
         "latency_ms": _latency(result.latency),

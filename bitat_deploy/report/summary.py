@@ -94,6 +94,9 @@ def _latency(report: Report) -> list[tuple[str, str]]:
         ("load", duration(report["load_ms"])),
         ("first image", duration(report["first_inference_ms"])),
     ]
+    if report.get("batch", 1) > 1:
+        rows.append(("images per call", str(report["batch"])))
+        rows.append(("throughput", f"{report['images_per_second']:.1f} images/s"))
     return rows
 
 

@@ -104,6 +104,7 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         ("device", f"{device.name}: {board}{device.cores} x {device.cpu} ({device.arch})"),
         ("system", f"{device.os}, {device.kernel}, {glibc}, {_size(device.memory_bytes)} memory"),
         ("threads", str(result.threads)),
+        *([("images at once", _batch(result))] if result.batch > 1 else []),
         (f"latency{emulated}", f"{latency.headline:.3f} ms ({rule} of {latency.runs} runs)"),
         ("", f"{spread} ms, after {latency.warmup} runs of warm-up"),
         ("", f"load {result.load_ms:.1f} ms, first image {result.first_inference_ms:.3f} ms"),
@@ -117,6 +118,10 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
             f"pushed {_size(result.pushed_bytes)} in {result.push_seconds:.1f} s",
         ),
     ]
+
+
+def _batch(result: BenchResult) -> str:
+    return f"{result.batch} images per call, {result.images_per_second:.1f} images/s"
 
 
 def _yes_or_no(value: bool) -> str:

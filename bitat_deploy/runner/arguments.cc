@@ -24,6 +24,7 @@ const char* const kUsage =
     "  --max-runs N          never measure more runs (1000000)\n"
     "  --max-seconds S       never measure longer, once one run is done (120)\n"
     "  --profile-runs N      in the end, time each layer over so many runs (0)\n"
+    "  --batch N             images that the network takes at once (1)\n"
     "  --threads N           worker threads (1)\n"
     "  --stop-at-end-of-input  end as soon as standard input is closed\n"
     "\n"
@@ -94,6 +95,7 @@ Arguments ParseArguments(int count, char** values) {
        [&](auto& option, auto& text) { result.max_seconds = Number(option, text, 0, kMany); }},
       {"--profile-runs",
        [&](auto& option, auto& text) { result.profile_runs = Integer(option, text, 0, 1000000); }},
+      {"--batch", [&](auto& option, auto& text) { result.batch = Integer(option, text, 1, 1024); }},
       {"--threads",
        [&](auto& option, auto& text) { result.threads = Integer(option, text, 1, 1024); }},
   };

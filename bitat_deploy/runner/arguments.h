@@ -30,6 +30,7 @@ struct Arguments {
   double min_seconds = 1;
   double max_seconds = 120;
   int profile_runs = 0;
+  int batch = 1;
   int threads = 1;
   bool stop_at_end_of_input = false;
   bool help = false;

@@ -34,10 +34,14 @@ std::ifstream OpenImages(const Arguments& arguments, std::int64_t* count) {
   return file;
 }
 
-void ReadImage(std::ifstream& file, Network& network, const Arguments& arguments) {
+// The next `count` images, or one batch if that is less. The rest of the batch stays as it is.
+std::int64_t ReadBatch(std::ifstream& file, std::int64_t count, Network& network,
+                       const Arguments& arguments) {
+  const std::int64_t images = std::min<std::int64_t>(count, arguments.batch);
   file.read(reinterpret_cast<char*>(network.input()),
-            static_cast<std::streamsize>(arguments.ImageBytes()));
+            static_cast<std::streamsize>(arguments.ImageBytes() * images));
   if (!file) throw FileError("the images '" + arguments.images + "' ended early");
+  return images;
 }
 
 // How many runs it will take, judging from those so far.
@@ -84,14 +88,18 @@ void CheckImages(const Arguments& arguments) {
   OpenImages(arguments, &images);
 }
 
-void ReadFirstImage(Network& network, const Arguments& arguments) {
+void ReadFirstBatch(Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
-  ReadImage(file, network, arguments);
+  const std::size_t bytes = arguments.ImageBytes();
+  const std::int64_t read = ReadBatch(file, images, network, arguments);
+  for (std::int64_t image = read; image < arguments.batch; ++image) {
+    std::memcpy(network.input() + image * bytes, network.input() + image % read * bytes, bytes);
+  }
 }
 
 Measurement MeasureLatency(Network& network, const Arguments& arguments) {
-  ReadFirstImage(network, arguments);
+  ReadFirstBatch(network, arguments);
 
   Measurement result;
   const std::int64_t first = Nanoseconds();
@@ -125,13 +133,13 @@ std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
   const std::string unfinished = arguments.logits + ".unfinished";
   std::ofstream logits(unfinished, std::ios::binary | std::ios::trunc);
   Progress progress("accuracy");
-  // One image at a time, so that the peak memory is the network's and not the data set's.
-  for (std::int64_t i = 1; i <= images && logits; ++i) {
-    ReadImage(file, network, arguments);
+  // A batch at a time, so that the peak memory is the network's and not the data set's.
+  for (std::int64_t done = 0; done < images && logits; progress.Report(done, images)) {
+    const std::int64_t read = ReadBatch(file, images - done, network, arguments);
     network.Run();
     logits.write(reinterpret_cast<const char*>(network.logits()),
-                 static_cast<std::streamsize>(network.classes() * sizeof(float)));
-    progress.Report(i, images);
+                 static_cast<std::streamsize>(read * network.classes() * sizeof(float)));
+    done += read;
   }
   logits.close();
   if (!logits || std::rename(unfinished.c_str(), arguments.logits.c_str()) != 0) {

@@ -31,10 +31,10 @@ struct Measurement {
 // Throws FileError where the images cannot be read or are no whole number of images.
 void CheckImages(const Arguments& arguments);
 
-// Makes the first of the images the network's input.
-void ReadFirstImage(Network& network, const Arguments& arguments);
+// Makes the first images the network's input, repeated where there are less than it takes at once.
+void ReadFirstBatch(Network& network, const Arguments& arguments);
 
-// Times the first image: one first run, the warm-up, then the measured runs.
+// Times the first batch: one first run, the warm-up, then the measured runs.
 Measurement MeasureLatency(Network& network, const Arguments& arguments);
 
 // Writes the logits of every image. Returns how many images there were.

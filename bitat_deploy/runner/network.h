@@ -20,12 +20,13 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // Where the next image goes.
+  // Where the next images go, as many as the network takes at once, one after the other.
   virtual std::uint8_t* input() = 0;
 
-  // Runs the image in input(). The result lives until the next call.
+  // Runs the images in input(). The result lives until the next call.
   virtual void Run() = 0;
 
+  // One row for each image.
   virtual const float* logits() const = 0;
   virtual std::int64_t classes() const = 0;
 
@@ -34,9 +35,10 @@ class Network {
   virtual void Unwatch() = 0;
 };
 
-// Loads a network for one image of `shape` (height, width, channels), to run with so many threads.
-// Each program is linked with one definition of it. Throws std::exception.
+// Loads a network for `batch` images of `shape` (height, width, channels), to run with so many
+// threads. Each program is linked with one definition of it. Throws std::exception.
 std::unique_ptr<Network> LoadNetwork(const std::string& path,
-                                     const std::vector<std::int64_t>& shape, int threads);
+                                     const std::vector<std::int64_t>& shape, int batch,
+                                     int threads);
 
 }  // namespace bitat_deploy

@@ -53,7 +53,7 @@ class LayerTimer : public Watcher {
 
 std::vector<LayerTime> ProfileLayers(Network& network, const Arguments& arguments) {
   if (arguments.profile_runs == 0) return {};
-  ReadFirstImage(network, arguments);
+  ReadFirstBatch(network, arguments);
   LayerTimer timer;
   network.Watch(timer);
   Progress progress("layers");

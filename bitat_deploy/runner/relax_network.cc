@@ -46,19 +46,20 @@ ffi::Function GetFunction(const ffi::Module& module, const std::string& name) {
   return found.value();
 }
 
-ffi::Tensor AllocateImage(const std::vector<std::int64_t>& shape) {
-  std::vector<std::int64_t> batch = {1};
-  batch.insert(batch.end(), shape.begin(), shape.end());
-  return ffi::Tensor::FromNDAlloc(AlignedMemory(), ffi::ShapeView(batch.data(), batch.size()),
+ffi::Tensor AllocateImages(const std::vector<std::int64_t>& shape, int batch) {
+  std::vector<std::int64_t> extents = {batch};
+  extents.insert(extents.end(), shape.begin(), shape.end());
+  return ffi::Tensor::FromNDAlloc(AlignedMemory(), ffi::ShapeView(extents.data(), extents.size()),
                                   DLDataType{kDLUInt, 8, 1}, DLDevice{kDLCPU, 0});
 }
 
 }  // namespace
 
-RelaxNetwork::RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape)
+RelaxNetwork::RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape,
+                           int batch)
     : executable_(LoadModule(path)),
       machine_(Call<ffi::Module>(GetFunction(executable_, "vm_load_executable"))),
-      input_(AllocateImage(shape)) {
+      input_(AllocateImages(shape, batch)) {
   Call(GetFunction(machine_, "vm_initialization"), static_cast<int>(kDLCPU), 0, kPooledAllocator);
   main_ = GetFunction(machine_, "main");
 }
@@ -66,9 +67,9 @@ RelaxNetwork::RelaxNetwork(const std::string& path, const std::vector<std::int64
 void RelaxNetwork::Run() {
   ffi::Tensor output = Call<ffi::Tensor>(main_, input_);
   const DLDataType type = output.dtype();
-  if (output.ndim() != 2 || output.size(0) != 1 || output.size(1) < 1 || type.code != kDLFloat ||
-      type.bits != 32 || type.lanes != 1) {
-    throw std::runtime_error("the model's result is not float32 [1, classes]");
+  if (output.ndim() != 2 || output.size(0) != input_.size(0) || output.size(1) < 1 ||
+      type.code != kDLFloat || type.bits != 32 || type.lanes != 1) {
+    throw std::runtime_error("the model's result is not float32 [images, classes]");
   }
   output_ = std::move(output);
 }
@@ -95,12 +96,13 @@ int RelaxNetwork::Instrument(void* self, const TVMFFIAny* arguments, int count, 
 }
 
 std::unique_ptr<Network> LoadNetwork(const std::string& path,
-                                     const std::vector<std::int64_t>& shape, int threads) {
+                                     const std::vector<std::int64_t>& shape, int batch,
+                                     int threads) {
   CheckModelFile(path);
   // TVM reads it when its thread pool starts, with the first parallel loop.
   setenv("TVM_NUM_THREADS", std::to_string(threads).c_str(), 1);
   try {
-    return std::make_unique<RelaxNetwork>(path, shape);
+    return std::make_unique<RelaxNetwork>(path, shape, batch);
   } catch (const ffi::Error& error) {
     // TVM's own words for a model of another version are a line of its source.
     if (std::string(error.what()).find("version == ") == std::string::npos) throw;

@@ -21,8 +21,8 @@ namespace bitat_deploy {
 
 class RelaxNetwork : public Network {
  public:
-  // Loads model.so, whose function "main" takes uint8 [1, *shape]. Throws std::exception.
-  RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape);
+  // Loads model.so, whose function "main" takes uint8 [batch, *shape]. Throws std::exception.
+  RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape, int batch);
 
   std::uint8_t* input() override { return static_cast<std::uint8_t*>(input_.data_ptr()); }
   void Run() override;

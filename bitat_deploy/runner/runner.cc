@@ -48,8 +48,9 @@ void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measu
                    const std::vector<LayerTime>& layers) {
   std::printf("{\"schema_version\": 1, \"load_ns\": %lld, \"first_inference_ns\": %lld, ",
               static_cast<long long>(load_ns), static_cast<long long>(measured.first_inference_ns));
-  std::printf("\"warmup\": %d, \"threads\": %d, \"images\": %lld, \"classes\": %lld, ",
-              arguments.warmup, arguments.threads, static_cast<long long>(images),
+  std::printf("\"warmup\": %d, \"batch\": %d, \"threads\": %d, ", arguments.warmup,
+              arguments.batch, arguments.threads);
+  std::printf("\"images\": %lld, \"classes\": %lld, ", static_cast<long long>(images),
               static_cast<long long>(classes));
   std::printf("\"peak_rss_bytes\": %lld, \"cpu_ns\": %lld, \"durations_ns\": [",
               static_cast<long long>(measured.peak_rss_bytes),
@@ -77,7 +78,7 @@ int Run(const Arguments& arguments) {
   CheckImages(arguments);  // before memory is taken for one
   const std::int64_t start = Nanoseconds();
   const std::unique_ptr<Network> loaded =
-      LoadNetwork(arguments.model, arguments.shape, arguments.threads);
+      LoadNetwork(arguments.model, arguments.shape, arguments.batch, arguments.threads);
   Network& network = *loaded;
   const std::int64_t load_ns = Nanoseconds(start);
   const Measurement measured = MeasureLatency(network, arguments);

@@ -28,6 +28,7 @@ class Network:
         self._bundle = Path(bundle)
         model = json.loads((self._bundle / "manifest.json").read_text())["model"]
         self._shape = model["input_shape"]
+        self._batch = model.get("batch", 1)
         self._class_names = model["class_names"]
 
     def logits(self, images):
@@ -38,6 +39,7 @@ class Network:
             options = {
                 "--model": self._bundle / "model.so",
                 "--shape": "x".join(map(str, self._shape)),
+                "--batch": self._batch,
                 "--images": source,
                 "--logits": result,
                 # The runner measures first; here that is of no interest.

@@ -1,16 +1,23 @@
 """A bench of this machine, and the arithmetic behind its figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from bitat_deploy.bundle import read_bundle
+from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, connect
 from bitat_deploy.device.bench import BenchOptions
 from bitat_deploy.device.bench_result import compare_logits, latency_statistics
 from bitat_deploy.errors import DeviceUnsuitableError, InputError
+from bitat_deploy.onnx_format import to_onnx
+from bitat_deploy.report.document import bench_document
+from bitat_deploy.target import load_target
+from tests.drawn_networks import draw_network
 
 QUICK = BenchOptions(min_seconds=0)
 
@@ -43,6 +50,25 @@ def test_this_machine(host_bundle: Path) -> None:
 def test_images_of_another_size(host_bundle: Path) -> None:
     with pytest.raises(InputError, match=r"32x32x3.*28x28x1"):
         bench(read_bundle(host_bundle), connect("local"), draw_dataset((2, 32, 32, 3)), QUICK)
+
+
+def test_several_images_at_once(tmp_path: Path) -> None:
+    """The last batch is not full; every image has its own logits."""
+    model = tmp_path / "model.onnx"
+    onnx.save(to_onnx(draw_network(seed=2, input_shape=(28, 28, 1))), model)
+    bundle = build_bundle(model, load_target("host"), tmp_path / "bundle", batch=4)
+    dataset = draw_dataset((11, 28, 28, 1))
+    result = bench(bundle, connect("local"), dataset, replace(QUICK, profile_runs=5))
+    assert (result.batch, result.accuracy.images) == (4, 11)
+    assert result.accuracy.logits_equal
+    assert result.images_per_second == pytest.approx(4e3 / result.latency.p50)
+    assert bench_document(result)["batch"] == 4
+
+
+def test_more_threads_than_cores(host_bundle: Path) -> None:
+    options = replace(QUICK, threads=1024)
+    with pytest.raises(InputError, match="too few for 1024 threads; choose --threads"):
+        bench(read_bundle(host_bundle), connect("local"), draw_dataset((2, 28, 28, 1)), options)
 
 
 def test_bundle_for_another_machine(rpi4_bundle: Path) -> None:

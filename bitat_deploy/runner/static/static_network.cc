@@ -38,9 +38,11 @@ class StaticNetwork : public Network {
 
 }  // namespace
 
-// The kernels run in one thread, and `path` is this program.
+// The kernels run in one thread and take one image at a time; `path` is this program.
 std::unique_ptr<Network> LoadNetwork(const std::string&, const std::vector<std::int64_t>& shape,
-                                     int) {
+                                     int batch, int threads) {
+  if (batch != 1) throw std::runtime_error("the network takes one image at a time");
+  if (threads != 1) throw std::runtime_error("the network runs in one thread");
   const std::int64_t* const expected = bitat_deploy_plan.input->shape + 1;
   if (shape != std::vector<std::int64_t>(expected, expected + 3)) {
     throw std::runtime_error("the network is for images of another shape");
