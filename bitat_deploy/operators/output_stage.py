@@ -123,7 +123,7 @@ class StageCode:
         if self._has_base:
             arrays.append(self._padded(base).astype(np.int32))
         if isinstance(self.stage, Requantize):
-            rows = [self.stage.multiplier, self.stage.bias]
+            rows: list[NDArray[Any]] = [self.stage.multiplier, self.stage.bias]
             if self.stage.activation is not None:
                 activation = self.stage.activation
                 rows += [activation.before, activation.slope, activation.after]
