@@ -41,8 +41,11 @@ def build_bundle(
     *,
     use_cache: bool = True,
     preprocessing: "Preprocessing | None" = None,
+    batch: int = 1,
 ) -> Bundle:
     """Compile the ONNX file ``model`` for ``target`` and write a bundle to the folder ``output``.
+
+    The network takes ``batch`` images at once.
 
     Without ``output`` the bundle goes to the cache. What was built before, of the same, is copied
     (``use_cache``). ``status`` is told what is being done. ``preprocessing`` is for networks that
@@ -53,10 +56,10 @@ def build_bundle(
         check_output(output)  # before the work rather than after it
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
         workspace = Path(folder)
-        key = _cache_key(model, target, preprocessing) if use_cache else None
+        key = _cache_key(model, target, preprocessing, batch) if use_cache else None
         cached = build_cache.fetch(key, workspace) if key else None
         if cached is None:
-            manifest, contents = _compile(model, target, workspace, preprocessing, status)
+            manifest, contents = _compile(model, target, workspace, preprocessing, batch, status)
         else:
             status("copying the bundle, which was built before")
             manifest = cached.manifest
@@ -66,18 +69,20 @@ def build_bundle(
             output = cache_directory() / "builds" / name
         bundle = write_bundle(output, manifest, contents)
         # Not where the model was changed while it was compiled.
-        if key and cached is None and key == _cache_key(model, target, preprocessing):
+        if key and cached is None and key == _cache_key(model, target, preprocessing, batch):
             build_cache.store(key, bundle)
         return bundle
 
 
-def _cache_key(model: Path, target: Target, preprocessing: "Preprocessing | None") -> str | None:
+def _cache_key(
+    model: Path, target: Target, preprocessing: "Preprocessing | None", batch: int
+) -> str | None:
     """What the bundle is made of; None where the model cannot be read, which compiling explains.
 
     Options that change what is compiled belong into the key.
     """
     try:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"batch": batch}
         if preprocessing is not None:
             options["preprocessing"] = asdict(preprocessing)
         return build_cache.build_key(file_sha256(model), target, options)
@@ -90,6 +95,7 @@ def _compile(
     target: Target,
     workspace: Path,
     preprocessing: "Preprocessing | None",
+    batch: int,
     status: Callable[[str], None],
 ) -> tuple[Manifest, dict[str, Path]]:
     """The manifest, and what goes into the bundle: path there to the file it is now."""
@@ -98,7 +104,7 @@ def _compile(
     from bitat_deploy.compiler.compile import compile_model
 
     network = workspace / ("network.o" if target.is_static else MODEL_LIBRARY)
-    compiled = compile_model(model, target, network, preprocessing)
+    compiled = compile_model(model, target, network, preprocessing, batch)
     contents = {MODEL_ONNX: compiled.onnx} | _programs(network, target, status)
     status("writing the bundle")
     manifest = Manifest(
@@ -110,6 +116,7 @@ def _compile(
             input_shape=compiled.input_shape,
             class_names=compiled.class_names,
             metadata=compiled.metadata,
+            batch=batch,
         ),
         target=target,
         layers=compiled.layers,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bitat_deploy.bundle import Bundle, remember_last_build
 from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.bundle.manifest import MAXIMUM_BATCH
 from bitat_deploy.cli.options import examples
 from bitat_deploy.onnx_format import export_checkpoint
 from bitat_deploy.report import layer_table
@@ -43,6 +44,13 @@ CHECKPOINT_SUFFIX = ".pt"
     type=click.Path(path_type=Path, file_okay=False),
     help="The bundle's folder.  [default: one in the cache, which bench finds by itself]",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1, MAXIMUM_BATCH),
+    default=1,
+    show_default=True,
+    help="Images that the network takes at once.",
+)
 @click.option("--no-cache", is_flag=True, help="Compile, even what was built before.")
 @click.option(
     "--mean",
@@ -64,6 +72,7 @@ def build(
     model: str,
     target_name: str,
     output: Path | None,
+    batch: int,
     no_cache: bool,
     mean: str | None,
     std: str | None,
@@ -85,7 +94,7 @@ def build(
                 click.echo(f"{message} ...", err=True)
 
         preprocessing = _preprocessing(mean, std, input_scale)
-        bundle = _build(model, target, output, say, not no_cache, preprocessing)
+        bundle = _build(model, target, output, say, not no_cache, preprocessing, batch)
     remember_last_build(bundle.directory)
     console.print(layer_table(bundle.manifest.layers))
     for key, words in (("preprocessing", "Input"), ("import", "Import")):
@@ -127,6 +136,7 @@ def _build(
     say: Callable[[str], None],
     use_cache: bool,
     preprocessing: "Preprocessing | None",
+    batch: int,
 ) -> Bundle:
     if not model.endswith(CHECKPOINT_SUFFIX):
         return build_bundle(
@@ -136,12 +146,13 @@ def _build(
             say,
             use_cache=use_cache,
             preprocessing=preprocessing,
+            batch=batch,
         )
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
         say("exporting the checkpoint")
         exported = Path(workspace) / "model.onnx"
         export_checkpoint(Path(model), exported)
-        return build_bundle(exported, target, output, say, use_cache=use_cache)
+        return build_bundle(exported, target, output, say, use_cache=use_cache, batch=batch)
 
 
 def _example_host(target: Target) -> str:
