@@ -82,7 +82,7 @@ def test_streams_come_near_to_float_evaluation(kind: Kind) -> None:
     streams = [values[x.name] for x in integer.layers if _writes_stream(x)]
     saturated = [(stream.abs() >= 32767).double().mean() for stream in streams]
     assert max(saturated) < 1e-3
-    assert max(stream.abs().max() for stream in streams) > 4000  # no bits are wasted
+    assert max(stream.abs().max() for stream in streams) > 20000  # no bits are wasted
 
 
 @pytest.mark.parametrize("kind", CHAINS + STREAMS, ids=str)
@@ -120,7 +120,7 @@ def test_thresholds_by_hand() -> None:
     assert threshold[1].tolist() == [5, -1, 10, 10, 10, -9]
 
 
-@pytest.mark.parametrize(("variance", "error"), [(0.5, 2.1), (1e-12, 130)])
+@pytest.mark.parametrize(("variance", "error"), [(0.5, 3), (1e-12, 130)])
 def test_requantization_by_hand(variance: float, error: float) -> None:
     """y = gamma (sum / 4 - mean) / deviation + beta; a third channel that hardly ever varied."""
     normalization = nn.BatchNorm2d(3, eps=0.0).eval()

@@ -33,6 +33,7 @@ def fold_classifier(
     else:
         shift = _shift(weight, positions)
         factor = 2**shift / (scale * positions)
+        constant = 0.5 / scale  # a stream's s stands for s + 1/2
     output_scale = float(step) * factor
     bias = float64(classifier.bias) + float(step) * constant * weight.sum(axis=1)
     return GlobalSum("pool", source.name, shift), QuantizedDense(

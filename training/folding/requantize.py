@@ -1,4 +1,8 @@
-"""Batch normalisation into an int16 stream: multiplier, bias, shift; RPReLU; the stream's scale."""
+"""Batch normalisation into an int16 stream: multiplier, bias, shift; RPReLU; the stream's scale.
+
+A stream's integer s stands for (s + 1/2) / S. Then y >= 0 is s >= 0 with no bias: real values are
+rounded down where a stream begins, and to the nearest where a shortcut is added.
+"""
 
 import math
 
@@ -7,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.network import Requantize
+from bitat_deploy.network import Requantize, rounding
 from bitat_deploy.network import RPReLU as IntegerRPReLU
 from bitat_deploy.training.folding.source import float64
 from bitat_deploy.training.folding.thresholds import affine_of
@@ -16,22 +20,20 @@ from bitat_deploy.training.networks import QuantizedNetwork, RPReLU, StreamRange
 _INT16 = 2**15 - 1
 _LARGEST = 2**31 - 1 - 2**15  # of sum * multiplier + bias, see network/formats.py
 _STEEPEST = 2**13 - 1  # steps of the stream for one step of a sum
-_MARGIN = 1.5
-_MOST_FRACTION_BITS = 14
+_MARGIN = 1.25
 
 
 def stream_scale(network: QuantizedNetwork) -> float:
-    """The power of two that a network's streams are multiplied with, one for all of them.
+    """The scale S of a network's streams, one for all of them.
 
-    The largest with which 1.5 times what training saw last stays within int16: values beyond are
+    The largest with which 1.25 times what training saw last stays within int16: values beyond are
     rare, and saturate. Raises InputError for a network that was never trained.
     """
     peaks = [float(part.peak) for part in network.modules() if isinstance(part, StreamRange)]
     peak = max(peaks, default=1.0)
     if not peak > 0 or not math.isfinite(peak):
         raise InputError("the network has not been trained: its stream has no range yet")
-    bits = math.floor(math.log2(_INT16 / (_MARGIN * peak)))
-    return 2.0 ** min(bits, _MOST_FRACTION_BITS)
+    return _INT16 / (_MARGIN * peak)
 
 
 def fold_requantize(
@@ -42,7 +44,7 @@ def fold_requantize(
     shortcut: str | None,
     activation: IntegerRPReLU | None,
 ) -> Requantize:
-    """round(scale y) for y = gamma (unit sum - mean) / deviation + beta.
+    """The stream of y = gamma (unit sum - mean) / deviation + beta, plus the shortcut's.
 
     ``unit`` and ``largest_sum`` (magnitude) [out]. The shift is the largest with which nothing
     overflows. Of a channel whose sums hardly ever varied the slope is cut, for it would cost the
@@ -55,7 +57,7 @@ def fold_requantize(
         multiplier = np.rint(gain * 2**shift)
         clipped = np.clip(multiplier, -limit, limit)
         offset = beta * scale * 2**shift - clipped * mean / unit
-        bias = np.rint(offset) + (1 << shift >> 1)
+        bias = np.rint(offset) + (rounding(shift) if shortcut is not None else 0)
         fits = np.abs(bias) + largest_sum * np.abs(clipped) <= _LARGEST
         if shift == 0 or (fits.all() and (multiplier == clipped).all()):
             break

@@ -29,7 +29,7 @@ class CodeSource:
 
 @dataclass(frozen=True)
 class StreamSource:
-    """A stream: the real value is the integer over the network's scale."""
+    """A stream: s stands for (s + 1/2) / scale, with one scale for the network."""
 
     name: str
 

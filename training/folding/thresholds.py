@@ -48,5 +48,5 @@ def fold_thresholds(
 
 
 def stream_thresholds(crossings: NDArray[np.float64], scale: float) -> NDArray[np.int32]:
-    """Crossings of real values as thresholds of the stream, whose integers are value * scale."""
-    return np.rint(np.clip(crossings * scale, _INT32.min, _INT32.max)).astype(np.int32)
+    """Crossings of real values as thresholds of a stream, whose s is (s + 1/2) / scale."""
+    return np.ceil(np.clip(crossings * scale - 0.5, _INT32.min, _INT32.max)).astype(np.int32)
