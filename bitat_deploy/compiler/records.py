@@ -182,6 +182,7 @@ def read_records(path: Path, target: Target) -> list[Record]:
     """
     if not path.exists():
         return []
+    _check_plain(path)
     try:
         if path.stat().st_size > _MAXIMUM_BYTES:
             raise InputError(f"'{path}' is too large for tuning records; remove it")
@@ -246,6 +247,7 @@ def append_records(path: Path, records: Sequence[Record]) -> None:
     What a broken-off writer left of a line is cut away first.
     """
     content = "".join(record.to_line() for record in records).encode()
+    _check_plain(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
@@ -262,6 +264,11 @@ def append_records(path: Path, records: Sequence[Record]) -> None:
         raise InputError(
             f"the records '{path}' cannot be written: {error.strerror}; those that are in it stay"
         ) from error
+
+
+def _check_plain(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise InputError(f"'{path}' is no plain file, so it cannot hold tuning records")
 
 
 def _write_all(file: Any, content: bytes) -> None:

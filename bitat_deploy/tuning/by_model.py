@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler.cycle_model import modelled_cycles
@@ -22,7 +23,7 @@ def model_origin(target: Target) -> Origin:
     """What records say of the model. Raises InputError where the target has none."""
     from bitat_deploy.compiler.cycle_model import find_llvm_mca
 
-    return Origin(MODEL, f"{find_llvm_mca().name}, {target.model_cpu}", UNIT)
+    return Origin(MODEL, f"{Path(find_llvm_mca()).name}, {target.model_cpu}", UNIT)
 
 
 def model_jobs(pool: ProcessPoolExecutor) -> Callable[[Task, tuple[Any, ...]], Any]:
