@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import load, store
+from bitat_deploy.operators.vector_code import load, parts, store
 from bitat_deploy.target import Target
 
 
@@ -80,7 +80,7 @@ class QuantizedDense(Operator):
         """Vector by vector of classes; the last one may be written in part."""
         full, rest = divmod(self.classes, self._lanes)
         if full:
-            with T.serial(full) as vector:
+            with parts(full, self.target) as vector:
                 logits = self._emit_logits(x, weight, bias, scale, vector)
                 store(y, vector * self._lanes, logits, self._lanes)
         if rest:
