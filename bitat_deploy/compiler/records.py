@@ -119,6 +119,10 @@ class Records:
         if known is None or rank >= known[0]:
             candidates[record.schedule] = (rank, record)
 
+    def workloads(self) -> set[str]:
+        """Those that there are usable records for."""
+        return set(self._best)
+
     def choose(self, operator: Tunable) -> Choice | None:
         """The fastest schedule that the operator's space still has; None without records.
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.compiler.importer import CompiledLayer, import_layers
+from bitat_deploy.errors import InputError
+from bitat_deploy.foreign import is_foreign
 from bitat_deploy.network import IMAGE
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.operators import Operator
@@ -40,6 +42,11 @@ class Check:
 
 def network_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
     """The network's layers by their default schedules. Raises InputError."""
+    if is_foreign(model):
+        raise InputError(
+            f"'{model}' is not of bitat-deploy's own layers alone, and tune takes only files that "
+            "are; a build of it uses the records of layers that are the same in others"
+        )
     return import_layers(read_network(model), target)
 
 
