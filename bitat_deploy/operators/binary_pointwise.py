@@ -145,6 +145,24 @@ class BinaryPointwiseConv(Operator):
         sums = signs @ (2 * self.weight.astype(np.int32) - 1).T
         return pack_bits(sums >= self.threshold)
 
+    def space(self) -> tuple[PointwiseSchedule, ...]:
+        """Tiles whose sums and weights fit into registers; on x86 also how many words are added."""
+        target, total = self.target, self.height * self.width
+        x86 = target.architecture == "x86_64"
+        lane_bits, words = (32, (7, 15, 31)) if x86 else (8, (1,))
+        lanes = target.vector_bytes * 8 // lane_bits
+        registers = 16 if target.architecture == "armv7l" or target.vector_bytes == 32 else 32
+        return tuple(
+            PointwiseSchedule(lane_bits, target.vector_bytes, pixels, vectors, count)
+            for pixels in (1, 2, 3, 4, 6, 8)
+            for vectors in (1, 2, 4, 8)
+            for count in words
+            if pixels <= total
+            and vectors <= max(1, -(-self.out_channels // lanes))
+            and pixels * vectors + vectors + 2 <= registers
+            and (not x86 or pixels * vectors <= 4)
+        )
+
     @property
     def _schedule(self) -> PointwiseSchedule:
         return self.schedule or PointwiseSchedule.default(self.target)
