@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.bitat.progressive import CommitRecord
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.data import (
     images_to_tensor,
@@ -47,6 +48,7 @@ class Trainer:
 
     ``data_path`` is given to :func:`~bitat_deploy.datasets.load_dataset`; ``checkpoint`` is
     written every ``checkpoint_seconds`` and after every stage, by the main one of ``workers``.
+    ``stages`` are the recipe's, ``training`` its images.
     """
 
     def __init__(
@@ -61,15 +63,15 @@ class Trainer:
         dataset = load_dataset(recipe.dataset, "train", data_path, size)
         test = load_dataset(recipe.dataset, "test", data_path, size)
         self._test = to_image_set(test, recipe.data.test_images)
-        self._training, self._validation = split_training(dataset, recipe.data)
-        if len(self._training) < recipe.data.batch_size:
+        self.training, self._validation = split_training(dataset, recipe.data)
+        if len(self.training) < recipe.data.batch_size:
             raise InputError(
                 f"the data set's {len(dataset.labels)} training images leave no batch of "
                 f"{recipe.data.batch_size} besides {recipe.data.validation_images} for validation"
             )
         self._workers = workers or Workers()
         self._part = self._workers.part(recipe.data.batch_size)
-        self._recipe = recipe
+        self.recipe = recipe
         self._path = checkpoint
         self._seconds = checkpoint_seconds
         self._class_names = dataset.class_names
@@ -83,21 +85,21 @@ class Trainer:
             synchronize_normalization(self._network)
         self._network.to(self._workers.device())
         self._layers = list(self._network.binary_layers())
-        self._stages = build_stages(recipe, self._network)
-        self._steps_per_epoch = steps_per_epoch(self._training, recipe.data.batch_size)
+        self.stages = build_stages(recipe, self._network)
+        self._steps_per_epoch = steps_per_epoch(self.training, recipe.data.batch_size)
         self._progressive = Progressive(self._network, recipe.bitat_options, self._run_calibration)
 
     def start(self) -> Checkpoint:
         """The state before the first step."""
-        recipe, teacher = self._recipe, None
+        recipe, teacher = self.recipe, None
         if recipe.init is not None:
             load_twin(Path(recipe.init), recipe, self._network)
         if recipe.distillation.weight:
             if recipe.distillation.teacher is not None:
                 path = Path(recipe.distillation.teacher)
-                teacher = teacher_logits(path, self._training.images, self._class_names)
+                teacher = teacher_logits(path, self.training.images, self._class_names)
             elif recipe.init is not None:
-                teacher = network_logits(self._network, self._training.images)
+                teacher = network_logits(self._network, self.training.images)
         network = self._copied()
         return Checkpoint(recipe, self._class_names, self._input_shape, network, teacher=teacher)
 
@@ -108,10 +110,10 @@ class Trainer:
         CheckpointNotSavedError when the disk is full; the last checkpoint is good in both cases.
         """
         self._network.load_state_dict(state.network)
-        done = sum(map(self._steps, self._stages[: state.stage])) + state.step
-        progress.begin(total_steps=sum(map(self._steps, self._stages)), done=done)
-        while state.stage < len(self._stages):
-            progress.stage(self._stages[state.stage].name)
+        done = sum(map(self._steps, self.stages[: state.stage])) + state.step
+        progress.begin(total_steps=sum(map(self._steps, self.stages)), done=done)
+        while state.stage < len(self.stages):
+            progress.stage(self.stages[state.stage].name)
             state = self._run_stage(state, progress)
             self._save(state)
             progress.note(describe_stage(state.history[-1]))
@@ -123,7 +125,7 @@ class Trainer:
 
     def begin(self, state: Checkpoint) -> StageRun:
         """Prepare the stage that ``state`` is in, of which it may have done some steps."""
-        stage, network = self._stages[state.stage], self._network
+        stage, network = self.stages[state.stage], self._network
         layer = stage.layer
         if layer is not None and state.bitat is not None:
             self._progressive.restore(layer, state.bitat)
@@ -137,7 +139,7 @@ class Trainer:
         run = StageRun(
             network,
             stage,
-            self._recipe,
+            self.recipe,
             self._steps_per_epoch,
             None if layer is None else self._progressive,
             state.teacher,
@@ -147,16 +149,20 @@ class Trainer:
             run.optimizer.load_state_dict(state.optimizer)
         return run
 
+    def commit_layer(self, index: int) -> CommitRecord:
+        """End the stage of a layer of BiTAT: fix its signs and scales."""
+        return self._progressive.commit(index)
+
     def _steps(self, stage: Stage) -> int:
         return round(stage.epochs * self._steps_per_epoch)
 
     def _run_stage(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
-        stage, data = self._stages[state.stage], self._recipe.data
+        stage, data = self.stages[state.stage], self.recipe.data
         run = self.begin(state)
-        seed = self._recipe.seed * 1009 + state.stage
+        seed = self.recipe.seed * 1009 + state.stage
         epoch = OpenEpoch.restored(state.open_epoch) or OpenEpoch(signs_of(self._layers))
         began = saved = time.monotonic()
-        batches = training_batches(self._training, data, seed, state.step, run.steps, self._part)
+        batches = training_batches(self.training, data, seed, state.step, run.steps, self._part)
         for step, batch in enumerate(batches, start=state.step):
             before = time.monotonic()
             loss = run.step(step, batch)
@@ -197,13 +203,13 @@ class Trainer:
 
     def _finish(self, state: Checkpoint, run: StageRun, began: float) -> Checkpoint:
         """Commit a progressive stage's layer and tell what that did; settle the statistics."""
-        stage, network = self._stages[state.stage], self._network
+        stage, network = self.stages[state.stage], self._network
         teacher, bitat = state.teacher, None
         record: dict[str, Any] = {"stage": stage.name, "kind": stage.kind.value, "steps": run.steps}
         frozen: set[torch.nn.Module] = set()
         if stage.layer is not None:
             record["validation_top1_before_commit"] = network_top1(network, self._validation)
-            commit = self._progressive.commit(stage.layer)
+            commit = self.commit_layer(stage.layer)
             bitat = self._progressive.state()
             record |= {
                 "relative_output_error_before": commit.error_before,
@@ -212,9 +218,9 @@ class Trainer:
             }
             frozen = set(modules_below(network, self._layers[stage.layer]))
         reestimate_normalization(network, frozen, self._calibration())
-        own_teacher = self._recipe.distillation.weight and teacher is None
+        own_teacher = self.recipe.distillation.weight and teacher is None
         if stage.kind is StageKind.FULL_PRECISION and own_teacher:
-            teacher = network_logits(network, self._training.images)
+            teacher = network_logits(network, self.training.images)
         record["validation_top1"] = network_top1(network, self._validation)
         elapsed = state.elapsed + time.monotonic() - began
         return replace(
@@ -238,8 +244,8 @@ class Trainer:
         return {name: value.detach().clone() for name, value in self._network.state_dict().items()}
 
     def _calibration(self) -> Iterator[Tensor]:
-        count = min(self._recipe.data.calibration_images, len(self._training))
-        for images in self._training.images[:count].split(EVALUATION_BATCH):
+        count = min(self.recipe.data.calibration_images, len(self.training))
+        for images in self.training.images[:count].split(EVALUATION_BATCH):
             yield images_to_tensor(images.to(self._workers.device()))
 
     def _run_calibration(self) -> Iterator[None]:
