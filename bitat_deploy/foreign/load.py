@@ -74,7 +74,7 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         version = max(entry.version for entry in model.opset_import if entry.domain == "")
         if version < OPSET:
             model = version_converter.convert_version(model, OPSET)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
         first_line = (str(error).strip().splitlines() or ["unknown"])[0]
         raise InputError(
             f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
@@ -120,7 +120,7 @@ def _without_shape_arithmetic(model: onnx.ModelProto, path: Path) -> onnx.ModelP
     while True:
         try:
             model = shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
             first_line = (str(error).strip().splitlines() or ["unknown"])[-1]
             raise InputError(
                 f"the shapes in '{path}' contradict each other: {first_line}"
