@@ -5,11 +5,14 @@ place. They take the same options and print the same document, so that what is m
 is the same for all.
 """
 
+import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ class Contender:
     model: Path
     images: Path
     shape: tuple[int, int, int]
+    interpreter: tuple[str, ...] = ()  # what runs the program, where it is no native one
 
     @property
     def name(self) -> str:
@@ -70,7 +74,7 @@ class Contender:
             "--min-seconds": seconds,
         }
         words = [word for item in options.items() for word in map(str, item)]
-        command = [*launcher, str(self.program), *words]
+        command = [*launcher, *self.interpreter, str(self.program), *words]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode != 0:
             lines = finished.stderr.strip().splitlines()
@@ -131,6 +135,37 @@ def onnx_runtime_contenders(
         contenders.append(
             Contender(
                 f"ONNX Runtime {VERSION}", arithmetic, program, model, path, network.input_shape
+            )
+        )
+    return tuple(contenders)
+
+
+def litert_contenders(
+    network: IntegerNetwork, images: NDArray[np.uint8], folder: Path
+) -> tuple[Contender, ...]:
+    """The float32 and int8 twins in LiteRT with XNNPACK, on this machine.
+
+    None where the package ai-edge-litert is not installed. Raises UnsupportedOperatorError.
+    """
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return ()
+    from bitat_deploy.baseline.litert_twin import litert_twin
+
+    path = folder / "images"
+    images.tofile(path)
+    contenders = []
+    for arithmetic in ("float32", "int8"):
+        model = folder / f"{arithmetic}.tflite"
+        model.write_bytes(litert_twin(network, quantized=arithmetic == "int8"))
+        contenders.append(
+            Contender(
+                f"LiteRT {metadata.version('ai-edge-litert')}",
+                arithmetic,
+                Path(__file__).with_name("litert_program.py"),
+                model,
+                path,
+                network.input_shape,
+                interpreter=(sys.executable,),
             )
         )
     return tuple(contenders)

@@ -64,7 +64,7 @@ def float32_twin(network: IntegerNetwork) -> onnx.ModelProto:
 def _append_layer(chain: "_Chain", layer: Layer) -> bool:
     """Append the counterpart of ``layer``, if it has one."""
     if isinstance(layer, Convolution) and isinstance(layer.output, Quantize):
-        filters = _unit_rows(layer.weight.transpose(0, 3, 1, 2))
+        filters = unit_rows(layer.weight.transpose(0, 3, 1, 2))
         if layer.input == IMAGE:
             filters = filters / np.float32(255)
         chain.convolve(
@@ -78,13 +78,13 @@ def _append_layer(chain: "_Chain", layer: Layer) -> bool:
         chain.append("GlobalAveragePool")
         chain.append("Flatten")
     elif isinstance(layer, QuantizedDense):
-        chain.append("Gemm", *chain.weights(_unit_rows(layer.weight)), transB=1)
+        chain.append("Gemm", *chain.weights(unit_rows(layer.weight)), transB=1)
     else:
         return False
     return True
 
 
-def _unit_rows(weight: NDArray[Any]) -> NDArray[np.float32]:
+def unit_rows(weight: NDArray[Any]) -> NDArray[np.float32]:
     """``weight`` [O, ...], each output's scaled to a sum of squares of 2: before ReLU."""
     real = weight.astype(np.float32)
     norm = np.sqrt(np.square(real).sum(axis=tuple(range(1, real.ndim)), keepdims=True))
