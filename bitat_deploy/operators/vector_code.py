@@ -10,6 +10,7 @@ from typing import Any
 
 import tvm
 from tvm import tirx
+from tvm.ir import PointerType, PrimType
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.target import Target
@@ -47,6 +48,16 @@ def keep(value: Any) -> Any:
     register = T.alloc_buffer([kind.lanes], element_dtype(value))
     store(register, 0, value, kind.lanes)
     return load(register, 0, kind.lanes)
+
+
+def view(buffer: Any, offset: Any, size: int) -> Any:
+    """``size`` elements of a buffer from ``offset`` on, whose address is computed once.
+
+    Otherwise an address with two parts that vary costs two additions wherever it is used.
+    """
+    pointer = PointerType(PrimType(buffer.dtype), "global")
+    start = T.Bind(T.address_of(buffer[offset]), pointer)
+    return T.decl_buffer([size], buffer.dtype, data=start)
 
 
 def element_dtype(value: Any) -> str:
@@ -97,11 +108,31 @@ def store_mask(buffer: Any, offset: Any, mask: Any, lanes: int, size: int) -> No
         T.buffer_store(buffer, byte, [offset + i])
 
 
-def load_bits(buffer: Any, offset: Any, size: int) -> Any:
-    """``size`` bytes as a vector of 8 booleans each, the lowest bit first: store_mask's inverse."""
+def load_bits(buffer: Any, offset: Any, size: int, target: Target) -> Any:
+    """``size`` bytes as a vector of 8 booleans each, the lowest bit first: store_mask's inverse.
+
+    On x86 LLVM makes a cast a mask register or a comparison; on NEON it would take the bits one by
+    one, so each byte is broadcast to 8 lanes and tested (``cmtst``) for a bit of its own in each.
+    """
     lanes = 8 * size
-    word = T.reinterpret(f"uint{lanes}", load(buffer, offset, size))
-    return T.cast(T.reinterpret(f"uint1x{lanes}", word), f"boolx{lanes}")
+    if target.architecture == "x86_64":
+        word = T.reinterpret(f"uint{lanes}", load(buffer, offset, size))
+        return T.cast(T.reinterpret(f"uint1x{lanes}", word), f"boolx{lanes}")
+    one = splat(1, "uint8", 8)
+    digit = one << T.ramp(splat(0, "uint8", 1), splat(1, "uint8", 1), 8)
+    values = [T.broadcast(buffer[offset + byte], 8) for byte in range(size)]
+    digits = [digit] * size
+    while len(values) > 1:
+        values, digits = _joined(values), _joined(digits)
+    return (values[0] & digits[0]) != splat(0, "uint8", lanes)
+
+
+def _joined(vectors: list[Any]) -> list[Any]:
+    """Vectors of the same type, each with the next one in one of twice as many lanes."""
+    lanes = 2 * tvm.DataType(vectors[0].ty.dtype).lanes
+    dtype = f"{element_dtype(vectors[0])}x{lanes}"
+    pairs = zip(vectors[::2], vectors[1::2], strict=True)
+    return [T.vectorcombine(dtype, low, high) for low, high in pairs]
 
 
 def has_dot_product(target: Target) -> bool:

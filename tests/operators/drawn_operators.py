@@ -89,6 +89,8 @@ SCHEDULES = [
     PointwiseSchedule(8, 16, 3, 2, 1),
     PointwiseSchedule(8, 16, 4, 1, 3),
     PointwiseSchedule(32, 32, 2, 2, 7),
+    PointwiseSchedule(8, 16, 4, 1, 1, table_bytes=8, table_words=2),
+    PointwiseSchedule(8, 16, 2, 2, 1, table_bytes=16, table_words=1),
 ]
 
 

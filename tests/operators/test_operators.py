@@ -49,8 +49,10 @@ def test_pointwise_schedules() -> None:
     operators: list[Operator] = [
         pointwise(random, target, *shape, schedule)
         for schedule in [*SCHEDULES, PointwiseSchedule(32, target.vector_bytes, 2, 1, 5)]
-        for shape in [(1, 3, 70, 40), (1, 3, 700, 33)]
+        for shape in [(1, 3, 70, 40), (1, 3, 700, 33), (9, 15, 200, 300), (2, 1, 24, 256)]
     ]
+    wide = PointwiseSchedule(32, 64, 1, 1, 31, table_bytes=64, table_words=2)
+    operators += [pointwise(random, target, 8, 8, channels, 520, wide) for channels in (64, 330)]
     check(operators, lambda ops, xs: run_here(ops, xs, target))
 
 

@@ -1,0 +1,78 @@
+"""What can be chosen about a binary 1x1 convolution without changing its result."""
+
+from dataclasses import dataclass, replace
+
+from bitat_deploy.target import Target
+
+WORDS_PER_BYTE_SUM = 31  # 31 words add at most 8 * 31 = 248 to a byte
+
+_TABLES_PAY = 32  # pixels that a table must be used for
+
+
+@dataclass(frozen=True)
+class PointwiseSchedule:
+    """How the output channels are divided between the two ways of computing, and their tiles.
+
+    By counting (:mod:`.pointwise_counts`): ``lane_bits`` (8 or 32) of K in each lane of a vector of
+    ``vector_bytes``; a tile is ``pixels`` x ``channel_vectors``; ``carry_save_words`` words (1 to
+    31) go through carry-save adders before they are counted, 1 counts each word by itself.
+
+    By tables (:mod:`.pointwise_tables`): as many output channels as fill vectors of ``table_bytes``
+    bytes, all others being counted; tables of ``table_words`` words of 64 inputs at a time. 0
+    bytes: no tables.
+    """
+
+    lane_bits: int
+    vector_bytes: int
+    pixels: int
+    channel_vectors: int
+    carry_save_words: int
+    table_bytes: int = 0
+    table_words: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Output channels in one vector, where they are counted."""
+        return self.vector_bytes * 8 // self.lane_bits
+
+    @staticmethod
+    def default(target: Target, pixels: int, out_channels: int) -> "PointwiseSchedule":
+        """The choice that measured best, or on ARM was modelled best, on the kind of processor."""
+        if target.architecture != "x86_64":
+            return PointwiseSchedule(8, target.vector_bytes, 4, 4, 1)
+        counting = PointwiseSchedule(32, target.vector_bytes, 1, 1, WORDS_PER_BYTE_SUM)
+        if target.vector_bytes < 64 or pixels < _TABLES_PAY:
+            return counting
+        table = next((size for size in (64, 32, 16) if out_channels >= 8 * size), 0)
+        return replace(counting, table_bytes=table)
+
+
+def schedule_space(
+    target: Target, pixels: int, channels: int, out_channels: int
+) -> tuple[PointwiseSchedule, ...]:
+    """All schedules worth trying at a shape, without two that are the same there."""
+    x86 = target.architecture == "x86_64"
+    lane_bits, words = (32, (7, 15, WORDS_PER_BYTE_SUM)) if x86 else (8, (1,))
+    lanes = target.vector_bytes * 8 // lane_bits
+    registers = 16 if target.architecture == "armv7l" or target.vector_bytes == 32 else 32
+    counting = tuple(
+        PointwiseSchedule(lane_bits, target.vector_bytes, tile, vectors, count)
+        for tile in (1, 2, 3, 4, 6, 8)
+        for vectors in (1, 2, 4, 6, 8)
+        for count in words
+        if tile <= pixels
+        and vectors <= max(1, -(-out_channels // lanes))
+        and tile * vectors + vectors + 2 <= registers
+        and (not x86 or tile * vectors <= 4)
+    )
+    widest = min(2 * target.vector_bytes, 64)
+    most_words = max(1, channels // 64)
+    rest = PointwiseSchedule.default(target, 1, out_channels)
+    tables = tuple(
+        replace(rest, table_bytes=size, table_words=words)
+        for size in (8, 16, 32, 64)
+        if size <= widest and out_channels >= 8 * size and pixels >= _TABLES_PAY
+        for words in (1, 2, 4)
+        if words <= most_words
+    )
+    return (*counting, *tables)
