@@ -369,7 +369,7 @@ class BitSerialDepthwiseConv(ConvolutionOperator):
         for first in range(0, planes, 8):
             byte: Any = splat(0, "uint8", lanes)
             for plane in range(first, min(first + 8, planes)):
-                bits = load_bits(digits, plane * self._row_bytes + offset, lanes // 8)
+                bits = load_bits(digits, plane * self._row_bytes + offset, lanes // 8, self.target)
                 weight = splat(1 << (plane - first), "uint8", lanes)
                 byte = keep(byte + T.Select(bits, weight, splat(0, "uint8", lanes)))
             wide = T.cast(byte, f"int32x{lanes}")

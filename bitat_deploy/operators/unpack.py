@@ -95,7 +95,7 @@ class Unpack(Operator):
         lanes = 8 * size
         code: Any = None
         for plane in range(self.bits):
-            digit = load_bits(x, start + plane * packed_bytes(self.channels), size)
+            digit = load_bits(x, start + plane * packed_bytes(self.channels), size, self.target)
             term = T.Select(digit, splat(1 << plane, "int8", lanes), splat(0, "int8", lanes))
             code = term if code is None else keep(code + term)
         if self.signed:
