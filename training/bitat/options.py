@@ -31,6 +31,7 @@ class BitatOptions:
     residual_weight: epsilon, the weight of what P merges away [R].
     centred: covariance in place of the second moment where a batch normalisation follows, for
         it removes the mean of any error [R].
+    positions: of each calibration batch at most so many positions enter the moments.
     ridge: added to H's diagonal, relative to its mean, before the inverse in (5).
     """
 
@@ -48,6 +49,7 @@ class BitatOptions:
     max_rows: int = 128
     residual_weight: float = 1e-3
     centred: bool = True
+    positions: int = 8192
     ridge: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class BitatOptions:
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}")
-        for name in ("block_layers", "basis_interval", "max_rows"):
+        for name in ("block_layers", "basis_interval", "max_rows", "positions"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("importance_weight", "basis_rate", "descent_sweeps", "residual_weight"):

@@ -80,7 +80,7 @@ class Block:
         """
         options = self._options
         centred = options.centred and normalized
-        statistics = collect_statistics(layer, self._below, self._run, centred)
+        statistics = collect_statistics(layer, self._below, self._run, centred, options.positions)
         arriving = None
         if statistics.gain is not None:
             self._gains.append(statistics.gain)

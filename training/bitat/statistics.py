@@ -46,12 +46,14 @@ def collect_statistics(
     below: Sequence[CommittedLayer],
     run: Callable[[], Iterable[Any]],
     centred: bool,
+    positions: int | None = None,
 ) -> LayerStatistics:
     """Measure on the partly quantized network [P: "inputs of all layers of the block up to l"].
 
     ``run`` puts one calibration batch after the other through the network, each time the iterator
     is advanced. Positions are those of the layer's outputs; a layer below with a larger image
-    gives every so many of its positions, so that all rows belong to the same place.
+    gives every so many of its positions, so that all rows belong to the same place. Of each batch
+    at most ``positions`` are taken, spread over its images (None: all).
 
     The gain between two layers is the best linear one for each channel, Cov(y, x) / Var(y)
     (Bussgang's theorem for a sign of Gaussian sums) [R]. It holds the batch normalisation and
@@ -72,7 +74,7 @@ def collect_statistics(
             last: bool = index + 1 == len(below),
         ) -> None:
             operand = lower.layer.operand(inputs[0])
-            columns = lower.layer.columns(operand, step)
+            columns = some_of(lower.layer.columns(operand, step), positions)
             rows.append(lower.reduction.apply(columns.T).T)
             if last:
                 previous.append(lower.layer.sums(operand))
@@ -81,7 +83,7 @@ def collect_statistics(
 
     def own_hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         operand = layer.operand(inputs[0])
-        columns = layer.columns(operand)
+        columns = some_of(layer.columns(operand), positions)
         own = columns.reshape(len(columns), layer.groups, -1).transpose(0, 1)
         joint.add(torch.cat(rows, dim=1) if rows else columns[:, :0], own)
         if previous:
@@ -109,16 +111,28 @@ def alignment(above: Sequence[ConvolutionMatrices]) -> int:
     return step
 
 
+def some_of(columns: Tensor, positions: int | None) -> Tensor:
+    """At most ``positions`` of the rows [count, width], evenly spread (None: all)."""
+    if positions is None or len(columns) <= positions:
+        return columns
+    chosen = torch.linspace(0, len(columns) - 1, positions, dtype=torch.float64).round().long()
+    return columns[chosen.to(columns.device)]
+
+
 class _Moments:
     def __init__(self) -> None:
         self._count = 0
         self._sums: list[Tensor] = []
 
     def add(self, rows: Tensor, own: Tensor) -> None:
-        """``rows`` [count, q] and ``own`` [groups, count, d] of the same positions."""
-        z, x = rows.to(torch.float64), own.to(torch.float64)
+        """``rows`` [count, q] and ``own`` [groups, count, d] of the same positions.
+
+        Products of a batch in the inputs' own type: sums of signs are exact in float32.
+        """
+        z, x = rows, own
         x_transposed = x.transpose(1, 2)
-        sums = [z.T @ z, x_transposed @ z, x_transposed @ x, z.sum(dim=0), x.sum(dim=1)]
+        products = [z.T @ z, x_transposed @ z, x_transposed @ x, z.sum(dim=0), x.sum(dim=1)]
+        sums = [product.to(torch.float64) for product in products]
         if self._sums:
             sums = [old.add_(new) for old, new in zip(self._sums, sums, strict=True)]
         self._sums = sums
