@@ -1,0 +1,36 @@
+"""The scripts that compare whole networks run, at a size that takes no time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+    command = [sys.executable, str(SCRIPTS / script), "--size", "32", "--network", "mobilenet-v1"]
+    command += ["--json", str(output), *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout, json.loads(output.read_text())
+
+
+def test_bench_models(tmp_path: Path) -> None:
+    text, document = _run("bench-models", tmp_path / "json", "--rounds", "1", "--threads", "1")
+    assert "bit for bit" in text
+    ours, *others = document["results"]
+    assert ours["arithmetic"] == "W1A1"
+    assert {"float32", "int8"} <= {other["arithmetic"] for other in others}
+    assert all(0 < result["min_ms"] <= result["median_ms"] for result in document["results"])
+    assert document["targets"] == []  # they are for 224x224
+    assert document["context"]["cores"] >= 1
+
+
+def test_count_instructions(tmp_path: Path) -> None:
+    text, document = _run("count-instructions", tmp_path / "json")
+    assert "mobilenet-v1" in text
+    counts = {result["arithmetic"]: result["instructions"] for result in document["results"]}
+    # Every one has to fetch at least its packed weights, 16 bytes at a time.
+    assert 0.4e6 / 16 < counts["W1A1"] < counts["int8"] < counts["float32"]
