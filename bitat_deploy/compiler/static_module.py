@@ -1,7 +1,7 @@
 """Operators to one object file: their kernels, their constants, and the plan of the calls.
 
-What a static runner is linked with. The network is a chain, so no virtual machine is needed: all
-that it would work out is known here, and becomes initialised data in generated C.
+What a static runner is linked with. No virtual machine is needed: all that it would work out, the
+order of calls and where tensors lie, is known here, and becomes initialised data in generated C.
 """
 
 import math
@@ -20,9 +20,7 @@ from bitat_deploy.compiler.cross_compiler import compile_c, link_relocatable
 from bitat_deploy.compiler.importer import CompiledLayer
 from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.compiler.relax_module import tvm_target
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import IMAGE
-from bitat_deploy.operators import Operator
 from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.target import Target
 
@@ -31,23 +29,15 @@ _TYPE_CODES = {"i": "kDLInt", "u": "kDLUInt", "f": "kDLFloat"}
 
 
 def build_object(layers: Sequence[CompiledLayer], target: Target, output: Path) -> None:
-    """Compile a chain of layers to a relocatable object file for ``target``.
+    """Compile layers to a relocatable object file for ``target``.
 
-    It defines ``bitat_deploy_plan`` as in ``runner/static/plan.h``. Raises BuildError,
-    UnsupportedOperatorError where the layers are no chain.
+    Each layer comes after those that it reads; the last one writes the logits. The file defines
+    ``bitat_deploy_plan`` as in ``runner/static/plan.h``. Raises BuildError.
     """
-    names = [layer.report.name for layer in layers]
-    for layer, before in zip(layers, [IMAGE, *names[:-1]], strict=True):
-        if layer.inputs != (before,):
-            raise UnsupportedOperatorError(
-                f"layer '{layer.report.name}' reads {' and '.join(layer.inputs)} instead of the "
-                f"layer before it; for '{target.name}' only chains are supported yet"
-            )
-    operators = [layer.operator for layer in layers]
-    symbols = layer_symbols(names)
+    symbols = layer_symbols([layer.report.name for layer in layers])
     functions = {
-        symbol: operator.prim_func().with_attr("global_symbol", symbol)
-        for operator, symbol in zip(operators, symbols, strict=True)
+        symbol: layer.operator.prim_func().with_attr("global_symbol", symbol)
+        for layer, symbol in zip(layers, symbols, strict=True)
     }
     with (
         tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace,
@@ -58,21 +48,44 @@ def build_object(layers: Sequence[CompiledLayer], target: Target, output: Path) 
         compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
         compiled.mod.write_to_file(str(kernels))
         constants = _Constants()
-        plan.write_text(plan_source(operators, symbols, constants))
+        plan.write_text(plan_source(layers, symbols, constants))
         (folder / "constants").write_bytes(constants.content())
         includes = [headers, Path(tvm_ffi.libinfo.find_include_path())]
         compile_c(plan, folder / "plan.o", target, include_directories=includes)
         link_relocatable([kernels, folder / "plan.o"], output, target)
 
 
-def arena_layout(sizes: Sequence[int]) -> tuple[int, list[int]]:
-    """Bytes of an arena, and an offset in it for each of ``sizes``, of which two neighbours live.
+def arena_layout(sizes: Sequence[int], last_uses: Sequence[int]) -> tuple[int, list[int]]:
+    """Bytes of an arena, and an offset in it for each tensor.
 
-    They lie at its two ends in turn, which is the smallest that neighbours fit in.
+    Tensor i, of ``sizes[i]`` bytes, is written by call i and lives until call ``last_uses[i]``.
+    Each gets the lowest place that is free all its life, either in the order of the calls or the
+    largest first, whichever needs less.
     """
+    order = range(len(sizes))
+    by_size = sorted(order, key=lambda index: -sizes[index])
+    return min(_first_fit(sizes, last_uses, one) for one in (order, by_size))
+
+
+def _first_fit(
+    sizes: Sequence[int], last_uses: Sequence[int], order: Sequence[int]
+) -> tuple[int, list[int]]:
     aligned = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
-    total = max((a + b for a, b in zip(aligned, [*aligned[1:], 0], strict=True)), default=0)
-    return total, [total - size if index % 2 else 0 for index, size in enumerate(aligned)]
+    offsets: dict[int, int] = {}
+    for index in order:
+        taken = sorted(
+            (offset, offset + aligned[other])
+            for other, offset in offsets.items()
+            if index <= last_uses[other] and other <= last_uses[index]
+        )
+        place = 0
+        for start, end in taken:
+            if place + aligned[index] <= start:
+                break
+            place = max(place, end)
+        offsets[index] = place
+    total = max((offset + aligned[index] for index, offset in offsets.items()), default=0)
+    return total, [offsets[index] for index in range(len(sizes))]
 
 
 class _Constants:
@@ -95,19 +108,23 @@ class _Constants:
 
 
 def plan_source(
-    operators: Sequence[Operator], symbols: Sequence[str], constants: _Constants
+    layers: Sequence[CompiledLayer], symbols: Sequence[str], constants: _Constants
 ) -> str:
     """C that defines ``bitat_deploy_plan``; the operators' constants are added to ``constants``.
 
     The image has memory of its own, as it is read in every run: the rest share an arena.
     """
+    operators = [layer.operator for layer in layers]
     image = operators[0].inputs[0]
-    arena_bytes, offsets = arena_layout([_bytes(operator.output) for operator in operators])
+    sizes = [_bytes(operator.output) for operator in operators]
+    arena_bytes, offsets = arena_layout(sizes, _last_uses(layers))
     tensors = [_tensor("input", image, "image")]
     calls, entries = [], []
+    variables = {IMAGE: "input"}  # of each layer's output
     current = "input"
-    for index, (operator, symbol) in enumerate(zip(operators, symbols, strict=True)):
-        arguments = [current]
+    for index, (layer, symbol) in enumerate(zip(layers, symbols, strict=True)):
+        operator = layer.operator
+        arguments = [variables[name] for name in layer.inputs]
         for number, array in enumerate(operator.constants()):
             name = f"constant{index}_{number}"
             spec = TensorSpec(array.shape, array.dtype.name)
@@ -116,6 +133,7 @@ def plan_source(
         current = f"output{index}"
         tensors.append(_tensor(current, operator.output, f"arena + {offsets[index]}"))
         arguments.append(current)
+        variables[layer.report.name] = current
         values = ", ".join(f"TENSOR({name})" for name in arguments)
         calls.append(f"extern KERNEL(__tvm_ffi_{symbol});")
         calls.append(f"static const TVMFFIAny arguments{index}[] = {{{values}}};")
@@ -138,6 +156,18 @@ def plan_source(
         f"const struct Plan bitat_deploy_plan = {{calls, {len(operators)}, &input, &{current}}};",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _last_uses(layers: Sequence[CompiledLayer]) -> list[int]:
+    """The last call that needs each layer's output; the network's own output outlives the calls."""
+    index_of = {layer.report.name: index for index, layer in enumerate(layers)}
+    last = list(range(len(layers)))
+    for index, layer in enumerate(layers):
+        for name in layer.inputs:
+            if name in index_of:
+                last[index_of[name]] = index
+    last[-1] = len(layers)
+    return last
 
 
 def _tensor(name: str, spec: TensorSpec, data: str) -> str:

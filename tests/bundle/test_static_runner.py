@@ -15,7 +15,7 @@ from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import reference_logits, to_onnx
 from bitat_deploy.target import load_target
-from tests.drawn_networks import draw_images, draw_network
+from tests.drawn_networks import draw_images, draw_network, draw_shortcut_network
 from tests.test_bit_for_bit import run
 
 # The two are the least and the most that the target is for.
@@ -26,6 +26,7 @@ NETWORKS = [
     draw_network(11),
     draw_network(12, (8, 12, 1), (3, 2), ((130, 1), (5, 2)), classes=3),
     draw_network(13, (28, 28, 1), (16, 2), ((32, 2), (300, 1)), classes=17),
+    draw_shortcut_network(14, blocks=1),
 ]
 
 
@@ -40,7 +41,7 @@ def build(network: IntegerNetwork, folder: Path) -> Bundle:
     return build_bundle(folder / "model.onnx", load_target("rpi-32bit"), folder / "bundle")
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=["odd", "wide", "images"])
+@pytest.mark.parametrize("network", NETWORKS, ids=["odd", "wide", "images", "shortcuts"])
 def test_equals_the_reference(network: IntegerNetwork, tmp_path: Path) -> None:
     bundle = build(network, tmp_path)
     assert {file.path for file in read_bundle(bundle.directory).pushed_files} == {"runner"}

@@ -13,7 +13,7 @@ extern "C" {
 struct Call {
   const char* name;
   TVMFFISafeCallType kernel;
-  const TVMFFIAny* arguments; /* input, constants, output */
+  const TVMFFIAny* arguments; /* inputs, constants, output */
   int32_t count;
 };
 
