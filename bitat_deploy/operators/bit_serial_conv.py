@@ -51,7 +51,7 @@ from bitat_deploy.operators.vector_code import (
 from bitat_deploy.target import Target
 
 _UNROLLED = 192  # word pairs of a tile in straight-line code
-_TREE_WORDS = 31
+_TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save adders
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class BitSerialSchedule:
     def default(target: Target, pairs: int, levels: int) -> "BitSerialSchedule":
         """For ``pairs`` of planes of ``levels`` different weights."""
         if target.architecture == "x86_64":
-            return BitSerialSchedule(32, 1, 1, max(1, _TREE_WORDS // pairs))
+            return BitSerialSchedule(32, 1, 1, max(8, _TREE_WORDS // pairs))
         pixels, vectors = {1: (4, 4), 2: (4, 2), 3: (2, 2), 4: (2, 2)}.get(levels, (2, 1))
         return BitSerialSchedule(8, pixels, vectors, 1)
 
@@ -141,7 +141,7 @@ class BitSerialConv(ConvolutionOperator):
         default = self._schedule
         if default.lane_bits == 32:
             shapes = [(1, 1), (2, 1), (1, 2), (2, 2)]
-            blocks = sorted({max(1, size // self._pairs) for size in (7, 15, _TREE_WORDS)})
+            blocks = [words for words in (4, 8, 15, 31) if words * self._pairs <= _LARGEST_TREE]
             return tuple(BitSerialSchedule(32, *s, words) for s in shapes for words in blocks)
         shapes = [(p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * self._levels <= 20]
         return tuple(BitSerialSchedule(8, *shape, words) for shape in shapes for words in (1, 2))

@@ -91,7 +91,8 @@ class QuantizedConv(ConvolutionOperator):
     @property
     def _schedule(self) -> QuantizedConvSchedule:
         schedule: QuantizedConvSchedule | None = self.schedule
-        return schedule or QuantizedConvSchedule(4, 1)
+        is_x86 = self.target.architecture == "x86_64"
+        return schedule or QuantizedConvSchedule(*((2, 2) if is_x86 else (4, 1)))
 
     @property
     def _has_signed_dot_product(self) -> bool:
