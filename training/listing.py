@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.table import Table
 
 from bitat_deploy.errors import InputError
@@ -46,7 +47,9 @@ def recipe_cost(recipe: Recipe) -> dict[str, int]:
     size = recipe.data.image_size or 224
     shape = _SHAPES.get(recipe.dataset, (size, size, 3))
     classes = _CLASSES.get(recipe.dataset, 1000)
-    return network_cost(build_network(recipe.network, recipe.quantization, shape, classes))
+    with torch.device("meta"):  # shapes alone: nothing is computed
+        network = build_network(recipe.network, recipe.quantization, shape, classes)
+        return network_cost(network)
 
 
 def cost_text(cost: dict[str, int]) -> str:

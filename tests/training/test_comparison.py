@@ -1,0 +1,136 @@
+"""Comparisons: their runs, and the page made of the runs' reports."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.comparison import Comparison, load_comparison, report_of
+from bitat_deploy.training.recipe import read_recipe
+from bitat_deploy.training.results_page import results_page
+
+COMMITTED = sorted((Path(__file__).parents[2] / "training" / "recipes" / "compare").glob("*.yaml"))
+FULL = {"method": "full-precision", "full_precision": {"epochs": 1, "learning_rate": 0.01}}
+SIGNS = {"method": "straight-through", "quantized": {"epochs": 2, "learning_rate": 0.01}}
+
+
+def document() -> dict:
+    base = read_recipe("smoke")
+    for key in ("name", "full_precision", "binary_activations", "progressive", "fine_tune",
+                "bitat", "distillation"):  # fmt: skip
+        del base[key]
+    full = {"name": "full", "title": "full precision", "set": FULL}
+    signs = {"name": "signs", "title": "signs", "twin": "full", "part": "signs"}
+    warm = {"name": "warm", "title": "warm-up", "twin": "full", "part": "signs"}
+    return {
+        "title": "Stripes",
+        "text": "A text.",
+        "effort": "none",
+        "base": base,
+        "parts": {"signs": SIGNS},
+        "tables": [
+            {"title": "Methods", "seeds": [1, 2], "rows": [signs, full]},
+            {
+                "title": "Parts",
+                "seeds": [1],
+                "rows": [signs, {**warm, "set": {"quantized": {"warmup_epochs": 1}}}],
+            },
+        ],
+    }
+
+
+def written(folder: Path, values: dict) -> Path:
+    path = folder / "stripes.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    return load_comparison(written(tmp_path, document()))
+
+
+def write_report(comparison: Comparison, index: int, top1: float, folder: Path) -> None:
+    run = comparison.runs()[index]
+    epoch = {"stage": "quantized", "epoch": 2.0, "fastest_step_seconds": 0.05}
+    report = {
+        "recipe": asdict(run.recipe(Path("elsewhere"))),
+        "accuracy": {"top1": top1},
+        "epochs": [epoch],
+        "elapsed_seconds": 120,
+        "environment": {"processor": "a processor", "threads": 2},
+    }
+    (folder / f"{run.name}.json").write_text(json.dumps(report))
+
+
+def test_twins_come_first_and_each_run_once(comparison: Comparison) -> None:
+    names = [run.name.removeprefix("stripes-") for run in comparison.runs()]
+    assert names == ["full-seed1", "signs-seed1", "warm-seed1", "full-seed2", "signs-seed2"]
+    recipe = comparison.runs()[2].recipe(Path("runs"))
+    assert recipe.init == "runs/stripes-full-seed1/checkpoint.pt"
+    assert recipe.quantized.warmup_epochs == 1
+    assert comparison.runs()[4].recipe(Path("runs")).seed == 2
+
+
+def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    for index, top1 in ((1, 0.8), (4, 0.81), (0, 0.9)):
+        write_report(comparison, index, top1, tmp_path)
+    page = results_page([comparison], tmp_path)
+    assert "3 of 5 runs are there. 2 are missing" in page
+    assert "| signs | W1A1 | 80.50 (80.00 to 81.00) | 2 | 2 | 50 | 2.0 |" in page
+    assert "| full precision | 32 | 90.00 | 1 of 2 |" in page
+    assert "warm-up" not in page
+    assert "Trained on: a processor, 2 threads." in page
+
+
+def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
+    write_report(comparison, 1, 0.8, tmp_path)
+    run = comparison.runs()[1]
+    assert report_of(run, tmp_path) is not None
+    path = tmp_path / f"{run.name}.json"
+    report = json.loads(path.read_text())
+    report["recipe"]["quantized"]["epochs"] = 3.0
+    path.write_text(json.dumps(report))
+    assert report_of(run, tmp_path) is None
+    path.write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        report_of(run, tmp_path)
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
+    comparison = load_comparison(path)
+    totals = set()
+    for run in comparison.runs():
+        recipe = run.recipe(Path("runs"))
+        sections = (recipe.binary_activations, recipe.quantized, recipe.fine_tune)
+        total = sum(section.epochs for section in sections if section is not None)
+        if recipe.progressive is not None:
+            pairs = len(recipe.network.blocks)
+            epochs = recipe.progressive.depthwise_epochs + recipe.progressive.pointwise_epochs
+            total += pairs * epochs
+        if recipe.method != "full-precision":
+            totals.add(round(total, 6))
+    assert len(totals) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("twin", "half", "no row 'half'"),
+        ("part", "half", "no part 'half'"),
+        ("colour", "red", "unknown keys: colour"),
+        ("set", {"method": "bitat"}, "method 'bitat' needs the section"),
+    ],
+)
+def test_mistakes_are_named(key: str, value: object, complaint: str, tmp_path: Path) -> None:
+    values = document()
+    row = values["tables"][0]["rows"][0]
+    values["tables"][0]["rows"][0] = {**row, key: value}
+    with pytest.raises(InputError, match=complaint):
+        load_comparison(written(tmp_path, values))
