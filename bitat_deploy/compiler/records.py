@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,14 +131,35 @@ class Records:
         candidates = self._best.get(operator.workload)
         if not candidates:
             return None
-        known = {schedule_key(schedule): schedule for schedule in operator.space()}
-        known[DEFAULT] = None
-        usable = [entry for key, entry in candidates.items() if key in known]
+        space = operator.space()
+        usable = []
+        for key, (rank, record) in candidates.items():
+            found = find_schedule(key, space)
+            if found is not None or key == DEFAULT:
+                usable.append((rank, record, found))
         if not usable:
             return None
-        highest = max(rank for rank, _ in usable)
-        best = min((record for rank, record in usable if rank == highest), key=lambda r: r.ratio)
-        return Choice(known[best.schedule], f"{best.source}: {best.device}")
+        highest = max(rank for rank, _, _ in usable)
+        _, best, schedule = min(
+            (entry for entry in usable if entry[0] == highest), key=lambda entry: entry[1].ratio
+        )
+        return Choice(schedule, f"{best.source}: {best.device}")
+
+
+def find_schedule(key: str, space: Sequence[Any]) -> Any:
+    """The schedule of ``space`` that a record means, None where there is none any more.
+
+    What the record does not say, as it is newer, counts as its default.
+    """
+    known = {schedule_key(schedule): schedule for schedule in space}
+    if key in known or key == DEFAULT:
+        return known.get(key)
+    for kind in {type(schedule) for schedule in space}:
+        defaults = {f.name: f.default for f in fields(kind) if f.default is not MISSING}
+        filled = json.dumps(defaults | json.loads(key), sort_keys=True)
+        if filled in known:
+            return known[filled]
+    return None
 
 
 def _rank(record: Record, mine: bool) -> int | None:
@@ -227,6 +248,8 @@ def _parse(line: str) -> Record | None:
         return None
     if isinstance(document["schedule"], dict):
         document["schedule"] = json.dumps(document["schedule"], sort_keys=True)
+    elif document["schedule"] != DEFAULT:
+        return None
     for field in fields(Record):
         value = document[field.name]
         if not isinstance(value, _JSON_TYPES.get(field.type, dict)) or isinstance(value, bool):

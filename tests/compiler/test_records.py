@@ -1,6 +1,8 @@
 """Tuning records: reading, writing, and the schedule that they speak for."""
 
 import dataclasses
+import json
+import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,13 @@ def test_a_schedule_that_is_gone_is_ignored() -> None:
     assert chosen([record(FAST, 90)], [record(GONE, 10)]) == (FAST, "device: a Pi")
 
 
+def test_a_choice_that_is_newer_than_the_record() -> None:
+    known = record(FAST, 90)
+    older = json.dumps({k: v for k, v in json.loads(known.schedule).items() if "table" not in k})
+    assert older != known.schedule
+    assert chosen([dataclasses.replace(known, schedule=older)], []) == (FAST, "device: a Pi")
+
+
 def test_a_later_record_replaces_an_earlier_one() -> None:
     again = [record(FAST, 10), record(SLOW, 90), record(FAST, 99)]
     assert chosen([], again) == (SLOW, "device: a Pi")
@@ -133,6 +142,7 @@ def test_half_a_line_is_cut_away(tmp_path: Path) -> None:
         lambda line: line.replace('"value": 90', '"value": -1'),
         lambda line: line.replace('"value": 90', '"value": Infinity'),
         lambda line: line.replace('"ok"', '"fine"'),
+        lambda line: re.sub(r'"schedule": {.*?}', '"schedule": "fastest"', line),
         lambda line: line.replace('"noise"', '"noises"'),
         lambda line: "[" * 100_000,
         lambda line: "",
