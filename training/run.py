@@ -8,6 +8,7 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.curves import draw_curves
 from bitat_deploy.training.distributed import Workers
+from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.progress import TrainingProgress
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.report import training_report, write_report
@@ -50,6 +51,12 @@ def train(
             progress.note(f"resuming from {path}")
         result = trainer.run(state or trainer.start(), progress)
     if workers.main:
-        write_report(result, output / REPORT_NAME)
-        draw_curves(training_report(result), output / CURVES_NAME)
+        try:
+            write_report(result, output / REPORT_NAME)
+            draw_curves(training_report(result), output / CURVES_NAME)
+        except OSError as error:
+            raise CheckpointNotSavedError(
+                f"the report in '{output}' cannot be written ({error.strerror}); the checkpoint is "
+                "complete: make room and give the same command again"
+            ) from error
     return result

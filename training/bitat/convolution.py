@@ -30,7 +30,7 @@ class BinarizedConv2d(nn.Module, ConvolutionMatrices):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        self.weight: nn.Parameter = convolution.weight
+        self.weight = convolution.weight
         self.bias = convolution.bias
         self.stride = convolution.stride
         self.dilation = convolution.dilation

@@ -15,7 +15,7 @@ class ConvolutionMatrices(ABC):
     d = C k k; a depthwise one a group for each channel, d = k k.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     groups: int
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
