@@ -31,6 +31,7 @@ OUTCOMES = (OK, WRONG, CRASHED, HUNG, NOT_BUILT)
 DEFAULT = "default"  # the schedule that an operator has without records
 
 _MAXIMUM_BYTES = 1 << 28
+_SCHEDULES = ("schedule", "default")
 _JSON_TYPES: dict[Any, Any] = {str: str, float: int | float}
 
 
@@ -44,11 +45,17 @@ class Tunable(Protocol):
     def space(self) -> tuple[Any, ...]:
         """The schedules there are."""
 
+    @property
+    def default_schedule(self) -> Any:
+        """The one without records."""
+
 
 @dataclass(frozen=True)
 class Record:
     """One candidate's result. ``schedule`` is as :func:`schedule_key` writes it.
 
+    ``default`` is what the default schedule was then, with which it was compared: where that is
+    another one by now, the record does not count.
     ``processor`` is what the code was compiled for. ``value`` is the candidate's time and
     ``reference`` that of the default schedule, both in ``unit`` (``ns`` or ``cycles``); 0 unless
     the outcome is OK. ``noise`` is the share by which the default's time changed during the batch.
@@ -59,6 +66,7 @@ class Record:
     processor: str
     workload: str
     schedule: str
+    default: str
     outcome: str
     value: float
     reference: float
@@ -77,8 +85,9 @@ class Record:
     def to_line(self) -> str:
         """One line of a file, with its end."""
         document = asdict(self)
-        if self.schedule != DEFAULT:
-            document["schedule"] = json.loads(self.schedule)
+        for name in _SCHEDULES:
+            if document[name] != DEFAULT:
+                document[name] = json.loads(document[name])
         return json.dumps(document) + "\n"
 
 
@@ -131,9 +140,11 @@ class Records:
         candidates = self._best.get(operator.workload)
         if not candidates:
             return None
-        space = operator.space()
+        space, default = operator.space(), [operator.default_schedule]
         usable = []
         for key, (rank, record) in candidates.items():
+            if find_schedule(record.default, default) is None:
+                continue
             found = find_schedule(key, space)
             if found is not None or key == DEFAULT:
                 usable.append((rank, record, found))
@@ -151,10 +162,10 @@ def find_schedule(key: str, space: Sequence[Any]) -> Any:
 
     What the record does not say, as it is newer, counts as its default.
     """
-    known = {schedule_key(schedule): schedule for schedule in space}
+    known = {schedule_key(schedule): schedule for schedule in space if schedule is not None}
     if key in known or key == DEFAULT:
         return known.get(key)
-    for kind in {type(schedule) for schedule in space}:
+    for kind in {type(schedule) for schedule in known.values()}:
         defaults = {f.name: f.default for f in fields(kind) if f.default is not MISSING}
         filled = json.dumps(defaults | json.loads(key), sort_keys=True)
         if filled in known:
@@ -246,10 +257,11 @@ def _parse(line: str) -> Record | None:
         return None
     if not isinstance(document, dict) or set(document) != {field.name for field in fields(Record)}:
         return None
-    if isinstance(document["schedule"], dict):
-        document["schedule"] = json.dumps(document["schedule"], sort_keys=True)
-    elif document["schedule"] != DEFAULT:
-        return None
+    for name in _SCHEDULES:
+        if isinstance(document[name], dict):
+            document[name] = json.dumps(document[name], sort_keys=True)
+        elif document[name] != DEFAULT:
+            return None
     for field in fields(Record):
         value = document[field.name]
         if not isinstance(value, _JSON_TYPES.get(field.type, dict)) or isinstance(value, bool):

@@ -84,6 +84,11 @@ class Operator(ABC):
         """All schedules that are worth trying at this shape on this target; empty: no choice."""
         return ()
 
+    @property
+    def default_schedule(self) -> Any:
+        """What a ``schedule`` of None stands for; None where there is no choice."""
+        return getattr(self.with_schedule(None), "_schedule", None)
+
     def with_schedule(self, schedule: Any) -> "Operator":
         """The same layer by another schedule."""
         return dataclasses.replace(cast(Any, self), schedule=schedule)  # a subclass is a dataclass

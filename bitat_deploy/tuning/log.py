@@ -72,6 +72,7 @@ class RecordLog:
                 processor=processor(self._target),
                 workload=task.workload,
                 schedule=schedule_key(schedule),
+                default=schedule_key(task.operator.default_schedule),
                 outcome=timed.outcome,
                 value=_rounded(timed.time),
                 reference=_rounded(reference),

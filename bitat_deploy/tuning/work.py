@@ -47,8 +47,11 @@ class Work:
             task.workload: Search(task.operator.space(), trials, seed) for task in tasks
         }
         self.resumed = 0
+        defaults = {task.workload: schedule_key(task.operator.default_schedule) for task in tasks}
         for record in known:
             search = self._searches.get(record.workload)
+            if record.default != defaults.get(record.workload):
+                continue
             ratio = record.ratio if record.outcome == OK else None
             self.resumed += search is not None and search.known(record.schedule, ratio)
         self.total = sum(search.trials for search in self._searches.values())

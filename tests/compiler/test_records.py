@@ -49,6 +49,7 @@ def record(schedule: Any, value: float, **changes: object) -> Record:
         processor=processor(TARGET),
         workload=pointwise().workload,
         schedule=schedule_key(schedule),
+        default=schedule_key(pointwise().default_schedule),
         outcome="ok",
         value=value,
         reference=100.0,
@@ -108,6 +109,10 @@ def test_a_choice_that_is_newer_than_the_record() -> None:
     older = json.dumps({k: v for k, v in json.loads(known.schedule).items() if "table" not in k})
     assert older != known.schedule
     assert chosen([dataclasses.replace(known, schedule=older)], []) == (FAST, "device: a Pi")
+
+
+def test_records_against_another_default_do_not_count() -> None:
+    assert chosen([record(FAST, 50, default=schedule_key(GONE))], []) is None
 
 
 def test_a_later_record_replaces_an_earlier_one() -> None:
@@ -198,7 +203,9 @@ def test_a_build_uses_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     plain = import_layers(network, TARGET)
     tunable = next(layer for layer in plain if layer.operator.space())
     schedule = tunable.operator.space()[-1]
-    mine = record(schedule, 50, workload=tunable.operator.workload)
+    workload = tunable.operator.workload
+    default = schedule_key(tunable.operator.default_schedule)
+    mine = record(schedule, 50, workload=workload, default=default)
     before = records_identity(TARGET)
     append_records(own_records_path(TARGET), [mine])
     assert records_identity(TARGET) != before
