@@ -7,6 +7,7 @@ from bitat_deploy.target import Target
 WORDS_PER_BYTE_SUM = 31  # 31 words add at most 8 * 31 = 248 to a byte
 
 _TABLES_PAY = 32  # pixels that a table must be used for
+_TABLE_VECTORS = 21 * 16 + 2  # of a word of 64 inputs
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,20 @@ class PointwiseSchedule:
     @staticmethod
     def default(target: Target, pixels: int, out_channels: int) -> "PointwiseSchedule":
         """The choice that measured best, or on ARM was modelled best, on the kind of processor."""
-        if target.architecture != "x86_64":
-            return PointwiseSchedule(8, target.vector_bytes, 4, 4, 1)
-        counting = PointwiseSchedule(32, target.vector_bytes, 1, 1, WORDS_PER_BYTE_SUM)
-        if target.vector_bytes < 64 or pixels < _TABLES_PAY:
+        x86 = target.architecture == "x86_64"
+        vector = target.vector_bytes
+        counting = (
+            PointwiseSchedule(32, vector, 1, 1, WORDS_PER_BYTE_SUM)
+            if x86
+            else PointwiseSchedule(8, vector, 4, 4, 1)
+        )
+        pays = vector == 64 if x86 else target.architecture == "aarch64" and not target.in_order
+        if not pays or pixels < _TABLES_PAY:
             return counting
-        table = next((size for size in (64, 32, 16) if out_channels >= 8 * size), 0)
-        return replace(counting, table_bytes=table)
+        sizes = (size for size in (64, 32, 16) if size <= vector and out_channels >= 8 * size)
+        table = next(sizes, 0)
+        words = 1 if x86 or not table else _words_that_fit(target, table)
+        return replace(counting, table_bytes=table, table_words=words)
 
 
 def schedule_space(
@@ -66,13 +74,17 @@ def schedule_space(
         and (not x86 or tile * vectors <= 4)
     )
     widest = min(2 * target.vector_bytes, 64)
-    most_words = max(1, channels // 64)
     rest = PointwiseSchedule.default(target, 1, out_channels)
     tables = tuple(
         replace(rest, table_bytes=size, table_words=words)
         for size in (8, 16, 32, 64)
         if size <= widest and out_channels >= 8 * size and pixels >= _TABLES_PAY
-        for words in (1, 2, 4)
-        if words <= most_words
+        for words in (1, 2, 4, 8)
+        if words <= min(max(1, channels // 64), _words_that_fit(target, size))
     )
     return (*counting, *tables)
+
+
+def _words_that_fit(target: Target, table_bytes: int) -> int:
+    """Words of inputs whose tables take two thirds of the first level of cache, at least one."""
+    return max(1, target.l1d_kib * 1024 * 2 // 3 // (_TABLE_VECTORS * table_bytes))
