@@ -113,7 +113,7 @@ class Records:
     """Records of one target, the shipped ones and the user's own."""
 
     def __init__(self, shipped: Iterable[Record] = (), own: Iterable[Record] = ()) -> None:
-        self._best: dict[str, dict[str, tuple[int, Record]]] = {}
+        self._best: dict[str, dict[tuple[str, str], tuple[int, Record]]] = {}
         for mine, records in ((False, shipped), (True, own)):
             for record in records:
                 self._add(record, mine)
@@ -123,10 +123,11 @@ class Records:
         if rank is None:
             return
         candidates = self._best.setdefault(record.workload, {})
-        known = candidates.get(record.schedule)
+        key = (record.schedule, record.default)
+        known = candidates.get(key)
         # Of equal rank the later one is newer.
         if known is None or rank >= known[0]:
-            candidates[record.schedule] = (rank, record)
+            candidates[key] = (rank, record)
 
     def workloads(self) -> set[str]:
         """Those that there are usable records for."""
@@ -142,11 +143,11 @@ class Records:
             return None
         space, default = operator.space(), [operator.default_schedule]
         usable = []
-        for key, (rank, record) in candidates.items():
+        for rank, record in candidates.values():
             if find_schedule(record.default, default) is None:
                 continue
-            found = find_schedule(key, space)
-            if found is not None or key == DEFAULT:
+            found = find_schedule(record.schedule, space)
+            if found is not None or record.schedule == DEFAULT:
                 usable.append((rank, record, found))
         if not usable:
             return None
