@@ -12,11 +12,13 @@ from tvm.ir import IRModule
 from tvm.ir.transform import Sequential
 from tvm.relax import transform
 from tvm.relax.frontend.onnx import from_onnx
-from tvm.target import Target as TvmTarget
 
+from bitat_deploy.compiler.float_schedule import schedule_functions
+from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.foreign.float_layers import FloatLayer, float_model
 from bitat_deploy.foreign.graph import Graph, describe
+from bitat_deploy.target import Target
 
 _PASSES = Sequential(
     [
@@ -45,7 +47,7 @@ class FloatRegion:
         return sum(isinstance(f, tirx.PrimFunc) for f in self.module.functions.values())
 
 
-def import_region(graph: Graph, layer: FloatLayer, target: TvmTarget) -> FloatRegion:
+def import_region(graph: Graph, layer: FloatLayer, target: Target) -> FloatRegion:
     """Compile a layer's nodes to TIR.
 
     Raises UnsupportedOperatorError naming the operator and node that TVM does not know.
@@ -57,8 +59,8 @@ def import_region(graph: Graph, layer: FloatLayer, target: TvmTarget) -> FloatRe
     except Exception as error:  # TVM's importer raises whatever its converters meet
         raise _unsupported(layer, error) from error
     try:
-        with target:
-            return FloatRegion(layer, _PASSES(module))
+        with tvm_target(target):
+            return FloatRegion(layer, schedule_functions(_PASSES(module), target))
     except Exception as error:
         raise _unsupported(layer, error) from error
 

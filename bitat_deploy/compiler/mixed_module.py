@@ -15,7 +15,7 @@ from bitat_deploy.compiler.float_region import (
 from bitat_deploy.compiler.importer import CompiledLayer, import_layer
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.records import Records
-from bitat_deploy.compiler.relax_module import ENTRY_POINT, tvm_target
+from bitat_deploy.compiler.relax_module import ENTRY_POINT
 from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
 from bitat_deploy.foreign.float_layers import describe_layer, float_layers, macs
 from bitat_deploy.network import IMAGE, Codes, Convolution, Quantize
@@ -73,7 +73,7 @@ def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Ste
             elif layer is not None:
                 steps.append(_ours(network, layer, node.output[0], target, records))
         elif node.name in groups:
-            region = import_region(network.graph, groups[node.name], tvm_target(target))
+            region = import_region(network.graph, groups[node.name], target)
             reports = _region_reports(network, region)
             steps.append(_Step(region, region.layer.outputs[0], reports))
     return steps
@@ -134,8 +134,8 @@ def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerRe
     whole = LayerReport(
         name=layer.name,
         kind=describe_layer(graph, layer),
-        input_shape=_shape(graph.types[source].shape),
-        output_shape=_shape(graph.types[layer.outputs[0]].shape),
+        input_shape=_shape(network, source),
+        output_shape=_shape(network, layer.outputs[0]),
         weight_bits=_FLOAT_BITS if work else 0,
         activation_bits=_FLOAT_BITS,
         macs=work,
@@ -151,8 +151,10 @@ def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerRe
     return tuple(rows[: len(calls_of(region))])
 
 
-def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(height, width, channels) of an NCHW tensor, (features,) of others."""
-    if len(shape) == 4:
+def _shape(network: MixedNetwork, tensor: str) -> tuple[int, ...]:
+    """(height, width, channels) of an image-like tensor, (features,) of others."""
+    shape = network.graph.types[tensor].shape
+    ours = tensor == IMAGE or tensor in network.layers  # NHWC, the rest NCHW
+    if len(shape) == 4 and not ours:
         return shape[2], shape[3], shape[1]
     return tuple(shape[1:]) or (1,)

@@ -1,5 +1,6 @@
 """From an ONNX file of any origin to a mixed network that is checked against it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
@@ -10,6 +11,8 @@ from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.onnx_format import DOMAIN, load_onnx
+
+_LONGEST_KEY = 100
 
 
 def is_foreign(path: Path) -> bool:
@@ -33,7 +36,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     if hidden:
         rewritten = rewrite(original, _spread(original, zeros | hidden))
     comparison = compare(original, rewritten.exact, rewritten.graph, pictures)
-    metadata = dict(original.metadata)
+    metadata = _printable(original.metadata)
     names = metadata.pop("class_names", "")
     classes = original.types[original.output].shape[1]
     class_names = tuple(names.split(",")) if names else tuple(f"class {i}" for i in range(classes))
@@ -51,6 +54,15 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
         reasons=rewritten.reasons,
         notes=rewritten.notes,
     )
+
+
+def _printable(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What can be shown: short, and without control characters."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.isprintable() and len(key) < _LONGEST_KEY and value.isprintable()
+    }
 
 
 def _name(name: str, path: Path) -> str:

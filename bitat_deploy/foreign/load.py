@@ -80,6 +80,11 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
             f"export it with that operator set"
         ) from error
+    tensors = [tensor for node in model.graph.node for tensor in (*node.input, *node.output)]
+    if not all(tensor.isprintable() for tensor in tensors):
+        raise InputError(
+            f"'{path}' has names with characters that cannot be printed; export it again"
+        )
     names: set[str] = set()
     for index, node in enumerate(model.graph.node):
         if node.domain not in ("", "ai.onnx"):

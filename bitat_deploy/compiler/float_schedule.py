@@ -1,0 +1,95 @@
+"""A schedule for the float32 functions that TVM makes: tiles in registers, vectors along a row.
+
+A convolution in NCHW is computed for some output channels and a vector of neighbouring pixels at
+a time: their sums stay in registers over the whole window, each input vector is used for all the
+channels, and what follows the convolution (batch normalisation, activation) is applied before the
+tile is stored. This is not tuned; it is what keeps the float32 part of a network from being a
+hundred times slower than it has to be.
+"""
+
+import math
+from typing import Any
+
+from tvm import s_tir, tirx
+from tvm.ir import IRModule
+
+from bitat_deploy.target import Target
+
+_TILE_CHANNELS = 8
+_PARALLEL_FROM = 1 << 18  # multiply-accumulates; threads cost more below
+
+
+def schedule_functions(module: IRModule, target: Target) -> IRModule:
+    """The module with its TIR functions scheduled; those of unknown form stay as they are."""
+    scheduled = {}
+    for variable, function in module.functions.items():
+        if isinstance(function, tirx.PrimFunc):
+            scheduled[variable] = _scheduled(function, target)
+    for variable, function in scheduled.items():
+        module[variable] = function
+    return module
+
+
+def _scheduled(function: Any, target: Target) -> Any:
+    schedule = s_tir.Schedule(IRModule({"main": function}))
+    try:
+        _schedule(schedule, target)
+    except Exception:  # TVM's schedules raise whatever their conditions are
+        return function
+    return (
+        schedule.mod["main"].with_attrs(function.attrs) if function.attrs else schedule.mod["main"]
+    )
+
+
+def _schedule(schedule: Any, target: Target) -> None:
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    reductions = [block for block in blocks if _reduces(schedule, block)]
+    if len(reductions) != 1:
+        return
+    (core,) = reductions
+    place = [_same(schedule, block, core) for block in blocks].index(True)
+    for block in blocks[place + 1 : -1]:
+        schedule.compute_inline(block)
+    last = blocks[-1] if place + 1 < len(blocks) else schedule.cache_write(core, 0, "global")
+    _tile(schedule, core, last, target)
+
+
+def _tile(schedule: Any, core: Any, last: Any, target: Target) -> None:
+    spatial, window = schedule.get_loops(last), schedule.get_loops(core)[4:]
+    if len(spatial) != 4 or not window:
+        return
+    work = math.prod(_extent(schedule, loop) for loop in schedule.get_loops(core))
+    batch, channel, row, column = spatial
+    lanes = _divisor(_extent(schedule, column), target.vector_bytes // 4)
+    channels = _divisor(_extent(schedule, channel), _TILE_CHANNELS)
+    outer_channel, inner_channel = schedule.split(channel, [None, channels])
+    outer_column, inner_column = schedule.split(column, [None, lanes])
+    schedule.reorder(batch, outer_channel, row, outer_column, inner_channel, inner_column)
+    schedule.compute_at(core, outer_column, preserve_unit_loops=True)
+    inner = schedule.get_loops(core)[4:]
+    spatial, window = inner[:4], inner[4:]
+    schedule.reorder(*window, *spatial)
+    schedule.vectorize(spatial[3])
+    schedule.unroll(spatial[1])
+    schedule.vectorize(inner_column)
+    schedule.unroll(inner_channel)
+    if work >= _PARALLEL_FROM:
+        schedule.parallel(schedule.fuse(batch, outer_channel, row))
+    schedule.decompose_reduction(core, window[0])
+
+
+def _reduces(schedule: Any, block: Any) -> bool:
+    return any(var.iter_type == tirx.IterVar.CommReduce for var in schedule.get(block).iter_vars)
+
+
+def _same(schedule: Any, first: Any, second: Any) -> bool:
+    return bool(schedule.get_sref(first).same_as(schedule.get_sref(second)))
+
+
+def _extent(schedule: Any, loop: Any) -> int:
+    return int(schedule.get(loop).extent)
+
+
+def _divisor(extent: int, most: int) -> int:
+    """The largest divisor of ``extent`` that is at most ``most``."""
+    return next(size for size in range(min(extent, most), 0, -1) if extent % size == 0)
