@@ -3,7 +3,7 @@
 The code is the number of thresholds t with value >= t, channel by channel. Lanes are channels; a
 comparison gives one bit per lane, which for codes of one bit is the packed output. Of more bits
 the comparisons are added up, and each bit of the sums is a plane. float32 is compared in float32
-(NaN is below every threshold), integers in int32.
+(NaN is below every threshold), integers in int16 where values and thresholds allow, else in int32.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,13 @@ class ThresholdPack(Operator):
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Thresholds [2^bits - 1, channels]."""
-        return (self.thresholds.astype(self._compared),)
+        thresholds = self.thresholds
+        if self._compared == "int16":  # what is lower is reached by every value, as is the lowest
+            thresholds = np.maximum(thresholds, np.iinfo(np.int16).min)
+        return (thresholds.astype(self._compared),)
+
+    def _workload_details(self) -> tuple[str, ...]:
+        return (f"bits={self.bits}", f"compared={self._compared}")
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
@@ -74,11 +80,15 @@ class ThresholdPack(Operator):
 
     @property
     def _compared(self) -> str:
-        return "float32" if self.dtype == "float32" else "int32"
+        """Numpy's name of the type that values are compared in: int16 where all fit."""
+        if self.dtype == "float32":
+            return "float32"
+        small = self.dtype != "int32" and int(self.thresholds.max()) <= np.iinfo(np.int16).max
+        return "int16" if small else "int32"
 
     def emit(self, x: Any, thresholds: Any, y: Any) -> None:
         """Pixel by pixel: vectors of channels, then bytes, then the bits of the last byte."""
-        lanes = max(self.target.vector_bytes // 4, 8)
+        lanes = max(self.target.vector_bytes // np.dtype(self._compared).itemsize, 16)
         channels, plane_bytes = self.channels, packed_bytes(self.channels)
         whole = channels // lanes * lanes
         with parts(self.height, self.target) as row, T.serial(self.width) as column:
@@ -114,8 +124,9 @@ class ThresholdPack(Operator):
         ]
         if self.bits == 1:
             return reached
-        code = T.cast(reached[0], vector_dtype("int32", count))
+        counted = "int16" if self._compared == "int16" else "int32"
+        code = T.cast(reached[0], vector_dtype(counted, count))
         for mask in reached[1:]:
-            code = keep(code + T.cast(mask, vector_dtype("int32", count)))
-        zero = splat(0, "int32", count)
-        return [code & splat(1 << plane, "int32", count) != zero for plane in range(self.bits)]
+            code = keep(code + T.cast(mask, vector_dtype(counted, count)))
+        zero = splat(0, counted, count)
+        return [code & splat(1 << plane, counted, count) != zero for plane in range(self.bits)]
