@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import Codes, pack_bits, packed_bytes
-from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE, count_in_lanes32
+from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE
+from bitat_deploy.operators.bit_serial_count import CountTile, WindowCount
 from bitat_deploy.operators.convolution import (
     ConvolutionOperator,
     PaddedCopy,
@@ -41,16 +42,12 @@ from bitat_deploy.operators.convolution import (
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import (
     for_vectors,
-    keep,
     load,
-    load_word,
     splat,
     store,
-    vector_dtype,
 )
 from bitat_deploy.target import Target
 
-_UNROLLED = 192  # word pairs of a tile in straight-line code
 _TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save adders
 
 
@@ -68,27 +65,13 @@ class BitSerialSchedule:
     words: int
 
     @staticmethod
-    def default(target: Target, pairs: int, levels: int) -> "BitSerialSchedule":
-        """For ``pairs`` of planes of ``levels`` different weights."""
+    def default(target: Target, weight_bits: int, code_bits: int) -> "BitSerialSchedule":
+        """The choice that measured best on the kind of processor."""
+        pairs, levels = weight_bits * code_bits, weight_bits + code_bits - 1
         if target.architecture == "x86_64":
             return BitSerialSchedule(32, 1, 1, max(8, _TREE_WORDS // pairs))
         pixels, vectors = {1: (4, 4), 2: (4, 2), 3: (2, 2), 4: (2, 2)}.get(levels, (2, 1))
         return BitSerialSchedule(8, pixels, vectors, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tile:
-    """What one step computes: buffers, and where its pixels and its weights begin.
-
-    ``x`` holds a word of plane j of a pixel p at ``starts(j, p, run)`` plus the word's offset.
-    """
-
-    x: Any
-    weight: Any
-    starts: Any
-    pixels: int
-    weight_offset: Any
-    vectors: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,26 +121,24 @@ class BitSerialConv(ConvolutionOperator):
 
     def space(self) -> tuple[BitSerialSchedule, ...]:
         """Tiles that registers hold, and how much of the window is counted at once."""
-        default = self._schedule
-        if default.lane_bits == 32:
+        count = self._count
+        if count.lane_bits == 32:
             shapes = [(1, 1), (2, 1), (1, 2), (2, 2)]
-            blocks = [words for words in (4, 8, 15, 31) if words * self._pairs <= _LARGEST_TREE]
+            blocks = [
+                words for words in (4, 8, 15, 31) if words * self._count.pairs <= _LARGEST_TREE
+            ]
             return tuple(BitSerialSchedule(32, *s, words) for s in shapes for words in blocks)
-        shapes = [(p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * self._levels <= 20]
+        shapes = [
+            (p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * self._count.levels <= 20
+        ]
         return tuple(BitSerialSchedule(8, *shape, words) for shape in shapes for words in (1, 2))
 
     @property
     def _schedule(self) -> BitSerialSchedule:
         schedule: BitSerialSchedule | None = self.schedule
-        return schedule or BitSerialSchedule.default(self.target, self._pairs, self._levels)
-
-    @property
-    def _pairs(self) -> int:
-        return self.layer.weight_bits * self.codes.bits
-
-    @property
-    def _levels(self) -> int:
-        return self.layer.weight_bits + self.codes.bits - 1
+        return schedule or BitSerialSchedule.default(
+            self.target, self.layer.weight_bits, self.codes.bits
+        )
 
     @property
     def _weight_of_pairs(self) -> int:
@@ -194,14 +175,18 @@ class BitSerialConv(ConvolutionOperator):
     def _vectors(self) -> int:
         return self.group_vectors(self._lanes)
 
-    @property
-    def _run_bytes(self) -> int:
-        return self.run_taps * packed_bytes(self.group_channels)
-
-    @property
-    def _words(self) -> int:
-        """Words of a run; the last one may not be whole."""
-        return -(-self._run_bytes * 8 // self._schedule.lane_bits)
+    @cached_property
+    def _count(self) -> WindowCount:
+        return WindowCount(
+            target=self.target,
+            lane_bits=self._schedule.lane_bits,
+            words=self._schedule.words,
+            value_dtype=self._value_dtype,
+            runs=self.runs,
+            run_bytes=self.run_taps * packed_bytes(self.group_channels),
+            weight_bits=self.layer.weight_bits,
+            code_bits=self.codes.bits,
+        )
 
     def _arranged_weights(self) -> NDArray[np.uint8]:
         layer, schedule = self.layer, self._schedule
@@ -209,10 +194,11 @@ class BitSerialConv(ConvolutionOperator):
         codes = (layer.weight.astype(np.int64) + 2**layer.weight_bits - 1) // 2
         planes = [pack_bits(1 - (codes >> i & 1)) for i in range(layer.weight_bits)]
         runs = np.stack(planes).reshape(layer.weight_bits, groups, self._group_out, self.runs, -1)
-        spare_bytes = self._words * schedule.lane_bits // 8 - runs.shape[-1]
+        words = self._count.run_words
+        spare_bytes = words * schedule.lane_bits // 8 - runs.shape[-1]
         spare_lanes = vectors * lanes - self._group_out
         runs = np.pad(runs, ((0, 0), (0, 0), (0, spare_lanes), (0, 0), (0, spare_bytes)))
-        runs = runs.reshape(layer.weight_bits, groups, vectors, lanes, self.runs, self._words, -1)
+        runs = runs.reshape(layer.weight_bits, groups, vectors, lanes, self.runs, words, -1)
         ordered = runs.transpose(1, 2, 4, 5, 0, 3, 6)  # group, vector, run, word, plane, lane, byte
         size = schedule.channel_vectors
         tiles = [
@@ -232,7 +218,8 @@ class BitSerialConv(ConvolutionOperator):
         constants = tuple(rest)
         code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
         source, address = self._emit_source(x)
-        vector_size = self.runs * self._words * self.layer.weight_bits * self.target.vector_bytes
+        planes = self.runs * self._count.run_words * self.layer.weight_bits
+        vector_size = planes * self.target.vector_bytes
 
         def emit_values(
             row: Any, column: Any, group: Any, first: Any, pixels: int, vectors: int
@@ -242,7 +229,7 @@ class BitSerialConv(ConvolutionOperator):
                 return address(plane, group, row * stride + down, (column + pixel) * stride + right)
 
             offset = (group * self._vectors + first) * vector_size
-            return self._emit_values(_Tile(source, weight, starts, pixels, offset, vectors))
+            return self._count.emit(CountTile(source, weight, starts, pixels, offset, vectors))
 
         def finish(row: Any, column: Any, vector: Any, count: int, value: Any) -> None:
             pixel_class = classes[0][row] + classes[1][column] if classes else 0
@@ -287,139 +274,6 @@ class BitSerialConv(ConvolutionOperator):
         last = 0xFF >> (8 * pixel - self.group_channels)  # spare bits are 0
         border = (0xFF, last) if layer.padding_level else (0, 0)
         return copy.emit(border, emit_run), copy.address
-
-    def _emit_values(self, tile: _Tile) -> list[Any]:
-        """Weighted counts of agreeing bits: a vector for each pixel and vector of channels."""
-        dtype, lanes = self._value_dtype, self._lanes
-        size = tile.pixels * tile.vectors
-        totals = [T.alloc_buffer([lanes], dtype) for _ in range(size)]
-        for total in totals:
-            store(total, 0, splat(0, dtype, lanes), lanes)
-
-        def add(counts: list[Any]) -> None:
-            for total, count in zip(totals, counts, strict=True):
-                store(total, 0, load(total, 0, lanes) + count, lanes)
-
-        whole, rest = divmod(self._run_bytes * 8, self._schedule.lane_bits)
-        straight = self.runs * self._words
-        if straight * self._pairs * size <= _UNROLLED and straight <= self._block:
-            words = [(run, word) for run in range(self.runs) for word in range(self._words)]
-            add(self._emit_counts(tile, words, rest // 8))
-        elif self.runs == 1:
-            self._emit_run(tile, 0, whole, rest // 8, add)
-        else:
-            with T.serial(self.runs) as run:
-                self._emit_run(tile, run, whole, rest // 8, add)
-        return [keep(load(total, 0, lanes)) for total in totals]
-
-    @property
-    def _block(self) -> int:
-        """Words that are counted before they are added to the totals."""
-        if self._schedule.lane_bits == 32:
-            return self._schedule.words
-        return MAXIMUM_OF_BYTE // 8 // min(self.layer.weight_bits, self.codes.bits)
-
-    def _emit_run(self, tile: _Tile, run: Any, whole: int, rest: int, add: Any) -> None:
-        """Add the counts of a run: blocks of words in a loop, then what is left."""
-        block = min(self._block, whole) or 1
-        blocks, left = divmod(whole, block)
-
-        def emit_block(start: Any, size: int) -> None:
-            if self._schedule.lane_bits == 32:
-                words = [(run, start + word) for word in range(size)]
-                add(self._emit_counts(tile, words, 0))
-            else:
-                add(self._emit_byte_loop(tile, run, start, size))
-
-        if blocks == 1:
-            emit_block(0, block)
-        elif blocks:
-            with T.serial(blocks) as index:
-                emit_block(index * block, block)
-        if left:
-            emit_block(blocks * block, left)
-        if rest:
-            add(self._emit_counts(tile, [(run, whole)], rest))
-
-    def _emit_counts(self, tile: _Tile, words: list[tuple[Any, Any]], rest: int) -> list[Any]:
-        """Counts of words in straight-line code; a run's last word has ``rest`` bytes if not 0."""
-        indices = [(pixel, v) for pixel in range(tile.pixels) for v in range(tile.vectors)]
-        if self._schedule.lane_bits == 32:
-            return [
-                count_in_lanes32(
-                    self._emit_differences(tile, pixel, vector, words, rest),
-                    self._lanes,
-                    self.target,
-                )
-                for pixel, vector in indices
-            ]
-        counts = []
-        for pixel, vector in indices:
-            levels: list[Any] = [None] * self._levels
-            for word, level in self._emit_differences(tile, pixel, vector, words, rest):
-                count = keep(T.popcount(word))
-                known = levels[level]
-                levels[level] = count if known is None else keep(known + count)
-            counts.append(self._emit_widened(levels))
-        return counts
-
-    def _emit_byte_loop(self, tile: _Tile, run: Any, start: Any, size: int) -> list[Any]:
-        """Counts of ``size`` words, one level in a byte at a time, in a loop."""
-        lanes, step = self._lanes, self._schedule.words
-        indices = [(pixel, v) for pixel in range(tile.pixels) for v in range(tile.vectors)]
-        sums = [[T.alloc_buffer([lanes], "uint8") for _ in range(self._levels)] for _ in indices]
-        for levels in sums:
-            for level in levels:
-                store(level, 0, splat(0, "uint8", lanes), lanes)
-
-        def count(words: list[tuple[Any, Any]]) -> None:
-            for (pixel, vector), levels in zip(indices, sums, strict=True):
-                for word, level in self._emit_differences(tile, pixel, vector, words, 0):
-                    total = load(levels[level], 0, lanes) + T.popcount(word)
-                    store(levels[level], 0, total, lanes)
-
-        if size // step:
-            with T.serial(size // step) as index:
-                count([(run, start + index * step + word) for word in range(step)])
-        if size % step:
-            count([(run, start + size - size % step + word) for word in range(size % step)])
-        return [self._emit_widened([load(level, 0, lanes) for level in levels]) for levels in sums]
-
-    def _emit_widened(self, levels: list[Any]) -> Any:
-        """Counts in bytes, by level, to one weighted count."""
-        dtype = vector_dtype(self._value_dtype, self._lanes)
-        total = None
-        for level, count in enumerate(levels):
-            if count is None:
-                continue
-            wide = T.cast(count, dtype) << splat(level, self._value_dtype, self._lanes)
-            total = wide if total is None else total + wide
-        return keep(total)
-
-    def _emit_differences(
-        self, tile: _Tile, pixel: int, vector: int, words: list[tuple[Any, Any]], rest: int
-    ) -> Any:
-        """(code xor complemented weight, level) of each word and pair of planes."""
-        bits, lanes = self._schedule.lane_bits, self._lanes
-        size, vector_bytes = bits // 8, self.target.vector_bytes
-        planes = self.layer.weight_bits
-        for run, word in words:
-            last = rest and isinstance(word, int) and word == self._words - 1
-            codes = [
-                load_word(
-                    tile.x, tile.starts(j, pixel, run) + word * size, rest if last else size, bits
-                )
-                for j in range(self.codes.bits)
-            ]
-            if last and rest > 1:
-                codes = [keep(code) for code in codes]
-            for i in range(planes):
-                row = (run * self._words + word) * planes + i
-                start = tile.weight_offset + (row * tile.vectors + vector) * vector_bytes
-                weights = load(tile.weight, start, vector_bytes)
-                weights = T.reinterpret(f"uint{bits}x{lanes}", weights)
-                for j, code in enumerate(codes):
-                    yield keep(T.broadcast(code, lanes) ^ weights), i + j
 
 
 def _load_bits(x: Any, start: Any, bit: Any, count: int, plane_bytes: int) -> Any:
