@@ -1,6 +1,6 @@
 """Operators: each layer's TIR, the rearrangement of its weights, and its numpy reference."""
 
-from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv
+from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv, DepthwiseSchedule
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.operators.bit_serial_conv import BitSerialConv, BitSerialSchedule
 from bitat_deploy.operators.bit_serial_depthwise import BitSerialDepthwiseConv
@@ -21,6 +21,7 @@ __all__ = [
     "BitSerialConv",
     "BitSerialDepthwiseConv",
     "BitSerialSchedule",
+    "DepthwiseSchedule",
     "GlobalBitCount",
     "GlobalCodeSum",
     "GlobalStreamSum",

@@ -30,6 +30,16 @@ from bitat_deploy.operators.vector_code import keep, load, splat, store
 from bitat_deploy.target import Target
 
 
+@dataclass(frozen=True)
+class DepthwiseSchedule:
+    """Bytes of a row of outputs that are computed at a time.
+
+    Two vectors of the target hide each other's latencies; they have fewer registers each.
+    """
+
+    vector_bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class BinaryDepthwiseConv(Operator):
     """Binary depthwise convolution at a fixed shape; pads with +1.
@@ -47,6 +57,7 @@ class BinaryDepthwiseConv(Operator):
     stride: int
     padding: int
     target: Target
+    schedule: DepthwiseSchedule | None = None
 
     @property
     def channels(self) -> int:
@@ -95,6 +106,24 @@ class BinaryDepthwiseConv(Operator):
                 sums += signs[:, rows, columns] * (2 * self.weight[i, j].astype(np.int32) - 1)
         return pack_bits(sums >= self.threshold)
 
+    def space(self) -> tuple[DepthwiseSchedule, ...]:
+        """Those that a row of outputs fills; on x86 half a vector, but not two."""
+        row_bytes = self.output.shape[2] * self.output.shape[3]
+        wide = self.target.vector_bytes
+        sizes = [wide // 2, wide] if wide > 16 else [wide, 2 * wide]
+        return tuple(DepthwiseSchedule(size) for size in sizes if size <= row_bytes)
+
+    def _workload_details(self) -> tuple[str, ...]:
+        return (f"kernel{self.kernel}", f"stride{self.stride}", f"padding{self.padding}")
+
+    @property
+    def _schedule(self) -> DepthwiseSchedule:
+        return self.schedule or DepthwiseSchedule(self.target.vector_bytes)
+
+    @property
+    def _vector_bytes(self) -> int:
+        return self._schedule.vector_bytes
+
     @property
     def _taps(self) -> int:
         return self.kernel**2
@@ -105,7 +134,7 @@ class BinaryDepthwiseConv(Operator):
 
     @property
     def _period(self) -> int:
-        return math.lcm(packed_bytes(self.channels), self.target.vector_bytes)
+        return math.lcm(packed_bytes(self.channels), self._vector_bytes)
 
     @property
     def _phase_columns(self) -> int:
@@ -115,7 +144,7 @@ class BinaryDepthwiseConv(Operator):
     def emit(self, x: Any, constants: Any, y: Any) -> None:
         """Copy, then every row of outputs vector by vector, the last bytes in smaller ones."""
         pixel = packed_bytes(self.channels)
-        vector = self.target.vector_bytes
+        vector = self._vector_bytes
         height, width = self.output.shape[1:3]
         row_bytes = width * pixel
         # Slack: a vector of the last tap may not end where the row does.

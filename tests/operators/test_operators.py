@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitat_deploy.operators import Operator, PointwiseSchedule
+from bitat_deploy.operators import (
+    BinaryDepthwiseConv,
+    DepthwiseSchedule,
+    Operator,
+    PointwiseSchedule,
+)
 from bitat_deploy.target import Target, load_target
 from tests.operators.drawn_operators import SCHEDULES, drawn_inputs, drawn_operators, pointwise
 from tests.operators.execution import Inputs, run_here, run_in_qemu
@@ -53,6 +58,18 @@ def test_pointwise_schedules() -> None:
     ]
     wide = PointwiseSchedule(32, 64, 1, 1, 31, table_bytes=64, table_words=2)
     operators += [pointwise(random, target, 8, 8, channels, 520, wide) for channels in (64, 330)]
+    check(operators, lambda ops, xs: run_here(ops, xs, target))
+
+
+def test_depthwise_schedules() -> None:
+    target = load_target("host")
+    random = np.random.default_rng(5)
+    operators: list[Operator] = []
+    for stride in (1, 2):
+        weight = random.integers(0, 2, (3, 3, 200), dtype=np.uint8)
+        threshold = random.integers(-5, 6, 200).astype(np.int32)
+        operator = BinaryDepthwiseConv(6, 7, weight, threshold, stride, 1, target)
+        operators += [operator.with_schedule(DepthwiseSchedule(size)) for size in (16, 32)]
     check(operators, lambda ops, xs: run_here(ops, xs, target))
 
 
