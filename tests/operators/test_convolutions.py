@@ -63,8 +63,10 @@ def test_schedules(name: str, tmp_path: Path) -> None:
         tuned = [drawn.with_schedule(schedules[index]) for index in chosen]
         assert {operator.workload for operator in tuned} == {drawn.workload}
         operators += tuned  # type: ignore[arg-type]
-    run = run_here if name == "host" else lambda *args: run_in_qemu(*args, tmp_path)
-    check(operators, lambda ops, xs: run(ops, xs, target))
+    if name == "host":
+        check(operators, lambda ops, xs: run_here(ops, xs, target))
+    else:
+        check(operators, lambda ops, xs: run_in_qemu(ops, xs, target, tmp_path))
 
 
 def check(operators: Sequence[ConvolutionOperator], run: Any) -> None:
