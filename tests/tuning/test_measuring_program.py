@@ -15,10 +15,12 @@ import tvm_ffi.libinfo
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.compiler.cross_compiler import compile_c, link_shared
 from bitat_deploy.target import load_target
-from bitat_deploy.tuning.kernel import Kernel, batch_content
+from bitat_deploy.tuning.kernel import Kernel, batch_content, build_kernel
 from bitat_deploy.tuning.measuring_program import measuring_program
 from bitat_deploy.tuning.task import Check
+from tests.operators.drawn_operators import drawn_inputs, pointwise
 
+QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
 INPUT = np.arange(100, dtype=np.int16)
 CHECK = Check((INPUT,), INPUT + 1)
 
@@ -177,3 +179,32 @@ def wait_for_end(process: int) -> None:
     while Path(f"/proc/{process}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_arm_kernels_in_qemu(tmp_path: Path) -> None:
+    target = load_target("rpi4")
+    random = np.random.default_rng(0)
+    operator = pointwise(random, target, 6, 6, 64, 64)
+    inputs = drawn_inputs(operator, random)
+    tried = [operator, *(operator.with_schedule(s) for s in operator.space()[:2])]
+    kernels = [build_kernel(candidate) for candidate in tried]
+    assert [candidate.error for candidate in kernels] == [""] * 3
+    content = batch_content(Check(inputs, operator.reference(*inputs)), kernels)
+    (tmp_path / "batch").write_bytes(content)
+    (tmp_path / "lib").mkdir()
+    for library in runtime_libraries(target):
+        (tmp_path / "lib" / library.name).symlink_to(library)
+    program = tmp_path / "measure_kernels"
+    program.write_bytes(measuring_program(target).read_bytes())
+    program.chmod(0o755)
+    finished = subprocess.run(
+        [*QEMU, str(program), "--batch", "batch", "--measure-ms", "1", "--rounds", "1"],
+        cwd=tmp_path,
+        stdin=hold_open(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    entries = json.loads(finished.stdout)["candidates"]
+    assert [entry["outcome"] for entry in entries] == ["ok"] * 3
