@@ -104,4 +104,5 @@ class BinaryPointwiseConv(Operator):
         """Kernel after kernel, each with its two constants."""
         *constants, y = buffers
         for index, kernel in enumerate(self._kernels):
-            kernel.emit(x, *constants[2 * index : 2 * index + 2], y)
+            weight, start = constants[2 * index : 2 * index + 2]
+            kernel.emit(x, weight, start, y)
