@@ -19,19 +19,17 @@ _CLASSES = {"fashion-mnist": 10, "cifar-10": 10, "cifar-100": 100}
 
 def recipe_table() -> Table:
     """A row for each recipe: method, bits, cost, and the accuracy of a run whose report is kept."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("recipe", "method", "bits", "MACs of one image [M]", "top-1", "description"):
-        table.add_column(heading, no_wrap=heading == "recipe")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what it is")
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(
-            name,
-            recipe.method,
-            bits_text(recipe),
-            cost_text(recipe_cost(recipe)),
-            _accuracy_text(recipe),
-            recipe.description,
-        )
+        facts = [
+            f"{recipe.method} {bits_text(recipe)}",
+            f"million MACs of an image: {cost_text(recipe_cost(recipe))}",
+            f"top-1 {_accuracy_text(recipe)}",
+        ]
+        table.add_row(name, f"{recipe.description}\n[dim]{'; '.join(facts)}[/dim]")
     return table
 
 

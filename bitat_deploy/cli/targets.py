@@ -6,7 +6,7 @@ from rich.table import Table
 
 from bitat_deploy.cli.options import examples
 from bitat_deploy.errors import InputError
-from bitat_deploy.target import load_target, target_names
+from bitat_deploy.target import Target, load_target, target_names
 
 
 @click.command(epilog=examples("bitat-deploy targets"))
@@ -17,22 +17,23 @@ def targets() -> None:
     KiB, the first level of one core and those behind it. The bound is of one core: binary
     multiply-accumulates a cycle with xor, popcount and addition, where vectors have a popcount.
     """
-    table = Table(box=None, header_style="bold")
-    for heading in ("target", "what it is", "processor", "features", "caches", "bound"):
-        table.add_column(heading, overflow="fold")
+    table = Table(box=None, show_header=False)
+    table.add_column("target", no_wrap=True)
+    table.add_column("what it is")
     for name in target_names():
         try:
             target = load_target(name)
         except InputError as error:  # this machine is none that the target host is for
             table.add_row(name, str(error))
             continue
-        caches = [target.l1d_kib, target.l2_kib, target.l3_kib]
-        table.add_row(
-            name,
-            target.description,
-            target.cpu,
-            " ".join(target.features),
-            " ".join(str(size) for size in caches if size),
-            f"{target.bmac_bound:.0f}" if target.bmac_bound else "",
-        )
-    Console(soft_wrap=False).print(table)
+        table.add_row(name, f"{target.description}\n[dim]{_details(target)}[/dim]")
+    Console().print(table)
+
+
+def _details(target: Target) -> str:
+    caches = [size for size in (target.l1d_kib, target.l2_kib, target.l3_kib) if size]
+    parts = [" ".join((target.cpu, *target.features))]
+    parts.append(f"caches {' + '.join(map(str, caches))} KiB")
+    if target.bmac_bound:
+        parts.append(f"bound {target.bmac_bound:.0f} a cycle")
+    return "; ".join(parts)

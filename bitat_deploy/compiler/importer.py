@@ -84,12 +84,13 @@ def _kind(layer: Layer) -> str:
     """The layer's kind as the table has it."""
     if isinstance(layer, Convolution):
         kernel = f"{layer.kernel}x{layer.kernel}"
+        stride = f", stride {layer.stride}" if layer.stride > 1 else ""
         if layer.pointwise and layer.weight_bits <= 4:
             return f"pointwise {kernel}"
         if layer.depthwise and layer.weight_bits <= 4:
-            return f"depthwise {kernel}, stride {layer.stride}"
+            return f"depthwise {kernel}{stride}"
         groups = f", {layer.groups} groups" if layer.groups > 1 else ""
-        return f"conv {kernel}, stride {layer.stride}{groups}"
+        return f"conv {kernel}{stride}{groups}"
     return {
         "QuantizeStream": "quantization",
         "AveragePoolStream": "average pool 2x2",

@@ -103,6 +103,7 @@ class BinaryPointwiseConv(Operator):
     def emit(self, x: Any, *buffers: Any) -> None:
         """Kernel after kernel, each with its two constants."""
         *constants, y = buffers
-        for index, kernel in enumerate(self._kernels):
-            weight, start = constants[2 * index : 2 * index + 2]
+        for kernel, weight, start in zip(
+            self._kernels, constants[::2], constants[1::2], strict=True
+        ):
             kernel.emit(x, weight, start, y)

@@ -27,11 +27,13 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     table = Table(
         title="Layers", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
     )
-    for name in ("layer", "kind", "output"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    table.add_column("output", no_wrap=True)
     table.add_column("bits", justify="right", no_wrap=True)
+    # None of them is ever cut, so that a narrow terminal folds names and kinds instead.
     for question in ("binarized", "fused", "packed", "tuned"):
-        table.add_column(question, no_wrap=True)
+        table.add_column(question, no_wrap=True, min_width=len(question))
     for layer in layers:
         table.add_row(
             layer.name,
