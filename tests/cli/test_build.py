@@ -23,7 +23,7 @@ def test_ends_with_the_layer_table(host_bundle: Path, tmp_path: Path) -> None:
     assert len(layers) == 7
     for layer in layers:
         answers = ["yes" if layer[key] else "no" for key in ("binarized", "fused", "packed_output")]
-        row = rf"^{re.escape(layer['name'])} .* {' +'.join(answers)}\s*$"
+        row = rf"^{re.escape(layer['name'])} .* {' +'.join(answers)} +\S+\s*$"
         assert re.search(row, finished.stdout, re.MULTILINE), row
         assert not layer["reason"] or f"Why not, {layer['name']}: " in finished.stdout
     assert str(output) in finished.stdout

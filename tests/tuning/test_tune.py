@@ -19,6 +19,7 @@ from tests.tune_command import assert_refused, candidates, on, read_lines, start
 
 HOST = load_target("host")
 FEW = ("--trials", "2")
+MANY = ("--trials", "32")  # so many that it is not done before it is interrupted
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -87,7 +88,7 @@ def test_connection_cut_while_measuring(
 def test_interrupt_leaves_no_process(
     tunable_model: Path, local_sshd: LocalSshd, tmp_path: Path
 ) -> None:
-    process = start_tune(tunable_model, tmp_path / "records.jsonl", *on(local_sshd), *FEW)
+    process = start_tune(tunable_model, tmp_path / "records.jsonl", *on(local_sshd), *MANY)
     wait_until(lambda: runs(local_sshd))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the builders too
     _, stderr = process.communicate(timeout=60)
