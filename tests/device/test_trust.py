@@ -104,3 +104,9 @@ def test_spread() -> None:
     scattered = replace(LATENCY, p99=1.8)
     (reason,) = reasons_for_distrust(DEVICE, HEALTH, health_after_run(), scattered, None)
     assert reason == "the runs differ: p99 is 1.8 times the median"
+
+
+def test_two_speeds() -> None:
+    slow_for_long = replace(LATENCY, min=0.5 * LATENCY.p50)
+    (reason,) = reasons_for_distrust(DEVICE, HEALTH, health_after_run(), slow_for_long, None)
+    assert reason == "the runs differ: the median is 2.0 times the fastest"
