@@ -1,6 +1,7 @@
 """``bitat-deploy bench`` as a user runs it: a process of its own."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -66,3 +67,8 @@ def bench(
 ) -> Finished:
     """Run ``bench`` to its end."""
     return finish(start_bench(bundle, device, report, *options, enter=enter), report)
+
+
+def listen_to_interrupts() -> None:
+    """Undo what a shell does to jobs in the background, such as a test suite: deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

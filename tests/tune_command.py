@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.bench_command import COMMAND
+from tests.bench_command import COMMAND, listen_to_interrupts
 from tests.ssh_devices import SshDevice
 
 
@@ -18,6 +18,7 @@ def start_tune(model: Path, records: Path, *options: str) -> "subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listen_to_interrupts,
     )
 
 

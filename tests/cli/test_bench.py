@@ -15,7 +15,7 @@ from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX, describe_files, file_sha256, write_bundle
 from bitat_deploy.errors import InputError, WrongAnswerError
 from bitat_deploy.onnx_format import to_onnx
-from tests.bench_command import COMMAND
+from tests.bench_command import COMMAND, listen_to_interrupts
 from tests.drawn_networks import draw_network
 
 
@@ -118,11 +118,6 @@ def test_interrupt_leaves_nothing_running(host_bundle: Path, own_cache: Path) ->
 def test_bench_needs_no_tvm() -> None:
     script = "import sys; sys.modules['tvm'] = None; import bitat_deploy.cli.bench"
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def listen_to_interrupts() -> None:
-    """Undo what a shell does to jobs in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def runners(runs: Path) -> list[Path]:

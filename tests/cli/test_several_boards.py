@@ -12,8 +12,8 @@ from bitat_deploy.cli.inventory import read_inventory
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.device.boards import Board
 from bitat_deploy.errors import ConnectionFailedError, InputError
-from tests.bench_command import COMMAND
-from tests.cli.test_bench import listen_to_interrupts, runners, wait_for
+from tests.bench_command import COMMAND, listen_to_interrupts
+from tests.cli.test_bench import runners, wait_for
 from tests.ssh_devices import LocalSshd, free_port
 
 

@@ -10,12 +10,11 @@ from bitat_deploy.errors import RunFailedError
 from bitat_deploy.target import load_target
 from tests.ssh_devices import VirtualPi
 from tests.tune_command import assert_refused, candidates, on, read_lines, start_tune, tune
-from tests.tuning.test_tune import wait_until
+from tests.tuning.test_tune import FEW, MANY, wait_until
 
 pytestmark = pytest.mark.virtual_pi
 
 RPI4 = load_target("rpi4")
-FEW = ("--trials", "2")
 
 
 def test_killed_and_resumed(
@@ -57,7 +56,7 @@ def test_disk_full(virtual_pi: VirtualPi, tunable_model: Path, tmp_path: Path) -
 
 def test_power_lost(doomed_virtual_pi: VirtualPi, tunable_model: Path, tmp_path: Path) -> None:
     records = tmp_path / "records.jsonl"
-    process = start_tune(tunable_model, records, *on(doomed_virtual_pi, "rpi4"), *FEW)
+    process = start_tune(tunable_model, records, *on(doomed_virtual_pi, "rpi4"), *MANY)
     wait_until(lambda: doomed_virtual_pi.run("pgrep -x measure_kernels", check=False))
     doomed_virtual_pi.switch_off_and_on()
     assert_refused(process, RunFailedError.exit_code, doomed_virtual_pi.host, "lost")
