@@ -4,6 +4,8 @@ Each is a nonlinearity in full precision and a quantizer once ``quantized``, so 
 its full-precision twin have the same parameters.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 import torch.nn.functional as functional
@@ -16,7 +18,7 @@ from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.uniq import ActivationQuantizer
 
 
-class Activation(nn.Module):
+class Activation(nn.Module, ABC):
     """Codes of ``bits`` bits for [N, C, H, W]; ``signed`` as in :class:`~..network.Codes`.
 
     ``linear``: in full precision there is no nonlinearity. With ``channels`` a learned threshold
@@ -43,9 +45,9 @@ class Activation(nn.Module):
         result: Tensor = self(normalization(sums))
         return result
 
+    @abstractmethod
     def unit(self) -> float:
         """What level 1 of the codes stands for."""
-        raise NotImplementedError
 
     def crossings(self) -> NDArray[np.float64]:
         """The values from which on the code is 1, 2, ...: [2^bits - 1, channels, or 1 for all]."""
@@ -54,9 +56,9 @@ class Activation(nn.Module):
             return values
         return values + self.threshold.detach().cpu().double().numpy().reshape(1, -1)
 
+    @abstractmethod
     def levels_begin(self) -> NDArray[np.float64]:
         """The same, [2^bits - 1], without the learned threshold."""
-        raise NotImplementedError
 
 
 class SignActivation(Activation):
