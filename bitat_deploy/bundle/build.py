@@ -12,6 +12,7 @@ from bitat_deploy.bundle.bundle import (
     LIBRARY_FOLDER,
     MODEL_LIBRARY,
     MODEL_ONNX,
+    NOTICES,
     RUNNER,
     Bundle,
     check_output,
@@ -21,6 +22,7 @@ from bitat_deploy.bundle.bundle import (
     write_bundle,
 )
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
+from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.bundle.static_runner import link_static_runner
@@ -105,7 +107,9 @@ def _compile(
 
     network = workspace / ("network.o" if target.is_static else MODEL_LIBRARY)
     compiled = compile_model(model, target, network, preprocessing, batch)
-    contents = {MODEL_ONNX: compiled.onnx} | _programs(network, target, status)
+    contents = {MODEL_ONNX: compiled.onnx, NOTICES: workspace / NOTICES}
+    contents |= _programs(network, target, status)
+    contents[NOTICES].write_text(notices(target), encoding="utf-8")
     status("writing the bundle")
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,

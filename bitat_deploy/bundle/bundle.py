@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 MODEL_ONNX = "model.onnx"
 MODEL_LIBRARY = "model.so"
 RUNNER = "runner"
+NOTICES = "NOTICES.txt"
 LIBRARY_FOLDER = "lib"
 
 _LONGEST_NAME = 150  # file systems take 255 bytes; reports add an ending
@@ -71,7 +72,7 @@ def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
             sha256=file_sha256(source),
             size=source.stat().st_size,
             executable=path == RUNNER,
-            push=path != MODEL_ONNX,
+            push=path not in (MODEL_ONNX, NOTICES),
         )
         for path, source in sorted(contents.items())
     )

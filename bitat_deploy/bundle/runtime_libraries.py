@@ -34,7 +34,7 @@ def runtime_libraries(target: Target) -> tuple[Path, ...]:
     Raises BuildError where they cannot be fetched or are not what they should be.
     """
     if target.architecture == platform.machine():
-        return tuple(_installed(package, place) for package, place in LIBRARIES.values())
+        return tuple(installed_file(package, place) for package, place in LIBRARIES.values())
     if target.architecture not in _SHA256:
         raise BuildError(
             f"target '{target.name}' is for {target.architecture}, for which there are no TVM "
@@ -54,10 +54,11 @@ def runtime_libraries(target: Target) -> tuple[Path, ...]:
 
 def include_directory() -> Path:
     """Folder of the C++ headers of tvm-ffi (and DLPack) that the runner is compiled with."""
-    return _installed("apache-tvm-ffi", "tvm_ffi/include")
+    return installed_file("apache-tvm-ffi", "tvm_ffi/include")
 
 
-def _installed(package: str, place: str) -> Path:
+def installed_file(package: str, place: str) -> Path:
+    """Path of a file, or folder, of an installed ``package``. Raises BuildError without it."""
     path = Path(str(metadata.distribution(package).locate_file(place)))
     if not path.exists():
         raise BuildError(f"the installed package '{package}' lacks '{place}'; install it again")
