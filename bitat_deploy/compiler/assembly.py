@@ -418,6 +418,7 @@ _COMPUTATIONS: dict[str, Callable[..., Any]] = {
     "msub": lambda bits, a, b, c: c - a * b,
     "umaddl": lambda bits, a, b, c: a * b + c,
     "umull": lambda bits, a, b: a * b,
+    "umulh": lambda bits, a, b: (a * b) >> 64,
     "ubfx": lambda bits, a, low, width: (a >> low) & ((1 << width) - 1),
     "ubfiz": lambda bits, a, low, width: (a & ((1 << width) - 1)) << low,
     "bfi": lambda bits, *_: _UNKNOWN,
