@@ -1,10 +1,9 @@
 """The last build: what ``bench`` takes when no bundle is named."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.paths import cache_directory
 
 
@@ -12,10 +11,8 @@ def remember_last_build(directory: Path) -> None:
     """Record ``directory`` as the last build."""
     record = _record()
     record.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".last-build-", dir=record.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{directory.resolve()}\n")
-    Path(name).replace(record)
+    with whole_file(record) as file:
+        file.write(f"{directory.resolve()}\n".encode())
 
 
 def last_build() -> Path:

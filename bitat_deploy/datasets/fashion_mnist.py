@@ -9,8 +9,6 @@ compressed it.
 import gzip
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.request
 import zlib
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.datasets.idx import read_idx
 from bitat_deploy.errors import BuildError, InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.paths import cache_directory
 
 NAME = "fashion-mnist"
@@ -127,7 +126,9 @@ def _download(name: str, folder: Path) -> bytes:
         raise BuildError(f"download of {address} failed ({error}); {_REMEDIES}") from error
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise BuildError(f"download of {address} has a wrong checksum; {_REMEDIES}")
-    _write(compressed, folder / f"{name}.gz")
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / f"{name}.gz") as file:
+        file.write(compressed)
     return content
 
 
@@ -135,16 +136,3 @@ _REMEDIES = (
     "check the network, or install Debian's package dataset-fashion-mnist, or give the folder "
     "of the four IDX files with --data"
 )
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Write beside, then rename: an interrupted download leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

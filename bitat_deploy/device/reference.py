@@ -1,7 +1,5 @@
 """The host's answer to the test images: stock ONNX Runtime on the bundle's own ONNX file."""
 
-import os
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bitat_deploy.files import whole_file
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.paths import cache_directory
 
@@ -53,8 +52,6 @@ def _cached(
         chunks.append(reference_logits(model, images[start : start + _CHUNK]))
     logits = np.concatenate(chunks)
     record.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".reference-", dir=record.parent)
-    with os.fdopen(handle, "wb") as file:
+    with whole_file(record) as file:
         np.save(file, logits)
-    Path(name).replace(record)
     return logits

@@ -1,12 +1,12 @@
 """Export: a trained checkpoint to an ONNX file, checked in ONNX Runtime before it is written."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from bitat_deploy.errors import BitatDeployError, InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format.reference import reference_logits
 from bitat_deploy.onnx_format.writer import to_onnx
@@ -61,10 +61,8 @@ def write_validated(
         )
     if not output.parent.is_dir():
         raise InputError(f"folder '{output.parent}' does not exist; create it first")
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(model.SerializeToString())
-        temporary.replace(output)
+        with whole_file(output) as file:
+            file.write(model.SerializeToString())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write '{output}': {error.strerror}") from error

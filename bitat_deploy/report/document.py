@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.device.bench_result import MEDIAN, BaselineResult, BenchResult, Latency
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.report.noise import MINIMUM_RUNS, median_change_interval
 
 SCHEMA_VERSION = 1
@@ -133,9 +133,7 @@ def check_writable(path: Path, option: str = "--json") -> None:
 def write_file(text: str, path: Path) -> None:
     """Write ``text`` to ``path``, complete or not at all. Raises InputError."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".bench-", dir=path.parent) as workspace:
-            unfinished = Path(workspace) / "document"
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
+        with whole_file(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"'{path}' cannot be written: {error.strerror}") from error

@@ -1,14 +1,11 @@
 """Numbers as people read them."""
 
+from rich import filesize
+
 
 def byte_size(count: float) -> str:
-    """Bytes with a decimal prefix: "400 bytes", "12.3 kB", "1.23 GB"."""
-    if count < 1e3:
-        return f"{count:.0f} bytes"
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count / 1e3:.1f} kB"
+    """Bytes with a decimal prefix: "400 bytes", "12.34 kB", "1.23 GB"."""
+    return filesize.decimal(round(count), precision=2)
 
 
 def duration(milliseconds: float) -> str:

@@ -13,7 +13,7 @@ from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM, Bench
 from bitat_deploy.report.baselines import baseline_table
 from bitat_deploy.report.conditions import condition_rows
 from bitat_deploy.report.document import bench_document
-from bitat_deploy.report.formatting import logits_in_words
+from bitat_deploy.report.formatting import byte_size, logits_in_words
 from bitat_deploy.report.profile_table import profile_table
 
 _RULES = {
@@ -100,11 +100,12 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
     )
     rule = _RULES[latency.rule]
     logits = logits_in_words(accuracy.logits_equal, accuracy.logits_tolerance)
+    memory = byte_size(device.memory_bytes)
     glibc = f"glibc {device.glibc}" if device.glibc else "no glibc"
     return [
         ("model", f"{result.model_name} ({result.model_sha256[:12]}), target {result.target}"),
         ("device", f"{device.name}: {board}{device.cores} x {device.cpu} ({device.arch})"),
-        ("system", f"{device.os}, {device.kernel}, {glibc}, {_size(device.memory_bytes)} memory"),
+        ("system", f"{device.os}, {device.kernel}, {glibc}, {memory} memory"),
         ("threads", str(result.threads)),
         *([("images at once", _batch(result))] if result.batch > 1 else []),
         (f"latency{emulated}", f"{latency.headline:.3f} ms ({rule} of {latency.runs} runs)"),
@@ -113,11 +114,11 @@ def _rows(result: BenchResult) -> list[tuple[str, str]]:
         ("accuracy", f"{accuracy.top1:.2%} top-1 on {accuracy.images:,} images, {result.dataset}"),
         ("reference", f"{accuracy.differing_from_reference} predictions differ; logits {logits}"),
         *condition_rows(result),
-        ("peak memory", _size(result.peak_rss_bytes)),
+        ("peak memory", byte_size(result.peak_rss_bytes)),
         (
             "size",
-            f"model {_size(result.model_bytes)}, bundle {_size(result.bundle_bytes)}, "
-            f"pushed {_size(result.pushed_bytes)} in {result.push_seconds:.1f} s",
+            f"model {byte_size(result.model_bytes)}, bundle {byte_size(result.bundle_bytes)}, "
+            f"pushed {byte_size(result.pushed_bytes)} in {result.push_seconds:.1f} s",
         ),
     ]
 
@@ -128,10 +129,3 @@ def _batch(result: BenchResult) -> str:
 
 def _yes_or_no(value: bool) -> str:
     return "[green]yes[/green]" if value else "[yellow]no[/yellow]"
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count / 1e3:.1f} kB"

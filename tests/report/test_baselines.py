@@ -26,8 +26,8 @@ def with_baselines(**changes: Any) -> dict[str, Any]:
 def test_rows() -> None:
     own, float32, int8 = baseline_rows(with_baselines(latency_ms__p50=1.25))
     assert own[:3] == ("binarized", "1.250 ms", "1")
-    assert float32[2:] == ("5.00 (4.90 to 5.12)", "750.0 kB", "31.00 MB")
-    assert int8 == ("int8 twin", "failed", "", "750.0 kB", "")
+    assert float32[2:] == ("5.00 (4.90 to 5.12)", "750.00 kB", "31.00 MB")
+    assert int8 == ("int8 twin", "failed", "", "750.00 kB", "")
     assert baseline_rows(report()) == []
 
 
