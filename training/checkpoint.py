@@ -14,7 +14,7 @@ from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 
 FORMAT = "bitat-deploy checkpoint"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.bitat.progressive import Block, CommitRecord
 from bitat_deploy.training.bitat.survey import SurveyedConvolution, blocks_of
 from bitat_deploy.training.networks import BinaryLayer, QuantizedNetwork, WeightMode
+from bitat_deploy.training.quantizers import binary_sign
 
 
 class NetworkConvolution(ConvolutionMatrices):
@@ -65,6 +66,7 @@ class Progressive:
         self._block: Block | None = None
         self._problem: Problem | None = None
         self._loss: DependencyLoss | None = None
+        self._magnitudes: list[Tensor] = []
 
     def begin(self, index: int) -> None:
         """Step a for layer ``index``: statistics on the partly quantized network, V and s."""
@@ -90,13 +92,26 @@ class Progressive:
     def commit(self, index: int) -> CommitRecord:
         """Step c: target, signs, scales; the layer is frozen after it."""
         assert self._block is not None and self._problem is not None
+        del self._magnitudes[index:]
+        self._magnitudes.append(self._layers[index].weight.detach().abs())
         record = self._block.commit(self._layers[index].layer.name, self._problem)
         self._problem = self._loss = None
         return record
 
+    def release(self, state: dict[str, Any]) -> None:
+        """Let the committed signs change again: ``state`` is that after the last commit.
+
+        Each weight takes up the magnitude it was trained to before its commit, so that those that
+        were near a change of sign still are; alpha as magnitude would hold all of them equally.
+        """
+        for convolution, magnitude in zip(self._layers, state["magnitudes"], strict=True):
+            with torch.no_grad():
+                convolution.weight.copy_(binary_sign(convolution.weight) * magnitude)
+
     def state(self) -> dict[str, Any]:
         """What it remembers, as plain values and tensors."""
         return {
+            "magnitudes": list(self._magnitudes),
             "block": None if self._block is None else self._block.state(),
             "problem": None if self._problem is None else self._problem.state(),
             "loss": None if self._loss is None else self._loss.state_dict(),
@@ -104,6 +119,7 @@ class Progressive:
 
     def restore(self, index: int, state: dict[str, Any]) -> None:
         """Take up :meth:`state`, of before or within the stage of layer ``index``."""
+        self._magnitudes = list(state["magnitudes"])
         if state["block"] is None:
             return
         self._block = Block(self._options, self._run)

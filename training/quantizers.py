@@ -15,22 +15,6 @@ def binary_sign(values: Tensor) -> Tensor:
     return (values >= 0).to(values.dtype).mul_(2).sub_(1)
 
 
-class _SignOfActivation(torch.autograd.Function):
-    """Forward sign; backward the triangle of Bi-Real Net (Liu et al., ECCV 2018, eq. 6)."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        context.save_for_backward(values)
-        return binary_sign(values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        (values,) = context.saved_tensors
-        slope = values.abs().neg_().add_(1).clamp_(min=0).mul_(2)  # 2 - 2|x| on [-1, 1]
-        return slope.mul_(gradient)
-
-
 class _SignOfWeight(torch.autograd.Function):
     """Forward sign; backward the identity inside [-1, 1] (Courbariaux et al., 2016, eq. 4)."""
 
@@ -44,12 +28,6 @@ class _SignOfWeight(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> Tensor:
         (values,) = context.saved_tensors
         return gradient * (values.abs() <= 1)
-
-
-def sign_of_activation(values: Tensor) -> Tensor:
-    """Binarize activations: {-1, +1} forward, triangular slope 2 - 2|x| backward."""
-    result: Tensor = _SignOfActivation.apply(values)
-    return result
 
 
 def binarized_weight(weight: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ Every method begins with the full-precision twin. Then
   quantized layers below it and then frozen, while the layers above stay in full precision and are
   fine-tuned [P]; last a joint stage of batch normalisation (with it alpha and the thresholds, which
   it absorbs), the 8-bit stem and classifier [R]. Where the recipe says so that stage also lets the
-  committed signs change again, straight-through, with alpha = mean |w|: no part of BiTAT.
+  committed signs change again, straight-through, with alpha = mean |w|, from the magnitudes that
+  the weights had before their commit: no part of BiTAT.
 """
 
 import math

@@ -133,6 +133,8 @@ class Trainer:
         if state.step == 0 and state.open_epoch is None:
             if stage.kind is StageKind.QUANTIZED:
                 network.calibrate(self._calibration())
+            if stage.signs and state.bitat is not None:
+                self._progressive.release(state.bitat)
             if layer is not None:
                 self._progressive.begin(layer)
             configure(network, stage)

@@ -6,7 +6,6 @@ import torch.nn.functional as functional
 from torch import nn
 
 from bitat_deploy.training import native
-from bitat_deploy.training.quantizers import sign_of_activation
 from bitat_deploy.training.uniq.functions import quantize_symmetric, quantize_unsigned
 
 
@@ -25,16 +24,21 @@ def test_kernels_compile_here() -> None:
     assert native.kernels() is not None
 
 
+@pytest.mark.parametrize("sign", [True, False])
 @pytest.mark.parametrize("shape", [(4, 1, 3, 5), (2, 13, 7, 7), (3, 40, 9, 4), (40, 16, 5, 5)])
-def test_training_equals_pytorchs_operators(shape: tuple[int, ...]) -> None:
+def test_training_equals_pytorchs_operators(shape: tuple[int, ...], sign: bool) -> None:
     fused, plain = normalizations(shape[1])
     values = torch.randn(shape) * 3 + 0.5
     left, right = values.clone().requires_grad_(), values.clone().requires_grad_()
     gradient = torch.randn(shape)
     for _ in range(2):
-        result = native.normalize_and_sign(left, fused)
-        expected = sign_of_activation(plain(right))
-        assert torch.equal(result, expected)
+        if sign:
+            result = native.normalize_and_sign(left, fused)
+            expected = native.sign_of_activation(plain(right))
+            assert torch.equal(result, expected)
+        else:
+            result, expected = native.normalize(left, fused), plain(right)
+            torch.testing.assert_close(result, expected)
         result.backward(gradient)
         expected.backward(gradient)
     torch.testing.assert_close(left.grad, right.grad, rtol=1e-3, atol=1e-4)
@@ -64,8 +68,27 @@ def test_evaluation_equals_pytorchs_operators() -> None:
         assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_sign_equals_pytorchs_operators(
+    layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(2, 5, 3, 3).contiguous(memory_format=layout)
+    values[0, 0, 0, :2] = torch.tensor([0.0, -0.0])
+    gradient = torch.randn(2, 5, 3, 3)
+    found = []
+    for _ in range(2):
+        leaf = values.clone().requires_grad_()
+        result = native.sign_of_activation(leaf)
+        result.backward(gradient)
+        found.append((result, leaf.grad))
+        monkeypatch.setattr("bitat_deploy.training.native.sign.kernels", lambda: None)
+    for fast, plain in zip(*found, strict=True):
+        assert torch.equal(fast, plain)
+
+
 def test_works_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitat_deploy.training.native.normalize_sign.kernels", lambda: None)
+    monkeypatch.setattr("bitat_deploy.training.native.batch_normalization.kernels", lambda: None)
     fused, plain = normalizations(4)
     values = torch.randn(3, 4, 5, 5)
     assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())

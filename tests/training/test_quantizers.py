@@ -1,11 +1,11 @@
 import torch
 
+from bitat_deploy.training.native import sign_of_activation
 from bitat_deploy.training.quantizers import (
     binarized_weight,
     binary_sign,
     int8_scale,
     int8_weight,
-    sign_of_activation,
 )
 
 

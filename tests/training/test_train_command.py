@@ -20,6 +20,7 @@ from bitat_deploy.training.integer_network import integer_top1, load_checkpoint_
 from tests.datasets.idx_files import write_folder
 
 LONGER = ["--set", "binary_activations.epochs=4", "--set", "fine_tune.epochs=4"]
+LONGER += ["--set", "fine_tune.signs=true"]
 
 
 @pytest.fixture(scope="module")

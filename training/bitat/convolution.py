@@ -7,7 +7,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
-from bitat_deploy.training.quantizers import binarized_weight, sign_of_activation
+from bitat_deploy.training.native import sign_of_activation
+from bitat_deploy.training.quantizers import binarized_weight
 
 
 class ConvolutionMode(Enum):

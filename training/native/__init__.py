@@ -4,17 +4,24 @@ On a processor the training of a binary network is bound by memory, not arithmet
 pass over memory as seldom as can be; a step takes about half the time.
 """
 
+from bitat_deploy.training.native.batch_normalization import (
+    normalize,
+    normalize_and_sign,
+    scale_and_shift,
+)
 from bitat_deploy.training.native.depthwise import depthwise_convolution
 from bitat_deploy.training.native.library import kernels
-from bitat_deploy.training.native.normalize_sign import normalize_and_sign, scale_and_shift
 from bitat_deploy.training.native.quantize import fits_kernels, level_gradients, quantize_levels
+from bitat_deploy.training.native.sign import sign_of_activation
 
 __all__ = [
     "depthwise_convolution",
     "fits_kernels",
     "kernels",
     "level_gradients",
+    "normalize",
     "normalize_and_sign",
     "quantize_levels",
     "scale_and_shift",
+    "sign_of_activation",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bitat_deploy.paths import cache_directory
 
-_SOURCES = ("normalize_sign.c", "depthwise.c", "quantize.c")
+_SOURCES = ("normalize.c", "sign.c", "depthwise.c", "quantize.c")
 _OPTIONS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-sanitize=all", "-fPIC", "-shared")
 
 
@@ -47,9 +47,16 @@ def check(status: int) -> None:
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     address, long = ctypes.c_void_p, ctypes.c_long
     library.channel_moments.argtypes = [address, long, long, address, address]
-    library.scale_sign.argtypes = [address, long, long, address, address, address]
-    library.scale_sign.restype = None
-    library.normalize_sign_backward.argtypes = [address, address, long, long, *[address] * 7]
+    for name in ("scale_sign", "scale_shift"):
+        kernel = getattr(library, name)
+        kernel.argtypes = [address, long, long, address, address, address]
+        kernel.restype = None
+    for name in ("normalize_sign_backward", "normalize_backward"):
+        getattr(library, name).argtypes = [address, address, long, long, *[address] * 7]
+    library.sign_values.argtypes = [address, long, address]
+    library.sign_values.restype = None
+    library.sign_values_backward.argtypes = [address, address, long, address]
+    library.sign_values_backward.restype = None
     for name in ("forward", "backward_weight"):
         kernel = getattr(library, f"depthwise_{name}")
         kernel.argtypes = [address, address, *[long] * 5, ctypes.c_float, address]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bitat_deploy.training.native.layout import dense_layout
 from bitat_deploy.training.native.library import kernels, pointer
 
 
@@ -11,7 +12,7 @@ def fits_kernels(values: Tensor, step: Tensor) -> bool:
     on_cpu = values.device.type == "cpu" and values.numel() > 0
     precise = values.dtype == step.dtype == torch.float32
     rows = step.numel() == 1 or step.shape == (len(values), *[1] * (values.dim() - 1))
-    dense = _layout(values) is not None
+    dense = dense_layout(values) is not None
     return on_cpu and precise and rows and dense and kernels() is not None
 
 
@@ -42,7 +43,7 @@ def level_gradients(
     That sum, of gradient * (levels - values where the gradient passes), has ``step``'s shape.
     """
     library = kernels()
-    layout = _layout(values)
+    layout = dense_layout(values)
     assert library is not None and layout is not None
     gradient = gradient.contiguous(memory_format=layout)
     passed = torch.empty_like(values)
@@ -58,12 +59,3 @@ def level_gradients(
         pointer(sums),
     )
     return passed, sums.to(step.dtype).reshape(step.shape)
-
-
-def _layout(values: Tensor) -> torch.memory_format | None:
-    """The dense layout of ``values``, whose outermost dimension is the first in both."""
-    if values.is_contiguous():
-        return torch.contiguous_format
-    if values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return None

@@ -12,8 +12,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitat_deploy.training.native import normalize_and_sign
-from bitat_deploy.training.quantizers import sign_of_activation
+from bitat_deploy.training.native import normalize, normalize_and_sign, sign_of_activation
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.uniq import ActivationQuantizer
 
@@ -42,7 +41,7 @@ class Activation(nn.Module, ABC):
 
     def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
         """This activation of normalized sums, both [N, C, H, W]."""
-        result: Tensor = self(normalization(sums))
+        result: Tensor = self(normalize(sums, normalization))
         return result
 
     @abstractmethod

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.native import depthwise_convolution
+from bitat_deploy.training.native import depthwise_convolution, normalize
 from bitat_deploy.training.networks.activations import Activation
 from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import binarized_weight, int8_weight
@@ -41,8 +41,7 @@ class NormalizedLayer(nn.Module):
     def activate(self, sums: Tensor) -> Tensor:
         """Normalise, then quantize or, in full precision, apply the nonlinearity."""
         if self.activation is None:
-            normalized: Tensor = self.normalization(sums)
-            return normalized
+            return normalize(sums, self.normalization)
         return self.activation.of_normalized(sums, self.normalization)
 
 

@@ -1,6 +1,5 @@
-"""Batch normalisation with sign as one native operation."""
+"""Batch normalisation, alone or with sign, as one native operation."""
 
-import ctypes
 from typing import Any
 
 import torch
@@ -8,36 +7,32 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bitat_deploy.training.native.library import check, kernels, pointer
-from bitat_deploy.training.quantizers import sign_of_activation
+from bitat_deploy.training.native.sign import sign_of_activation
+
+
+def normalize(values: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
+    """normalization(values) for [N, C, H, W]; running statistics advance in training."""
+    if not (_fits(values, normalization) and normalization.training):
+        result: Tensor = normalization(values)
+        return result
+    return _trained(values, normalization, sign=False)
 
 
 def normalize_and_sign(values: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
     """sign(normalization(values)) for [N, C, H, W]; running statistics advance in training.
 
     The gradient passes the sign by the slope max(0, 2 - 2|y|), see
-    :func:`~bitat_deploy.training.quantizers.sign_of_activation`.
+    :func:`~bitat_deploy.training.native.sign_of_activation`.
     """
-    library = kernels()
-    shared = type(normalization) is not nn.BatchNorm2d  # its batch is not all in this process
-    on_cpu = values.dtype == torch.float32 and values.device.type == "cpu"
-    if library is None or shared or not on_cpu:
+    if not _fits(values, normalization):
         return sign_of_activation(normalization(values))
-    if not normalization.training:
-        if torch.is_grad_enabled() and (values.requires_grad or normalization.weight.requires_grad):
-            return sign_of_activation(normalization(values))
-        scale, shift = scale_and_shift(normalization)
-        return _scale_sign(
-            library,
-            values.contiguous(memory_format=torch.channels_last),
-            scale.detach(),
-            shift.detach(),
-        )
-    result: Tensor
-    result, mean, variance = _NormalizeSign.apply(
-        values, normalization.weight, normalization.bias, normalization.eps
-    )
-    _advance(normalization, mean, variance, values.numel() // values.shape[1])
-    return result
+    if normalization.training:
+        return _trained(values, normalization, sign=True)
+    if torch.is_grad_enabled() and (values.requires_grad or normalization.weight.requires_grad):
+        return sign_of_activation(normalization(values))
+    scale, shift = scale_and_shift(normalization)
+    values = values.contiguous(memory_format=torch.channels_last)
+    return _scaled(values, scale.detach(), shift.detach(), sign=True)
 
 
 def scale_and_shift(normalization: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -45,6 +40,21 @@ def scale_and_shift(normalization: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert normalization.running_mean is not None and normalization.running_var is not None
     scale = normalization.weight / torch.sqrt(normalization.running_var + normalization.eps)
     return scale, normalization.bias - normalization.running_mean * scale
+
+
+def _fits(values: Tensor, normalization: nn.BatchNorm2d) -> bool:
+    shared = type(normalization) is not nn.BatchNorm2d  # its batch is not all in this process
+    on_cpu = values.dtype == torch.float32 and values.device.type == "cpu"
+    return kernels() is not None and on_cpu and not shared
+
+
+def _trained(values: Tensor, normalization: nn.BatchNorm2d, sign: bool) -> Tensor:
+    result: Tensor
+    result, mean, variance = _Normalize.apply(
+        values, normalization.weight, normalization.bias, normalization.eps, sign
+    )
+    _advance(normalization, mean, variance, values.numel() // values.shape[1])
+    return result
 
 
 def _advance(normalization: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -59,12 +69,12 @@ def _advance(normalization: nn.BatchNorm2d, mean: Tensor, variance: Tensor, coun
     normalization.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)
 
 
-class _NormalizeSign(torch.autograd.Function):
+class _Normalize(torch.autograd.Function):
     """Training mode: statistics of the batch."""
 
     @staticmethod
     def forward(
-        context: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float
+        context: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float, sign: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         library = kernels()
         assert library is not None
@@ -82,11 +92,14 @@ class _NormalizeSign(torch.autograd.Function):
         shift = bias - mean * scale
         context.save_for_backward(values, mean, inverse, scale, shift)
         context.mark_non_differentiable(mean, variance)
-        return _scale_sign(library, values, scale, shift), mean, variance
+        context.sign = sign
+        return _scaled(values, scale, shift, sign), mean, variance
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(
+        context: Any, gradient: Tensor, *_: Any
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         library = kernels()
         assert library is not None
         values, mean, inverse, scale, shift = context.saved_tensors
@@ -95,8 +108,9 @@ class _NormalizeSign(torch.autograd.Function):
         grad_values = torch.empty_like(values)
         grad_weight, grad_bias = torch.empty_like(mean), torch.empty_like(mean)
         arrays = (mean, inverse, scale, shift, grad_values, grad_weight, grad_bias)
+        name = "normalize_sign_backward" if context.sign else "normalize_backward"
         check(
-            library.normalize_sign_backward(
+            getattr(library, name)(
                 pointer(gradient),
                 pointer(values),
                 values.numel() // channels,
@@ -104,13 +118,16 @@ class _NormalizeSign(torch.autograd.Function):
                 *(pointer(array) for array in arrays),
             )
         )
-        return grad_values, grad_weight, grad_bias, None
+        return grad_values, grad_weight, grad_bias, None, None
 
 
-def _scale_sign(library: ctypes.CDLL, values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _scaled(values: Tensor, scale: Tensor, shift: Tensor, sign: bool) -> Tensor:
+    library = kernels()
+    assert library is not None
     result = torch.empty_like(values)
     channels = values.shape[1]
-    library.scale_sign(
+    kernel = library.scale_sign if sign else library.scale_shift
+    kernel(
         pointer(values),
         values.numel() // channels,
         channels,

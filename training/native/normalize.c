@@ -1,7 +1,7 @@
-/* Batch normalisation followed by sign, in as few passes over memory as there can be.
+/* Batch normalisation, alone or followed by sign, in as few passes over memory as there can be.
  *
  * Tensors are [rows, channels] float32, contiguous (channels-last images, rows = N * H * W).
- * PyTorch's separate operators pass over memory about fifteen times for the same work.
+ * PyTorch's separate operators pass over memory about fifteen times for the same work with sign.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -56,15 +56,29 @@ void scale_sign(const float *x, long rows, long channels, const float *restrict 
     }
 }
 
-/* Gradients of sign(batch_norm(x)) with slope max(0, 2 - 2|y|) at the normalised y.
+/* out = x * scale + shift. */
+void scale_shift(const float *x, long rows, long channels, const float *restrict scale,
+                 const float *restrict shift, float *out)
+{
+    for (long row = 0; row < rows; row++) {
+        const float *restrict in = x + row * channels;
+        float *restrict to = out + row * channels;
+        for (long c = 0; c < channels; c++)
+            to[c] = in[c] * scale[c] + shift[c];
+    }
+}
+
+/* Gradients of batch_norm(x) or, with ``sign``, of sign(batch_norm(x)) with slope max(0, 2 - 2|y|)
+ * at the normalised y.
  *
  * inverse = 1 / sqrt(variance + eps); scale = gamma * inverse; shift = beta - mean * scale.
  * Writes the gradients of x, gamma and beta. Returns 0, or 1 when out of memory.
  */
-int normalize_sign_backward(const float *gradient, const float *x, long rows, long channels,
-                            const float *restrict mean, const float *restrict inverse,
-                            const float *restrict scale, const float *restrict shift,
-                            float *grad_x, float *grad_gamma, float *grad_beta)
+static inline int backward(int sign, const float *gradient, const float *x, long rows,
+                           long channels, const float *restrict mean,
+                           const float *restrict inverse, const float *restrict scale,
+                           const float *restrict shift, float *grad_x, float *grad_gamma,
+                           float *grad_beta)
 {
     double *total = calloc(2 * (size_t)channels, sizeof *total);
     float *partial = malloc(2 * (size_t)channels * sizeof *partial);
@@ -82,8 +96,11 @@ int normalize_sign_backward(const float *gradient, const float *x, long rows, lo
             const float *restrict from = gradient + row * channels;
             float *restrict to = grad_x + row * channels;
             for (long c = 0; c < channels; c++) {
-                float slope = 2 - 2 * fabsf(in[c] * scale[c] + shift[c]);
-                float inner = slope > 0 ? slope * from[c] : 0;
+                float inner = from[c];
+                if (sign) {
+                    float slope = 2 - 2 * fabsf(in[c] * scale[c] + shift[c]);
+                    inner = slope > 0 ? slope * inner : 0;
+                }
                 to[c] = inner;
                 beta[c] += inner;
                 gamma[c] += inner * (in[c] - mean[c]) * inverse[c];
@@ -107,4 +124,20 @@ int normalize_sign_backward(const float *gradient, const float *x, long rows, lo
     free(total);
     free(partial);
     return 0;
+}
+
+int normalize_sign_backward(const float *gradient, const float *x, long rows, long channels,
+                            const float *mean, const float *inverse, const float *scale,
+                            const float *shift, float *grad_x, float *grad_gamma, float *grad_beta)
+{
+    return backward(1, gradient, x, rows, channels, mean, inverse, scale, shift, grad_x,
+                    grad_gamma, grad_beta);
+}
+
+int normalize_backward(const float *gradient, const float *x, long rows, long channels,
+                       const float *mean, const float *inverse, const float *scale,
+                       const float *shift, float *grad_x, float *grad_gamma, float *grad_beta)
+{
+    return backward(0, gradient, x, rows, channels, mean, inverse, scale, shift, grad_x,
+                    grad_gamma, grad_beta);
 }
