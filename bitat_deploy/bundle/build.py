@@ -26,6 +26,7 @@ from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.bundle.static_runner import link_static_runner
+from bitat_deploy.onnx_format.model import data_file
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
 
@@ -87,6 +88,8 @@ def _cache_key(
         options: dict[str, Any] = {"batch": batch}
         if preprocessing is not None:
             options["preprocessing"] = asdict(preprocessing)
+        if data_file(model).is_file():
+            options["data"] = file_sha256(data_file(model))
         return build_cache.build_key(file_sha256(model), target, options)
     except OSError:
         return None

@@ -17,7 +17,7 @@ _LONGEST_KEY = 100
 
 def is_foreign(path: Path) -> bool:
     """Whether an ONNX file was not written by bitat-deploy. Raises InputError for a bad file."""
-    model = load_onnx(path)
+    model = load_onnx(path, data_beside=True)
     return not any(entry.domain == DOMAIN for entry in model.opset_import)
 
 

@@ -24,7 +24,7 @@ def load_graph(path: Path) -> Graph:
     QONNX's quantizers are written out in standard operators. Raises InputError for a file that is
     missing, damaged or of another shape, UnsupportedOperatorError naming a node.
     """
-    model = _standard(load_onnx(path), path)
+    model = _standard(load_onnx(path, data_beside=True), path)
     for node in model.graph.node:
         if any(entry.HasField("g") or entry.graphs for entry in node.attribute):
             raise UnsupportedOperatorError(

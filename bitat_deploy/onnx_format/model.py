@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import external_data_helper, numpy_helper
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
@@ -77,8 +77,11 @@ def read_model(path: Path) -> Model:
     )
 
 
-def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file that passes the checker; raises InputError where it does not."""
+def load_onnx(path: Path, data_beside: bool = False) -> onnx.ModelProto:
+    """Read an ONNX file that passes the checker; raises InputError where it does not.
+
+    ``data_beside`` takes weights from :func:`data_file` too, where PyTorch's exporter puts them.
+    """
     if not path.is_file():
         raise InputError(f"there is no ONNX file '{path}'; check the path")
     try:
@@ -86,10 +89,12 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             raise InputError(f"'{path}' is larger than an ONNX file can be (2 GiB)")
         # Weights in other files are refused: a path in there could name any file of this machine.
         proto = onnx.load(path, load_external_data=False)
+        if data_beside:
+            _load_data_beside(path, proto)
         if any(map(_is_external, proto.graph.initializer)) or proto.graph.sparse_initializer:
             raise InputError(
                 f"'{path}' has its weights in other files, or sparse; export the network again "
-                "with all of them inside"
+                "with all of them inside (in PyTorch with external_data=False)"
             )
         onnx.checker.check_model(proto)
     except DecodeError as error:
@@ -100,6 +105,24 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         first_line = (str(error).strip().splitlines() or ["it is malformed"])[0]
         raise InputError(f"'{path}' is not a valid ONNX file: {first_line}") from error
     return proto
+
+
+def data_file(path: Path) -> Path:
+    """The one file besides ``path`` that weights may be in: that of its name with .data added."""
+    return path.with_name(f"{path.name}.data")
+
+
+def _load_data_beside(path: Path, proto: onnx.ModelProto) -> None:
+    beside = data_file(path)
+    for tensor in filter(_is_external, proto.graph.initializer):
+        locations = {entry.value for entry in tensor.external_data if entry.key == "location"}
+        if locations != {beside.name} or beside.is_symlink():
+            return
+        if not beside.is_file():
+            raise InputError(
+                f"the weights of '{path}' are in '{beside}', which is not there; put it there"
+            )
+        external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:
