@@ -1,9 +1,9 @@
 """A comparison of recipes: which runs it takes, in what order, and each run's recipe.
 
 It is one YAML file with keys ``title``, ``text``, ``effort``, ``base`` (a recipe's values),
-``parts`` (values by name) and ``tables`` (``title``, ``seeds``, ``rows``). A row has a ``name``, a
-``title``, perhaps a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of
-the same seed is its full-precision twin. A row in several tables is run once.
+``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``) and perhaps ``tuning``. A
+row has a ``name``, a ``title``, perhaps a ``part``, values of its own in ``set``, and a ``twin``:
+the row whose run of the same seed is its full-precision twin. A row in several tables is run once.
 """
 
 import copy
@@ -18,6 +18,8 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 from bitat_deploy.training.records import build_record
 from bitat_deploy.training.run import CHECKPOINT_NAME
+
+_STAGES = ("full_precision", "binary_activations", "quantized", "progressive", "fine_tune")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Short runs from which each row's learning rate was chosen, by validation images.
+
+    ``rates`` by the rows' names: each is tried as the highest rate of the row's stages, of which
+    the others keep their proportion. ``epochs`` is the fraction of each stage's that is trained.
+    """
+
+    seed: int
+    epochs: float
+    rates: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All tables on one network and data set."""
 
@@ -51,30 +66,44 @@ class Comparison:
     base: dict[str, Any]
     tables: tuple[Table, ...]
     parts: dict[str, Any] = field(default_factory=dict)
+    tuning: Tuning | None = None
 
     def runs(self) -> list["Run"]:
-        """All runs, a seed after the other, twins before those that begin with them."""
-        seeds = sorted({seed for table in self.tables for seed in table.seeds})
+        """All runs: those of the tuning first, then a seed after the other; twins before those
+        that begin with them."""
         runs: dict[str, Run] = {}
-        for seed in seeds:
+
+        def add(row: Row, seed: int, rate: float | None = None) -> None:
+            if row.twin is not None:
+                add(self.row(row.twin), seed)
+            run = self.run(row, seed, rate)
+            runs.setdefault(run.name, run)
+
+        if self.tuning is not None:
+            for name, rates in self.tuning.rates.items():
+                for rate in rates:
+                    add(self.row(name), self.tuning.seed, rate)
+        for seed in sorted({seed for table in self.tables for seed in table.seeds}):
             for table in self.tables:
                 for row in table.rows if seed in table.seeds else ():
-                    if row.twin is not None:
-                        twin = self.run(self._row(row.twin), seed)
-                        runs.setdefault(twin.name, twin)
-                    run = self.run(row, seed)
-                    runs.setdefault(run.name, run)
+                    add(row, seed)
         return list(runs.values())
 
-    def run(self, row: Row, seed: int) -> "Run":
-        """The run of a row with a seed."""
-        twin = None if row.twin is None else self._name(self._row(row.twin), seed)
-        return Run(self._name(row, seed), twin, self._values(row, seed))
+    def run(self, row: Row, seed: int, rate: float | None = None) -> "Run":
+        """The run of a row with a seed; with ``rate`` the short one of the tuning."""
+        twin = None if row.twin is None else self._name(self.row(row.twin), seed)
+        values = self._values(row, seed)
+        name = self._name(row, seed)
+        if rate is not None and self.tuning is not None:
+            name += f"-rate{rate:g}"
+            _shorten(values, rate / highest_rate(values), self.tuning.epochs)
+        return Run(name, twin, values)
 
     def _name(self, row: Row, seed: int) -> str:
         return f"{self.name}-{row.name}-seed{seed}"
 
-    def _row(self, name: str) -> Row:
+    def row(self, name: str) -> Row:
+        """The row of that name. Raises InputError where there is none."""
         for table in self.tables:
             for row in table.rows:
                 if row.name == name:
@@ -89,6 +118,20 @@ class Comparison:
             merge(values, self.parts[row.part])
         merge(values, row.set)
         return {**values, "seed": seed}
+
+
+def highest_rate(values: dict[str, Any]) -> float:
+    """The highest learning rate of a recipe's stages."""
+    return max(values[name]["learning_rate"] for name in _STAGES if name in values)
+
+
+def _shorten(values: dict[str, Any], rates: float, epochs: float) -> None:
+    """Multiply all learning rates and numbers of epochs."""
+    for name in _STAGES:
+        for key in values.get(name, {}):
+            factor = rates if key == "learning_rate" else epochs
+            if key == "learning_rate" or key.endswith("epochs"):
+                values[name][key] = float(f"{values[name][key] * factor:.6g}")
 
 
 @dataclass(frozen=True)

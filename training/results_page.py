@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.training.comparison import Comparison, Row, Table, report_of
+from bitat_deploy.training.comparison import (
+    Comparison,
+    Row,
+    Table,
+    Tuning,
+    highest_rate,
+    report_of,
+)
 
 _HEAD = """# Results of training
 
@@ -52,6 +59,8 @@ def _section(comparison: Comparison, reports: Path) -> list[str]:
     lines += [*([f"Trained on: {'; '.join(machines)}."] if machines else []), ""]
     for table in comparison.tables:
         lines += _table(comparison, table, reports)
+    if comparison.tuning is not None:
+        lines += _tuning(comparison, comparison.tuning, reports)
     return lines
 
 
@@ -70,6 +79,36 @@ def _table(comparison: Comparison, table: Table, reports: Path) -> list[str]:
         "| | bits | top-1 [%] | seeds | epochs after the twin | step [ms] | training [min] |",
         "|---|---|---|---|---|---|---|",
         *rows,
+        "",
+    ]
+
+
+def _tuning(comparison: Comparison, tuning: Tuning, reports: Path) -> list[str]:
+    """One line for each row that was tuned: what each rate reached, the one taken in bold."""
+    lines = []
+    for name, rates in tuning.rates.items():
+        row = comparison.row(name)
+        taken = highest_rate(comparison.run(row, tuning.seed).values)
+        cells = []
+        for rate in rates:
+            report = report_of(comparison.run(row, tuning.seed, rate), reports)
+            if report is not None:
+                reached = f"{100 * report['stages'][-1]['validation_top1']:.2f}"
+                cells.append(f"{rate:g}: {f'**{reached}**' if rate == taken else reached}")
+        if cells:
+            lines.append(f"| {row.title} | {', '.join(cells)} |")
+    if not lines:
+        return []
+    return [
+        "### Tuning",
+        "",
+        f"Top-1 [%] on the validation images after {tuning.epochs:g} of each stage's epochs (seed "
+        f"{tuning.seed}), by the stages' highest learning rate. In bold the rate that the tables "
+        "above were trained with.",
+        "",
+        "| | highest learning rate: top-1 |",
+        "|---|---|",
+        *lines,
         "",
     ]
 

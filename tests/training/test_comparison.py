@@ -59,6 +59,7 @@ def write_report(comparison: Comparison, index: int, top1: float, folder: Path) 
     report = {
         "recipe": asdict(run.recipe(Path("elsewhere"))),
         "accuracy": {"top1": top1},
+        "stages": [{"validation_top1": top1}],
         "epochs": [epoch],
         "elapsed_seconds": 120,
         "environment": {"processor": "a processor", "threads": 2},
@@ -88,6 +89,20 @@ def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
     assert "Trained on: a processor, 2 threads." in page
 
 
+def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None:
+    values = {**document(), "tuning": {"seed": 1, "epochs": 0.25, "rates": {"warm": [0.01, 0.1]}}}
+    comparison = load_comparison(written(tmp_path, values))
+    names = [run.name.removeprefix("stripes-") for run in comparison.runs()]
+    assert names[:3] == ["full-seed1", "warm-seed1-rate0.01", "warm-seed1-rate0.1"]
+    recipe = comparison.runs()[2].recipe(Path("runs"))
+    assert recipe.quantized.learning_rate == 0.1
+    assert (recipe.quantized.epochs, recipe.quantized.warmup_epochs) == (0.5, 0.25)
+    for index, top1 in ((1, 0.5), (2, 0.6)):
+        write_report(comparison, index, top1, tmp_path)
+    page = results_page([comparison], tmp_path)
+    assert "| warm-up | 0.01: **50.00**, 0.1: 60.00 |" in page
+
+
 def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
     write_report(comparison, 1, 0.8, tmp_path)
     run = comparison.runs()[1]
@@ -107,6 +122,8 @@ def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
     comparison = load_comparison(path)
     totals = set()
     for run in comparison.runs():
+        if "-rate" in run.name:
+            continue
         recipe = run.recipe(Path("runs"))
         sections = (recipe.binary_activations, recipe.quantized, recipe.fine_tune)
         total = sum(section.epochs for section in sections if section is not None)
