@@ -12,9 +12,7 @@ from bitat_deploy.device import connect
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.report.tuning_table import tuning_table
 from bitat_deploy.target import load_target
-from bitat_deploy.tuning.measurement import Effort
-from bitat_deploy.tuning.tune import TuneOptions
-from bitat_deploy.tuning.tune import tune as run_tuning
+from bitat_deploy.tuning.options import Effort, TuneOptions
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
 
 
@@ -109,6 +107,8 @@ def tune(
     options = TuneOptions(trials, seed=seed, again=again, force=force, effort=effort)
     if jobs is not None:
         options = TuneOptions(trials, jobs, seed, again, force, effort)
+    from bitat_deploy.tuning.tune import tune as run_tuning  # imports TVM, which takes seconds
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -13,31 +13,13 @@ from bitat_deploy.device.push import Pushed
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.tuning.kernel import Kernel, batch_content
 from bitat_deploy.tuning.measuring_program import MEASURE_KERNELS
+from bitat_deploy.tuning.options import Effort
 from bitat_deploy.tuning.task import Check
 
 _BATCH = "batch"
 _RECEIVE = 'umask 077; cat > "$1"'
 # A shell that waits turns a signal into an exit code, which SSH alone would not pass on.
 _RUN = 'cd "$1" && shift && "$@"; exit $?'
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How to measure one candidate: ``rounds`` times, each ``measure_ms`` after ``warmup_ms``.
-
-    It is ended after ``timeout_ms``. ``cool_down_ms`` is the rest after each. A batch in which the
-    default schedule's time changed by more than the share ``most_noise`` is measured again, up to
-    ``attempts`` times in all.
-    """
-
-    rounds: int = 2
-    warmup_ms: int = 10
-    measure_ms: int = 40
-    timeout_ms: int = 10_000
-    cool_down_ms: int = 20
-    threads: int = 1
-    most_noise: float = 0.05
-    attempts: int = 3
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.tuning.kernel import Kernel, build_kernel
 from bitat_deploy.tuning.log import Origin, RecordLog
-from bitat_deploy.tuning.measurement import Effort, Timed, TimedBatch
+from bitat_deploy.tuning.measurement import Timed, TimedBatch
+from bitat_deploy.tuning.options import Effort
 from bitat_deploy.tuning.task import Check, Task
 from bitat_deploy.tuning.work import Job, Work
 

@@ -1,8 +1,7 @@
 """A tuning run: from a network and the devices to records."""
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.by_model import model_jobs, model_origin, tune_by_model
 from bitat_deploy.tuning.log import RecordLog
-from bitat_deploy.tuning.measurement import Effort
 from bitat_deploy.tuning.measuring_program import measuring_program
 from bitat_deploy.tuning.on_devices import tune_on_devices
+from bitat_deploy.tuning.options import TuneOptions
 from bitat_deploy.tuning.session import Builder, Progress, Session
 from bitat_deploy.tuning.summary import WorkloadSummary, summarize
 from bitat_deploy.tuning.task import Task, expected_answers, network_layers, tuning_tasks
@@ -22,22 +21,6 @@ from bitat_deploy.tuning.work import Work
 from bitat_deploy.tuning.workers import worker_processes
 
 LOCAL_HOST, MODEL_HOST = "local", "model"
-
-
-@dataclass(frozen=True)
-class TuneOptions:
-    """``trials`` candidates at most for each distinct layer, built by ``jobs`` processes.
-
-    ``again``: what the file of records already has is measured nevertheless. ``force``: also where
-    the device is not fit to be measured on.
-    """
-
-    trials: int = 32
-    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    seed: int = 0
-    again: bool = False
-    force: bool = False
-    effort: Effort = field(default_factory=Effort)
 
 
 @dataclass(frozen=True)
