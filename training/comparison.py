@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_values import build_record
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
-from bitat_deploy.training.records import build_record
 from bitat_deploy.training.run import CHECKPOINT_NAME
 
 _STAGES = ("full_precision", "binary_activations", "quantized", "progressive", "fine_tune")

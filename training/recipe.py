@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_values import build_record
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.recipe_sections import (
     DataRecipe,
@@ -20,7 +21,6 @@ from bitat_deploy.training.recipe_sections import (
     QuantizationRecipe,
     StageRecipe,
 )
-from bitat_deploy.training.records import build_record
 
 __all__ = [
     "METHODS",

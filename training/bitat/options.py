@@ -8,6 +8,7 @@ REDUCTIONS = ("channels", "clusters", "none")
 OFF_DIAGONALS = ("joint", "learned", "none")
 ROTATIONS = ("exponential", "cayley")
 COMPENSATIONS = ("commit", "start", "none")
+MOMENTS = ("start", "commit")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,11 @@ class BitatOptions:
     basis_rate: learning rate of V and s over that of the weights [R].
     basis_interval: V and s are trained at every so many steps; between them V is a constant.
     compensation: use the target (5) at the commit, before the layer trains ("start"), or not [R].
-    descent_sweeps: passes of the commit over all signs; 0 keeps sign(W).
-    importance_order: the commit visits inputs by decreasing importance, else as they come.
+    descent_at: the signs are chosen by descent before the layer trains straight-through, from the
+        weights that the network computes with ("start"), and stay as training leaves them; or
+        after it trained, from its latent weights ("commit") [R].
+    descent_sweeps: passes of the descent over all signs; 0 keeps sign(W).
+    importance_order: the descent visits inputs by decreasing importance, else as they come.
     reduction: rows of W merged by the matrix P: the taps of a channel ("channels"), k-means on
         rows ("clusters"), or not at all ("none", memory without a bound).
     max_rows: most rows a layer keeps; channels above that are merged by k-means too.
@@ -43,6 +47,7 @@ class BitatOptions:
     basis_rate: float = 0.1
     basis_interval: int = 8
     compensation: str = "commit"
+    descent_at: str = "commit"
     descent_sweeps: int = 4
     importance_order: bool = True
     reduction: str = "channels"
@@ -58,6 +63,7 @@ class BitatOptions:
             ("off_diagonal", OFF_DIAGONALS),
             ("rotation", ROTATIONS),
             ("compensation", COMPENSATIONS),
+            ("descent_at", MOMENTS),
         )
         for name, allowed in choices:
             if getattr(self, name) not in allowed:

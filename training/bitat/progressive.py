@@ -1,13 +1,13 @@
 """BiTAT around the training of one layer: prepare before, commit after."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bitat_deploy.training.bitat.commit import commit_signs
+from bitat_deploy.training.bitat.commit import Commit, commit_signs
 from bitat_deploy.training.bitat.dependency import (
     DependencyLoss,
     Problem,
@@ -48,6 +48,7 @@ class Block:
         self._run = run
         self._below: list[CommittedLayer] = []
         self._gains: list[Tensor] = []
+        self._chosen: CommitRecord | None = None  # at the start of the layer that trains now
 
     def state(self) -> dict[str, Any]:
         """The block's memory as plain values and tensors, for a checkpoint."""
@@ -60,11 +61,13 @@ class Block:
             }
             for entry in self._below
         ]
-        return {"below": below, "gains": list(self._gains)}
+        chosen = None if self._chosen is None else asdict(self._chosen)
+        return {"below": below, "gains": list(self._gains), "chosen": chosen}
 
     def restore(self, state: dict[str, Any], below: Sequence[ConvolutionMatrices]) -> None:
         """Take up what :meth:`state` gave; ``below`` are the block's committed layers."""
         self._gains = list(state["gains"])
+        self._chosen = None if state["chosen"] is None else CommitRecord(**state["chosen"])
         self._below = [
             CommittedLayer(
                 layer, Reduction(entry["group"], entry["count"]), entry["error"], entry["weight"]
@@ -76,7 +79,8 @@ class Block:
         """Step a of the schedule: statistics on the partly quantized network [P].
 
         ``normalized``: whether a batch normalisation follows. With compensation "start" the
-        layer's weight is moved to the target (5) here.
+        layer's weight is moved to the target (5) here; with the descent at the start its signs
+        change here, each weight keeping its magnitude.
         """
         options = self._options
         centred = options.centred and normalized
@@ -90,6 +94,11 @@ class Block:
             target = compensated_target(problem, layer.weight.detach(), options.ridge)
             with torch.no_grad():
                 layer.weight.copy_(layer.ungrouped(target))
+        if options.descent_at == "start":
+            commit, self._chosen = self._descend(problem)
+            weight = commit.signs * layer.grouped(layer.weight.detach()).abs()
+            with torch.no_grad():
+                layer.weight.copy_(layer.ungrouped(weight.to(layer.weight.dtype)))
         return problem
 
     def loss(self, problem: Problem) -> DependencyLoss:
@@ -97,7 +106,26 @@ class Block:
         return DependencyLoss(problem, self._options)
 
     def commit(self, name: str, problem: Problem) -> CommitRecord:
-        """Step c: target (5), signs by descent, alpha by (2); the layer is frozen after it."""
+        """Step c: signs by descent on target (5), alpha by (2); the layer is frozen after it.
+
+        Where the descent was at the start: signs and alpha as they were trained.
+        """
+        layer = problem.layer
+        weight = layer.weight.detach().clone()
+        if self._chosen is None:
+            commit, record = self._descend(problem)
+            signs, alpha = commit.signs, commit.alpha
+        else:
+            record, self._chosen = self._chosen, None
+            grouped = layer.grouped(weight)
+            signs, alpha = binary_sign(grouped), grouped.abs().mean(dim=1, keepdim=True)
+        layer.commit(signs, alpha)
+        quantized = layer.ungrouped((alpha * signs).to(weight.dtype))
+        self._below.append(committed_layer(problem, weight, quantized, self._options))
+        return replace(record, name=name)
+
+    def _descend(self, problem: Problem) -> tuple[Commit, CommitRecord]:
+        """Choose the layer's signs for the weights it has now."""
         options, layer = self._options, problem.layer
         weight = layer.weight.detach().clone()
         grouped = layer.grouped(weight)
@@ -107,12 +135,9 @@ class Block:
         commit = commit_signs(problem.own, target, options.descent_sweeps, options.importance_order)
         plain = grouped.abs().mean(dim=1, keepdim=True) * binary_sign(grouped)
         record = CommitRecord(
-            name,
+            "",
             joint_error(problem, weight, plain),
             joint_error(problem, weight, commit.weight()),
             float((commit.signs != binary_sign(grouped)).to(torch.float64).mean()),
         )
-        layer.commit(commit.signs, commit.alpha)
-        quantized = layer.ungrouped(commit.weight().to(weight.dtype))
-        self._below.append(committed_layer(problem, weight, quantized, options))
-        return record
+        return commit, record
