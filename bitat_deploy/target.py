@@ -1,7 +1,7 @@
 """Targets: what a network is compiled for. A board is one YAML file in ``targets/``."""
 
 import platform
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_values import build_record
 
 # What executes the network on the device: TVM's virtual machine, from shared libraries; or calls
 # that are compiled into the runner, which then is one program that needs nothing at all.
@@ -81,17 +82,7 @@ def load_target(name: str) -> Target:
     """
     if name not in target_names():
         raise InputError(f"unknown target '{name}'; choose one of: {', '.join(target_names())}")
-    document: dict[str, Any] = yaml.safe_load(_directory().joinpath(f"{name}.yaml").read_text())
-    known = {field.name for field in fields(Target)} - {"name"}
-    required = {field.name for field in fields(Target) if field.default is MISSING} - {"name"}
-    wrong = (set(document) - known) | (required - set(document))
-    if wrong:
-        raise InputError(
-            f"target file '{name}.yaml' has missing or unknown keys: {', '.join(sorted(wrong))}"
-        )
-    for key in ("features", "required"):
-        document[key] = tuple(document[key])
-    target = Target(name=name, **document)
+    target = _read(name, _directory().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     if target.runtime not in RUNTIMES:
         raise InputError(
             f"target file '{name}.yaml' has the runtime '{target.runtime}'; "
@@ -102,6 +93,21 @@ def load_target(name: str) -> Target:
             f"target file '{name}.yaml' is wrong: 'glibc' is needed, and only, with runtime 'tvm'"
         )
     return _resolve_native(target) if target.cpu == "native" else target
+
+
+def _read(name: str, text: str) -> Target:
+    try:
+        document = yaml.safe_load(text)
+        if isinstance(document, dict):
+            document = {"name": name, **document}
+        target: Target = build_record(Target, document, "target")
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1})"
+        raise InputError(f"target file '{name}.yaml' is not YAML{where}; mend it") from error
+    except InputError as error:
+        raise InputError(f"in the target file '{name}.yaml', {error}; mend it") from error
+    return target
 
 
 def _directory() -> Any:

@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+import bitat_deploy.target
 from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import reference_logits, to_onnx
 from bitat_deploy.target import load_target, target_names
 from tests.drawn_networks import draw_images, draw_network
@@ -15,6 +17,7 @@ from tests.test_bit_for_bit import run
 
 # Where qemu does not know the processor: one that has no more than it.
 PROCESSORS = {"generic": "cortex-a53", "cortex-a55": "cortex-a76"}
+TARGETS_FOLDER = Path(__file__).parents[1] / "targets"
 TARGETS = [name for name in target_names() if name != "host"]
 
 
@@ -38,6 +41,26 @@ def test_target(name: str, tmp_path: Path) -> None:
 def test_bounds_follow_from_the_vector_pipes() -> None:
     bounds = {name: round(load_target(name).bmac_bound) for name in ("rpi3", "rpi4", "rpi5")}
     assert bounds == {"rpi3": 43, "rpi4": 85, "rpi5": 85}
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "expected"),
+    [
+        ("cores: 4", "cores: four", r"'rpi4.yaml', target.cores must be of type int, not 'four'"),
+        ("cores: 4", "", "target has missing keys: cores"),
+        ("cores: 4", "cores: 4\ncorse: 4", "target has unknown keys: corse"),
+        ("[+neon]", "+neon", "target.features must be a list"),
+        ("cores: 4", "cores: [", r"'rpi4.yaml' is not YAML \(line"),
+    ],
+)
+def test_a_wrong_file_is_named(
+    line: str, changed: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (TARGETS_FOLDER / "rpi4.yaml").read_text()
+    (tmp_path / "rpi4.yaml").write_text(text.replace(line, changed))
+    monkeypatch.setattr(bitat_deploy.target, "_directory", lambda: tmp_path)
+    with pytest.raises(InputError, match=expected):
+        load_target("rpi4")
 
 
 def test_x86_64_can_be_named() -> None:
