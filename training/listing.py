@@ -1,24 +1,19 @@
 """The recipes in the package with what they cost and what they reached."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import torch
 from rich.table import Table
 
-from bitat_deploy.errors import InputError
 from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_names
+from bitat_deploy.zoo import training_report
 
-_REPORTS = Path(__file__).resolve().parents[1] / "docs" / "reports" / "training"
 _SHAPES = {"fashion-mnist": (28, 28, 1), "cifar-10": (32, 32, 3), "cifar-100": (32, 32, 3)}
 _CLASSES = {"fashion-mnist": 10, "cifar-10": 10, "cifar-100": 100}
 
 
 def recipe_table() -> Table:
-    """A row for each recipe: method, bits, cost, and the accuracy of a run whose report is kept."""
+    """A row for each recipe: method, bits, cost, and the accuracy of the zoo's network."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("recipe", no_wrap=True)
     table.add_column("what it is")
@@ -56,21 +51,8 @@ def cost_text(cost: dict[str, int]) -> str:
     return ", ".join(f"{kind} {count / 1e6:.2f}" for kind, count in kinds)
 
 
-def kept_reports(folder: Path = _REPORTS) -> list[dict[str, Any]]:
-    """The run reports in a folder, none where it is missing. Raises InputError for damaged ones."""
-    reports = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            reports.append(json.loads(path.read_text()))
-        except ValueError as error:
-            raise InputError(f"'{path}' is not a training report: {error}") from error
-    return reports
-
-
 def _accuracy_text(recipe: Recipe) -> str:
-    found = [
-        report["accuracy"]["top1"]
-        for report in kept_reports()
-        if report["recipe"]["name"] == recipe.name
-    ]
-    return f"{100 * sum(found) / len(found):.2f} %" if found else "not measured"
+    report = training_report(recipe.name)
+    if report is None:
+        return "not measured"
+    return f"{100 * report['accuracy']['top1']:.2f} % (the zoo's)"

@@ -4,8 +4,10 @@
 accurate it is.
 """
 
+import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from bitat_deploy.errors import InputError
 
@@ -31,6 +33,15 @@ def resolve_model(model: str) -> Path:
         f"there is no file '{model}', and no network of that name in the zoo; "
         f"the zoo has: {', '.join(zoo_names())}"
     )
+
+
+def training_report(name: str) -> dict[str, Any] | None:
+    """The report of the training run that made a network of the zoo; None where it has none."""
+    path = _directory() / f"{name}.json"
+    if not path.is_file():
+        return None
+    report: dict[str, Any] = json.loads(path.read_text())
+    return report
 
 
 def _directory() -> Path:

@@ -130,6 +130,7 @@ def test_recipes_are_listed_and_asked_for() -> None:
     row = listed.output.partition("smoke")[2]
     assert "bitat" in row
     assert "W1A1" in row
+    assert "top-1 86.25 %" in " ".join(listed.output.split())
     missing = CliRunner().invoke(cli, ["train"])
     assert missing.exit_code == 2
     assert "--list shows the recipes" in missing.output
