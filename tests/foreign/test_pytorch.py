@@ -15,12 +15,11 @@ import torch
 from torch import nn
 
 from bitat_deploy.bundle import build
-from bitat_deploy.device import connect
-from bitat_deploy.device.classify import classify
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign import Preprocessing, import_foreign
 from bitat_deploy.network import Convolution
 from bitat_deploy.target import load_target
+from tests.test_bit_for_bit import QEMU, run
 
 SHAPE = (3, 16, 16)
 PREPROCESSING = Preprocessing(scale=1 / 256, mean=(0.5,), std=(0.25,))
@@ -97,19 +96,23 @@ def export(module: nn.Module, path: Path, dynamo: bool = False) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch deprecates one exporter, and warns in the other
-@pytest.mark.parametrize("dynamo", [False, True])
-def test_it_gives_what_pytorch_gives(dynamo: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dynamo", "target", "emulator"),
+    [(False, "host", ()), (False, "rpi4", QEMU), (True, "host", ())],
+)
+def test_it_gives_what_pytorch_gives(
+    dynamo: bool, target: str, emulator: tuple[str, ...], tmp_path: Path
+) -> None:
     if dynamo:
         pytest.importorskip("onnxscript")
     module, path = network(torch.sign), tmp_path / "network.onnx"
     export(module, path, dynamo)
     bundle = build.build_bundle(
-        path, load_target("host"), tmp_path / "bundle", preprocessing=PREPROCESSING
+        path, load_target(target), tmp_path / "bundle", preprocessing=PREPROCESSING
     )
     assert sum(layer.binarized for layer in bundle.manifest.layers) == 3
     pictures = np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
-    with connect("local") as connection:
-        logits = classify(bundle, connection, pictures)
+    logits = run(bundle, emulator, pictures, tmp_path)
     x = ((pictures.transpose(0, 3, 1, 2) / 256 - 0.5) / 0.25).astype(np.float32)
     session = onnxruntime.InferenceSession(path)
     by_file = [session.run(None, {"input": one[None]})[0][0] for one in x]
