@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from bitat_deploy.errors import InputError
 
-ARCHITECTURES = ("mobilenet-v1", "mobilenet-v2")
-BLOCKS = ("chain", "shortcut", "reactnet")
+# What an entry of ``blocks`` holds, by architecture, and the kinds of block there are of it.
+ENTRIES = {
+    "mobilenet-v1": ("channels", "stride"),
+    "mobilenet-v2": ("expansion", "channels", "repeats", "stride"),
+}
+BLOCKS = {
+    "mobilenet-v1": ("chain", "shortcut", "reactnet"),
+    "mobilenet-v2": ("chain", "shortcut"),
+}
 QUANTIZERS = ("sign", "uniq")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 RATE_SCHEDULES = ("cosine", "linear")
@@ -17,9 +24,9 @@ BITS = (1, 2, 3, 4, 8)
 class NetworkRecipe:
     """Which network, in numbers of channels that ``width`` multiplies.
 
-    ``architecture``: "mobilenet-v1", whose ``blocks`` are (channels, stride), or "mobilenet-v2",
-    whose are (expansion, channels, repeats, stride). ``block``: "chain" (no float between binary
-    layers), "shortcut" (a shortcut around each) or "reactnet" (ReActNet-A's block).
+    ``architecture`` is one of :data:`ENTRIES`, which says what each of ``blocks`` holds.
+    ``block``: "chain" (no float between binary layers), "shortcut" (a shortcut around each) or
+    "reactnet" (ReActNet-A's block); each architecture has its :data:`BLOCKS`.
     """
 
     architecture: str
@@ -30,24 +37,22 @@ class NetworkRecipe:
     blocks: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        _choose("architecture", self.architecture, ARCHITECTURES)
-        _choose("block", self.block, BLOCKS)
-        second = self.architecture == "mobilenet-v2"
-        entries = 4 if second else 2
+        _choose("architecture", self.architecture, tuple(ENTRIES))
+        _choose(f"block of {self.architecture}", self.block, BLOCKS[self.architecture])
+        entries = ENTRIES[self.architecture]
         if not self.blocks:
             raise InputError("blocks is empty")
-        if any(len(block) != entries for block in self.blocks):
+        if any(len(block) != len(entries) for block in self.blocks):
             raise InputError(
-                f"blocks must hold lists of {entries} numbers each for {self.architecture}"
+                f"blocks must hold lists of {len(entries)} numbers each for {self.architecture}: "
+                f"{_listed(entries)}"
             )
-        if any(
-            stride not in (1, 2) for stride in (self.stem_stride, *(b[-1] for b in self.blocks))
-        ):
+        if any(number < 1 for block in self.blocks for number in block):
+            raise InputError(f"blocks must hold numbers of at least 1 ({_listed(entries)})")
+        columns = dict(zip(entries, zip(*self.blocks, strict=True), strict=True))
+        if any(stride not in (1, 2) for stride in (self.stem_stride, *columns["stride"])):
             raise InputError("blocks and stem_stride: strides must be 1 or 2")
-        if second and any(block[0] < 1 or block[2] < 1 for block in self.blocks):
-            raise InputError("blocks must have expansions and repeats of at least 1")
-        channels = (self.stem_channels, *(block[1 if second else 0] for block in self.blocks))
-        if any(int(self.width * count) < 1 for count in channels):
+        if any(int(self.width * n) < 1 for n in (self.stem_channels, *columns["channels"])):
             raise InputError("width leaves a layer without a channel: raise it")
 
 

@@ -215,7 +215,7 @@ def test_uniq_cannot_be_committed() -> None:
 def test_reactnets_block_has_no_eight_bit_depthwise() -> None:
     with pytest.raises(InputError, match="no depthwise"):
         built(Kind(REACTNET, QuantizationRecipe(depthwise=False)))
-    with pytest.raises(InputError, match="mobilenet-v1 only"):
+    with pytest.raises(InputError, match="block of mobilenet-v2 must be one of chain, shortcut"):
         built(Kind(of_block(V2, "reactnet"), SIGN))
 
 

@@ -29,23 +29,36 @@ def build_network(
     shortcuts = network.block != "chain"
     stem_activation = None if shortcuts else make_activation(quantization)
     stem = QuantizedStem(input_shape[2], stem_channels, network.stem_stride, stem_activation)
-    body: nn.Sequential
-    if network.architecture == "mobilenet-v1":
-        blocks = [(scaled(network, channels), stride) for channels, stride in network.blocks]
-        features = blocks[-1][0]
-        if shortcuts:
-            body = stream_body(stem_channels, blocks, quantization, network.block == "reactnet")
-        else:
-            body = chain_body(stem_channels, blocks, quantization)
-    else:
-        inverted = [
-            (expansion, scaled(network, channels), repeats, stride)
-            for expansion, channels, repeats, stride in network.blocks
-        ]
-        features = HEAD_FACTOR * inverted[-1][1]
-        body = inverted_residual_body(stem_channels, inverted, quantization, shortcuts)
+    body, features = _BODIES[network.architecture](network, quantization, stem_channels)
     built = QuantizedNetwork(input_shape, stem, body, Classifier(features, classes))
     return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _mobilenet_v1(
+    network: NetworkRecipe, quantization: QuantizationRecipe, stem_channels: int
+) -> tuple[nn.Sequential, int]:
+    blocks = [(scaled(network, channels), stride) for channels, stride in network.blocks]
+    if network.block == "chain":
+        body = chain_body(stem_channels, blocks, quantization)
+    else:
+        body = stream_body(stem_channels, blocks, quantization, network.block == "reactnet")
+    return body, blocks[-1][0]
+
+
+def _mobilenet_v2(
+    network: NetworkRecipe, quantization: QuantizationRecipe, stem_channels: int
+) -> tuple[nn.Sequential, int]:
+    blocks = [
+        (expansion, scaled(network, channels), repeats, stride)
+        for expansion, channels, repeats, stride in network.blocks
+    ]
+    shortcuts = network.block == "shortcut"
+    body = inverted_residual_body(stem_channels, blocks, quantization, shortcuts)
+    return body, HEAD_FACTOR * blocks[-1][1]
+
+
+# Of each architecture: its body, and how many channels that gives to the classifier.
+_BODIES = {"mobilenet-v1": _mobilenet_v1, "mobilenet-v2": _mobilenet_v2}
 
 
 def scaled(network: NetworkRecipe, channels: int) -> int:
@@ -55,11 +68,7 @@ def scaled(network: NetworkRecipe, channels: int) -> int:
 
 def _check(network: NetworkRecipe, quantization: QuantizationRecipe) -> None:
     """Raise InputError where the two do not go together; each has checked itself."""
-    if network.block == "reactnet":
-        if network.architecture != "mobilenet-v1":
-            raise InputError("network.block 'reactnet' exists for mobilenet-v1 only")
-        if not quantization.depthwise:
-            raise InputError(
-                "quantization.depthwise is false, but network.block 'reactnet' has no depthwise "
-                "layers"
-            )
+    if network.block == "reactnet" and not quantization.depthwise:
+        raise InputError(
+            "quantization.depthwise is false, but network.block 'reactnet' has no depthwise layers"
+        )
