@@ -8,6 +8,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+from filelock import FileLock
+from xdist.remote import Producer
 
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.onnx_format import to_onnx
@@ -15,19 +17,25 @@ from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import load_target
 from tests import ssh_devices
 from tests.drawn_networks import draw_network
+from tests.scheduling import Scheduling, rank
 from tests.ssh_devices import LocalSshd, VirtualPi
 
 # Costly to fetch or to build, and the same for everybody: taken from the user's own cache.
 SHARED_CACHES = ("datasets", "runner", "runtime", "training", "virtual-pi")
 
+# Built by this run, and the same for all its workers.
+CACHES_OF_THE_RUN = ("bundles",)
 
-@pytest.hookimpl(tryfirst=True)
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first."""
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """With several workers, one of them has the virtual Pi, and a file's tests stay together."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        shared = any("virtual_pi" in name for name in fixtures)
-        item.add_marker(pytest.mark.xdist_group("virtual_pi" if shared else str(item.path)))
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +47,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name in SHARED_CACHES:
         (shared / name).mkdir(parents=True, exist_ok=True)
         (root / shared.name / name).symlink_to(shared / name)
+    for name in CACHES_OF_THE_RUN:
+        of_the_run = _folder_of_the_run(tmp_path_factory) / name
+        of_the_run.mkdir(exist_ok=True)
+        (root / shared.name / name).symlink_to(of_the_run)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(root))
         environment.setenv("XDG_DATA_HOME", str(root / "data"))  # no tuning records of the user's
@@ -52,20 +64,31 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small drawn network, for Fashion-MNIST's images, built for this machine."""
-    return _build("host", tmp_path_factory.mktemp("host"))
+    return _build("host", _folder_of_the_run(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
 def rpi4_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same network, built for a Raspberry Pi 4."""
-    return _build("rpi4", tmp_path_factory.mktemp("rpi4"))
+    return _build("rpi4", _folder_of_the_run(tmp_path_factory))
 
 
-def _build(target: str, folder: Path) -> Path:
-    network = draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))
-    model = folder / "model.onnx"
-    onnx.save(to_onnx(network), model)
-    return build_bundle(model, load_target(target), folder / "bundle").directory
+def _build(target: str, root: Path) -> Path:
+    """One worker builds it; the others wait for that."""
+    folder = root / f"{target}-bundle"
+    model, bundle = folder / "model.onnx", folder / "bundle"
+    with FileLock(f"{folder}.lock"):
+        if not bundle.exists():
+            folder.mkdir(exist_ok=True)
+            onnx.save(to_onnx(draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))), model)
+            build_bundle(model, load_target(target), bundle)
+    return bundle
+
+
+def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder that all workers of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
