@@ -11,8 +11,8 @@ from rich.console import Console
 from bitat_deploy.bundle import Bundle, remember_last_build
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.bundle.manifest import MAXIMUM_BATCH
+from bitat_deploy.cli.checkpoint import export_checkpoint
 from bitat_deploy.cli.options import examples
-from bitat_deploy.onnx_format import export_checkpoint
 from bitat_deploy.report import layer_table
 from bitat_deploy.target import Target, load_target
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from bitat_deploy.cli.checkpoint import export_checkpoint
 from bitat_deploy.cli.options import examples
-from bitat_deploy.onnx_format import export_checkpoint
 
 
 @click.command(epilog=examples("bitat-deploy export runs/mobilenet/checkpoint.pt -o model.onnx"))

@@ -1,6 +1,6 @@
 """ONNX files of integer networks: functions, writer, reader, validated export, reference."""
 
-from bitat_deploy.onnx_format.export import export_checkpoint, write_validated
+from bitat_deploy.onnx_format.export import write_validated
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
 from bitat_deploy.onnx_format.model import load_onnx
 from bitat_deploy.onnx_format.reader import read_network
@@ -11,7 +11,6 @@ __all__ = [
     "DOMAIN",
     "VERSION",
     "convolution_function",
-    "export_checkpoint",
     "load_onnx",
     "read_network",
     "reference_logits",
