@@ -1,5 +1,6 @@
 """Fixtures for everybody: a cache of the tests' own, and the devices reached over SSH."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from filelock import FileLock
 from xdist.remote import Producer
 
 from bitat_deploy.bundle.build import build_bundle
@@ -77,7 +77,8 @@ def _build(target: str, root: Path) -> Path:
     """One worker builds it; the others wait for that."""
     folder = root / f"{target}-bundle"
     model, bundle = folder / "model.onnx", folder / "bundle"
-    with FileLock(f"{folder}.lock"):
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not bundle.exists():
             folder.mkdir(exist_ok=True)
             onnx.save(to_onnx(draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))), model)
