@@ -9,7 +9,6 @@ from typing import Any
 
 from bitat_deploy.compiler.records import (
     DEFAULT,
-    NOT_BUILT,
     OK,
     Record,
     append_records,
@@ -88,11 +87,6 @@ class RecordLog:
         with self._lock:
             append_records(self.path, records)
             self.records += records
-
-
-def failed_build(message: str) -> Timed:
-    """The result of a candidate that could not be compiled."""
-    return Timed(NOT_BUILT, 0.0, message)
 
 
 def _rounded(value: float) -> float:

@@ -76,8 +76,3 @@ class BitatOptions:
                 raise InputError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.ridge <= 0:
             raise InputError(f"ridge must be positive, not {self.ridge}")
-
-    @property
-    def cross_layer(self) -> bool:
-        """Whether the layers below enter at all."""
-        return self.block_layers > 1
