@@ -18,7 +18,7 @@ from bitat_deploy.compiler.records import Records
 from bitat_deploy.compiler.relax_module import ENTRY_POINT
 from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
 from bitat_deploy.foreign.float_layers import describe_layer, float_layers, macs
-from bitat_deploy.network import IMAGE, Codes, Convolution, Quantize
+from bitat_deploy.network import IMAGE, Codes, Convolution, MaxPool, Quantize
 from bitat_deploy.onnx_format import DOMAIN
 from bitat_deploy.operators.float_boundary import FloatQuantize
 from bitat_deploy.target import Target
@@ -92,16 +92,24 @@ def _emit_layer(
 
 
 def _ours(
-    network: MixedNetwork, layer: Convolution, output: str, target: Target, records: Records
+    network: MixedNetwork,
+    layer: Convolution | MaxPool,
+    output: str,
+    target: Target,
+    records: Records,
 ) -> _Step:
     compiled = import_layer(layer, network.formats, target, records)
+    if isinstance(layer, MaxPool):
+        return _Step(compiled, output, (compiled.report,))
     notes = [network.notes[layer.name]] if layer.name in network.notes else []
-    if not isinstance(layer.output, Quantize):
-        notes.insert(0, "its sums are read in float32")
     source = network.formats[layer.input]
-    assert isinstance(source, Codes)
-    if source.bits > 1 or layer.weight_bits > 1:
-        notes.insert(0, f"{layer.weight_bits}-bit weights, {source.bits}-bit input")
+    if not isinstance(source, Codes):
+        notes.insert(0, "int8: the file has 8-bit weights and input here")
+    else:
+        if not isinstance(layer.output, Quantize):
+            notes.insert(0, "its sums are read in float32")
+        if source.bits > 1 or layer.weight_bits > 1:
+            notes.insert(0, f"{layer.weight_bits}-bit weights, {source.bits}-bit input")
     report = replace(compiled.report, reason="; ".join(notes))
     return _Step(compiled, output, (report,))
 
@@ -154,7 +162,7 @@ def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerRe
 def _shape(network: MixedNetwork, tensor: str) -> tuple[int, ...]:
     """(height, width, channels) of an image-like tensor, (features,) of others."""
     shape = network.graph.types[tensor].shape
-    ours = tensor == IMAGE or tensor in network.layers  # NHWC, the rest NCHW
+    ours = tensor == IMAGE or tensor in network.formats  # NHWC, the rest NCHW
     if len(shape) == 4 and not ours:
         return shape[2], shape[3], shape[1]
     return tuple(shape[1:]) or (1,)

@@ -12,20 +12,9 @@ from bitat_deploy.foreign.elementwise import Chain, ChannelFunction, chains_befo
 from bitat_deploy.foreign.graph import Graph, attributes
 from bitat_deploy.foreign.levels import CodeSteps, WeightLevels, code_steps, weight_levels
 from bitat_deploy.foreign.steps import Steps, find_float_steps
+from bitat_deploy.foreign.windows import Pool, Window, convolution_window, max_pool
 
 CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
-
-
-@dataclass(frozen=True)
-class Window:
-    """How a convolution moves over its input; the same in both directions."""
-
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
-    groups: int
-    padding_value: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +41,8 @@ class Binarized:
     """A convolution ``node`` with few-valued weights that reads ``quantizer``'s tensor.
 
     ``weight`` holds levels [out, in / groups, kernel, kernel] of copies; output = ``scale``[o] *
-    sum + ``bias``[o], where the sum is over all copies of weights and of codes.
+    sum + ``bias``[o], where the sum is over all copies of weights and of codes. ``pool`` is between
+    the quantizer and the convolution.
     """
 
     node: onnx.NodeProto
@@ -62,6 +52,7 @@ class Binarized:
     scale: NDArray[np.float32]
     bias: NDArray[np.float32] | None
     between: tuple[str, ...]  # nodes between the quantizer and the convolution
+    pool: Pool | None = None
 
     @property
     def output(self) -> str:
@@ -116,21 +107,27 @@ class Finder:
         source, window, weight, between = self._spelled(node, weight)
         if isinstance(window, str):
             return window
-        quantizer = self.quantizer(source)
+        quantizer, pool = self.quantizer(source), None
+        before = self._producers.get(source)
+        if quantizer is None and before is not None and before.op_type == "MaxPool":
+            quantizer, pool = self.quantizer(before.input[0]), max_pool(graph, before)
+            between = (before.name, *between)
         if quantizer is None:
             return "its input is not quantized to 1 to 4 bits"
+        if isinstance(pool, str):
+            return pool
         if graph.types[source].shape[1] != weight.shape[1] * window.groups:
             return "its input does not fit its weights"
         scaled = _with_input_scale(weight, quantizer.codes.scale, window.groups)
         levels = weight_levels(scaled)
         if levels is None:
             return "its weights are not of 1 to 4 bits"
-        bias = _bias(graph, node, len(weight))
+        bias = constant_bias(graph, node, len(weight))
         if isinstance(bias, str):
             return bias
         copies = len(levels.copies) * len(quantizer.codes.starts)
         scale = (levels.scale / copies).astype(np.float32)
-        return Binarized(node, quantizer, window, levels, scale, bias, between)
+        return Binarized(node, quantizer, window, levels, scale, bias, between, pool)
 
     def _spelled(
         self, node: onnx.NodeProto, weight: NDArray[Any]
@@ -141,11 +138,14 @@ class Finder:
         if node.op_type == "Conv":
             if weight.ndim != 4:
                 return source, "it is no convolution of two dimensions", weight, ()
-            window = _window(self._graph, node)
-            if before is None or before.op_type != "Pad" or isinstance(window, str):
-                return source, window, weight, ()
-            return before.input[0], _padded(self._graph, before, window), weight, (before.name,)
-        matrix = _matrix(node, weight)
+            pad = before if before is not None and before.op_type == "Pad" else None
+            found = convolution_window(self._graph, node, weight, pad)
+            if isinstance(found, str):
+                return source, found, weight, ()
+            if pad is None:
+                return source, *found, ()
+            return pad.input[0], *found, (pad.name,)
+        matrix = product_matrix(node, weight)
         shape = self._graph.types[source].shape
         if matrix is None or len(shape) != 2:
             return source, "it is no plain matrix product of [1, channels]", weight, ()
@@ -186,59 +186,7 @@ def _with_input_scale(
     return np.asarray(weight.astype(np.float64) * by_group[:, :, None, None])
 
 
-def _window(graph: Graph, node: onnx.NodeProto) -> Window | str:
-    values = attributes(node)
-    kernel = graph.constants[node.input[1]].shape[2:]
-    strides, dilations = values.get("strides", [1, 1]), values.get("dilations", [1, 1])
-    pads = _pads(graph, node, kernel, strides, dilations)
-    for name, sizes in (
-        ("kernel", kernel),
-        ("strides", strides),
-        ("dilations", dilations),
-        ("pads", pads),
-    ):
-        if len(set(sizes)) != 1:
-            return f"its {name} differ between directions ({list(sizes)})"
-    return Window(kernel[0], strides[0], pads[0], dilations[0], values.get("group", 1))
-
-
-def _pads(graph: Graph, node: onnx.NodeProto, kernel: Any, strides: Any, dilations: Any) -> Any:
-    values = attributes(node)
-    mode = values.get("auto_pad", "NOTSET")
-    if mode == "NOTSET":
-        return values.get("pads", [0, 0, 0, 0])
-    if mode == "VALID":
-        return [0, 0, 0, 0]
-    before, after = [], []
-    for axis, size in enumerate(graph.types[node.input[0]].shape[2:]):
-        reach = dilations[axis] * (kernel[axis] - 1) + 1
-        total = max((-(-size // strides[axis]) - 1) * strides[axis] + reach - size, 0)
-        low, high = total // 2, total - total // 2
-        before.append(high if mode == "SAME_LOWER" else low)
-        after.append(low if mode == "SAME_LOWER" else high)
-    return [*before, *after]
-
-
-def _padded(graph: Graph, pad: onnx.NodeProto, window: Window) -> Window | str:
-    """The window with the border that a Pad before the convolution makes."""
-    unknown = "the border that is padded before it is of a kind that is not known"
-    names = list(pad.input) + [""] * 4
-    if attributes(pad).get("mode", "constant") != "constant" or names[3]:
-        return unknown
-    if any(name and name not in graph.constants for name in names[1:3]):
-        return unknown
-    value = float(graph.constants[names[2]]) if names[2] else 0.0
-    pads = graph.constants[names[1]].reshape(2, 4)
-    sides = set(pads[:, 2:].reshape(-1).tolist())
-    if pads[:, :2].any() or len(sides) != 1 or min(sides) < 0:
-        return unknown
-    if value != 0 and window.padding:
-        return unknown
-    padding = window.padding + int(sides.pop())
-    return Window(window.kernel, window.stride, padding, window.dilation, window.groups, value)
-
-
-def _matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] | None:
+def product_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] | None:
     """Weights [O, I] of a Gemm or a MatMul; None where it is another product."""
     values = attributes(node)
     if weight.ndim != 2 or values.get("alpha", 1.0) != 1.0 or values.get("transA", 0):
@@ -248,7 +196,10 @@ def _matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] | None:
     return weight if values.get("transB", 0) else weight.T
 
 
-def _bias(graph: Graph, node: onnx.NodeProto, channels: int) -> NDArray[np.float32] | str | None:
+def constant_bias(
+    graph: Graph, node: onnx.NodeProto, channels: int
+) -> NDArray[np.float32] | str | None:
+    """The bias [channels] of a node, None where it has none, or why it is none of ours."""
     if len(node.input) < 3 or not node.input[2]:
         return None
     if node.input[2] not in graph.constants:

@@ -36,6 +36,9 @@ def with_whole_sums(graph: Graph, found: Sequence[Binarized]) -> Graph:
 def _whole(graph: Graph, found: Binarized) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     node, name = found.node, f"{found.node.name}.whole"
     weight = np.mean(found.weight.copies, axis=0)
+    (above, below), (left, right) = found.window.zeros
+    kernel = found.window.kernel
+    weight = weight[:, :, above : kernel - below, left : kernel - right]
     step = found.quantizer.codes.scale
     tail: tuple[int, ...] = (1, 1)
     if node.op_type != "Conv":

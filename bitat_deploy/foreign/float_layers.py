@@ -136,6 +136,8 @@ _WORDS = {
     "MaxPool": "max pool",
     "Gemm": "dense",
     "MatMul": "dense",
+    "QuantizeLinear": "quantization",
+    "DequantizeLinear": "dequantization",
     **dict.fromkeys(("Cast", "Identity", "Transpose", "Flatten", "Reshape", "Unsqueeze"), ""),
     "Squeeze": "",
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), "arithmetic"),

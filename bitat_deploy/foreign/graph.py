@@ -29,7 +29,9 @@ class Graph:
     """Nodes in topological order from one ``input`` to one ``output``, for a batch of one.
 
     ``constants`` holds every tensor that no image changes; ``types`` those of the others.
-    Every node has a name of its own.
+    Every node has a name of its own. ``dequantized`` has the DequantizeLinear nodes that
+    float32 constants of an int8 file come from: :meth:`to_model` writes them back, as ONNX
+    Runtime's optimizer looks for them.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Graph:
     opset: int
     functions: tuple[onnx.FunctionProto, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    dequantized: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def producers(self) -> dict[str, onnx.NodeProto]:
         """The node that writes each tensor."""
@@ -61,6 +64,9 @@ class Graph:
             if needed & set(node.output):
                 kept.append(node)
                 needed.update(node.input)
+        for tensor, node in self.dequantized.items():
+            if tensor in needed:
+                needed.update(node.input)
         constants = {key: value for key, value in self.constants.items() if key in needed}
         return replace(self, nodes=tuple(reversed(kept)), constants=constants)
 
@@ -74,14 +80,21 @@ class Graph:
             for entry in function.opset_import
             if entry.domain in domains
         }
+        read = {tensor for node in self.nodes for tensor in node.input}
+        stored = [node for tensor, node in self.dequantized.items() if tensor in read]
+        computed = {node.output[0] for node in stored}
         opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
         model = helper.make_model(
             helper.make_graph(
-                self.nodes,
+                [*stored, *self.nodes],
                 self.name,
                 inputs,
                 [self._value(self.output)],
-                [numpy_helper.from_array(value, key) for key, value in self.constants.items()],
+                [
+                    numpy_helper.from_array(value, key)
+                    for key, value in self.constants.items()
+                    if key not in computed
+                ],
             ),
             functions=self.functions,
             opset_imports=[helper.make_opsetid("", self.opset), *opsets],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign.check import compare, drawn_pictures, tensors_with_zeros
+from bitat_deploy.foreign.eight_bit_rewrite import with_eight_bit_layers
 from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
@@ -30,11 +31,11 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     original, shape = with_picture_input(load_graph(path), preprocessing)
     pictures = drawn_pictures(shape)
     zeros = tensors_with_zeros(original, pictures)
-    rewritten = rewrite(original, _spread(original, zeros))
+    rewritten = with_eight_bit_layers(rewrite(original, _spread(original, zeros)))
     # Rounding may hide zeros that exact sums have.
     hidden = tensors_with_zeros(rewritten.exact, pictures, optimize=False) - zeros
     if hidden:
-        rewritten = rewrite(original, _spread(original, zeros | hidden))
+        rewritten = with_eight_bit_layers(rewrite(original, _spread(original, zeros | hidden)))
     comparison = compare(original, rewritten.exact, rewritten.graph, pictures)
     metadata = _printable(original.metadata)
     names = metadata.pop("class_names", "")

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, ve
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
+from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
 from bitat_deploy.onnx_format import load_onnx
 from bitat_deploy.onnx_format.functions import OPSET
@@ -41,7 +42,7 @@ def load_graph(path: Path) -> Graph:
             "a network with one image input and one output is needed"
         )
     _fix_batch(inputs[0], path)
-    model = _without_shape_arithmetic(model, path)
+    model, dequantized = _without_shape_arithmetic(model, path)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     (value,) = [entry for entry in model.graph.input if entry.name == inputs[0].name]
     graph = Graph(
@@ -53,6 +54,7 @@ def load_graph(path: Path) -> Graph:
         output=model.graph.output[0].name,
         opset=versions[""],
         metadata={entry.key: entry.value for entry in model.metadata_props},
+        dequantized=dequantized,
     ).without_dead_nodes()
     unknown = [n for n in graph.nodes if any(t and t not in graph.types for t in n.output)]
     if unknown:
@@ -67,7 +69,7 @@ def load_graph(path: Path) -> Graph:
 
 def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """The model in standard operators of our operator set or a newer one."""
-    model = lower_qonnx(model)
+    model = lower_qlinear(lower_qonnx(model))
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
@@ -116,8 +118,15 @@ def _fix_batch(value: onnx.ValueInfoProto, path: Path) -> None:
     dimensions[0].dim_value = 1
 
 
-def _without_shape_arithmetic(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Fold what depends on nothing but weights and on shapes, which are known for one image."""
+def _without_shape_arithmetic(
+    model: onnx.ModelProto, path: Path
+) -> tuple[onnx.ModelProto, dict[str, onnx.NodeProto]]:
+    """Fold what depends on nothing but weights and on shapes, which are known for one image.
+
+    Also gives the DequantizeLinear nodes among it, by the constant that each makes; what they
+    read is kept.
+    """
+    dequantized: dict[str, onnx.NodeProto] = {}
     graph = model.graph
     for value in [*graph.output, *graph.value_info]:
         value.type.tensor_type.ClearField("shape")  # of another batch
@@ -146,6 +155,10 @@ def _without_shape_arithmetic(model: onnx.ModelProto, path: Path) -> onnx.ModelP
             else:
                 rest.append(node)
         needed = {t for node in rest for t in node.input} | {o.name for o in model.graph.output}
+        for node in foldable:
+            if node.op_type == "DequantizeLinear":
+                dequantized[node.output[0]] = node
+        needed |= {tensor for node in dequantized.values() for tensor in node.input}
         written = {t for node in foldable for t in node.output}
         outputs = sorted(needed & written)
         if outputs:
@@ -161,7 +174,7 @@ def _without_shape_arithmetic(model: onnx.ModelProto, path: Path) -> onnx.ModelP
         del model.graph.input[:]
         model.graph.input.extend(inputs)
         if done:
-            return model
+            return model, dequantized
 
 
 def _shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> NDArray[np.int64]:

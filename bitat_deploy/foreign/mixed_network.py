@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bitat_deploy.foreign.graph import Graph
-from bitat_deploy.network import Codes, Convolution, Format
+from bitat_deploy.network import Codes, Convolution, Format, MaxPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class MixedNetwork:
     class_names: tuple[str, ...]
     metadata: dict[str, str]
     graph: Graph
-    layers: dict[str, QuantizeFloat | Convolution]
+    layers: dict[str, QuantizeFloat | Convolution | MaxPool]
     formats: dict[str, Format]
     reasons: dict[str, str]
     notes: dict[str, str]

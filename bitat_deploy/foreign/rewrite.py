@@ -21,7 +21,16 @@ from bitat_deploy.foreign.layers import (
     sums_layer,
 )
 from bitat_deploy.foreign.mixed_network import QuantizeFloat
-from bitat_deploy.network import Codes, Convolution, Format, Quantize, output_format, packed_bytes
+from bitat_deploy.foreign.windows import Pool
+from bitat_deploy.network import (
+    Codes,
+    Convolution,
+    Format,
+    MaxPool,
+    Quantize,
+    output_format,
+    packed_bytes,
+)
 from bitat_deploy.onnx_format import DOMAIN, convolution_function
 
 
@@ -34,7 +43,7 @@ class Rewritten:
 
     graph: Graph
     exact: Graph
-    layers: dict[str, QuantizeFloat | Convolution]
+    layers: dict[str, QuantizeFloat | Convolution | MaxPool]
     formats: dict[str, Format]
     reasons: dict[str, str]
     notes: dict[str, str]
@@ -57,7 +66,7 @@ class _Rewriter:
         self._notes: dict[str, str] = {}
         self._accepted: dict[str, tuple[Binarized, Convolution]] = {}
         self._quantizers: dict[str, QuantizeFloat] = {}
-        self._layers: dict[str, QuantizeFloat | Convolution] = {}
+        self._layers: dict[str, QuantizeFloat | Convolution | MaxPool] = {}
         self._formats: dict[str, Format] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, NDArray[Any]] = {}
@@ -78,6 +87,7 @@ class _Rewriter:
             constants=self._graph.constants | self._constants,
             types=self._graph.types | self._types,
             functions=mixed_functions(self._graph.opset) if self._accepted else (),
+            dequantized={},
         ).without_dead_nodes()
         written = set(graph.producers())
         layers = {key: layer for key, layer in self._layers.items() if key in written}
@@ -94,15 +104,19 @@ class _Rewriter:
         if level is None:
             self._reasons[node.name] = "its border is padded with a value that is no level"
             return
-        layer = sums_layer(found, self._codes_name(found), level)
-        source = float_quantizer(self._graph, found, layer.input)
+        layer = sums_layer(found, self._read_codes(found), level)
+        source = float_quantizer(self._graph, found, self._codes_name(found))
         try:
-            output_format(layer, {layer.input: source.codes})
+            formats: dict[str, Format] = {source.name: source.codes}
+            if found.pool is not None:
+                pool = self._pool_layer(found.pool, found)
+                formats[pool.name] = output_format(pool, formats)
+            output_format(layer, formats)
         except ValueError as error:
             self._reasons[node.name] = str(error)
             return
         self._accepted[node.name] = found, self._fused(found, layer) or layer
-        self._quantizers[layer.input] = source
+        self._quantizers[source.name] = source
         self._note(found)
 
     def _note(self, found: Binarized) -> None:
@@ -120,6 +134,16 @@ class _Rewriter:
         copies, groups = len(found.weight.copies), found.window.groups
         suffix = "" if copies_of_codes(found) == 1 else f".{copies}x{groups}"
         return f"{found.quantizer.tensor}.codes{suffix}"
+
+    def _read_codes(self, found: Binarized) -> str:
+        """The codes that the convolution reads: after its pool, where it has one."""
+        codes = self._codes_name(found)
+        return codes if found.pool is None else self._pool_layer(found.pool, found).name
+
+    def _pool_layer(self, pool: Pool, found: Binarized) -> MaxPool:
+        codes = self._codes_name(found)
+        name = f"{codes}.{pool.node.name}"
+        return MaxPool(name, codes, pool.kernel, pool.stride, pool.padding)
 
     def _fused(self, found: Binarized, layer: Convolution) -> Convolution | None:
         """The convolution with its quantizer, where all that reads it reads the same codes."""
@@ -158,8 +182,11 @@ class _Rewriter:
         return after
 
     def _emit(self, found: Binarized, layer: Convolution) -> None:
-        if layer.input not in self._layers:
-            self._emit_quantizer(self._quantizers[layer.input])
+        codes_name = self._codes_name(found)
+        if codes_name not in self._layers:
+            self._emit_quantizer(self._quantizers[codes_name])
+        if found.pool is not None and layer.input not in self._layers:
+            self._emit_pool(self._pool_layer(found.pool, found))
         codes = self._formats[layer.input]
         assert isinstance(codes, Codes)
         fused = isinstance(layer.output, Quantize)
@@ -227,6 +254,27 @@ class _Rewriter:
         self._add(node, constants, _packed_type(layer.codes))
         self._layers[layer.name] = layer
         self._formats[layer.name] = layer.codes
+
+    def _emit_pool(self, layer: MaxPool) -> None:
+        codes = self._formats[layer.input]
+        assert isinstance(codes, Codes)
+        form = output_format(layer, self._formats)
+        assert isinstance(form, Codes)
+        node = helper.make_node(
+            "MaxPoolCodes",
+            [layer.input],
+            [layer.name],
+            name=layer.name,
+            domain=DOMAIN,
+            channels=codes.shape[2],
+            bits=codes.bits,
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            pads=[layer.padding] * 4,
+        )
+        self._add(node, {}, _packed_type(form))
+        self._layers[layer.name] = layer
+        self._formats[layer.name] = form
 
     def _emit_scaling(self, found: Binarized, sums: str) -> None:
         """Sums int32 [1, H, W, O] to what the original convolution writes."""

@@ -10,7 +10,7 @@ from bitat_deploy.foreign import MixedNetwork, Preprocessing, import_foreign
 from bitat_deploy.foreign.check import drawn_pictures, logits_of
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.preprocessing import with_picture_input
-from bitat_deploy.network import Codes, Convolution, Quantize
+from bitat_deploy.network import Codes, Convolution, MaxPool, Quantize
 from tests.foreign.drawn_models import Model
 
 QONNX = "qonnx.custom_op.general"
@@ -240,3 +240,61 @@ def test_two_readers_of_one_quantizer_share_its_codes(tmp_path: Path) -> None:
     network = imported(model.classify(), tmp_path)
     assert len(convolutions(network)) == 3
     assert len({layer.input for layer in convolutions(network)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        ((3, 3), {"pads": [0, 0, 1, 1], "strides": [2, 2]}),
+        ((1, 3), {"pads": [0, 1, 0, 1]}),
+        ((3, 1), {"pads": [1, 0, 1, 0], "strides": [2, 2]}),
+        ((5, 3), {"pads": [2, 0, 2, 2]}),
+        ((3, 3), {"pads": [1, 1, 3, 3], "dilations": [2, 2]}),
+        ((2, 2), {"auto_pad": "SAME_UPPER", "group": 2}),
+    ],
+)
+def test_what_is_no_square_is_filled_up_with_zeros(
+    kernel: tuple[int, int], attributes: dict, tmp_path: Path
+) -> None:
+    model = stem()
+    model.where_sign()
+    shape = (8, 16 // attributes.get("group", 1), *kernel)
+    weight = model.random.choice([-0.5, 0.5], shape)
+    model.channels = 8
+    model.add("Conv", model.current, model.constant(weight), **attributes)
+    model.normalize()
+    network = imported(model.classify(), tmp_path)
+    (layer,) = convolutions(network)
+    assert layer.kernel >= max(kernel) and "2 copies" in network.notes[layer.name]
+
+
+def test_a_window_that_no_square_replaces_is_told(tmp_path: Path) -> None:
+    model = stem()
+    model.where_sign()
+    weight = model.constant(model.random.choice([-1, 1], (8, 16, 1, 3)))
+    model.channels = 8
+    model.add("Conv", model.current, weight)
+    network = imported(model.classify(), tmp_path)
+    assert not network.layers
+    assert any("height and width differently" in reason for reason in network.reasons.values())
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+@pytest.mark.parametrize("pads", [0, 1])
+def test_max_pool_after_a_quantizer_is_one_of_codes(bits: int, pads: int, tmp_path: Path) -> None:
+    """Two of them: after codes of float32, and after codes that a convolution writes."""
+    model = stem()
+    for _ in range(2):
+        if bits == 1:
+            model.where_sign()
+        else:
+            model.add("Relu")
+            quantizer = (model.constant(0.3), model.constant(0), model.constant(bits))
+            model.add("Quant", model.current, *quantizer, domain=QONNX, signed=0, narrow=0)
+        model.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[pads] * 4)
+        model.binary_conv(16, 1)
+        model.normalize()
+    network = imported(model.classify(), tmp_path)
+    assert sum(isinstance(layer, MaxPool) for layer in network.layers.values()) == 2
+    assert isinstance(convolutions(network)[0].output, Quantize)
+    assert not any(node.op_type == "MaxPool" for node in network.graph.nodes)
