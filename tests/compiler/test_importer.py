@@ -28,6 +28,25 @@ def test_every_layer_is_imported_and_reported() -> None:
     assert reports[2].macs == 6 * 6 * 16 * 24
 
 
+@pytest.mark.parametrize("bits", [(1, 2), (2, 1)])
+def test_binarized_are_one_bit_weights_of_one_bit_activations(bits: tuple[int, int]) -> None:
+    layers = import_layers(draw_network(0, bits=bits), load_target("rpi4"))
+    assert not any(layer.report.binarized for layer in layers[:-2])
+
+
+def test_kinds_are_what_a_reader_calls_them() -> None:
+    networks = [draw_network(0), draw_convolution_network(0), draw_shortcut_network(0, blocks=1)]
+    chain, grouped, shortcuts = (
+        [layer.report.kind for layer in import_layers(network, load_target("rpi4"))]
+        for network in networks
+    )
+    blocks = ["depthwise 3x3, stride 2", "pointwise 1x1", "depthwise 3x3", "pointwise 1x1"]
+    assert chain == ["conv 3x3", *blocks, "global sum", "dense"]
+    assert grouped == ["conv 3x3", "conv 3x3, 2 groups", "max pool", "global sum", "dense"]
+    block = ["quantization", "average pool 2x2", "conv 3x3, stride 2", "quantization"]
+    assert shortcuts == ["conv 3x3", *block, "pointwise 1x1", "global sum", "dense"]
+
+
 def test_layers_that_are_not_binarized_fused_and_packed_say_why() -> None:
     target = load_target("rpi4")
     networks = [draw_network(0, bits=(2, 2)), draw_shortcut_network(0), draw_convolution_network(0)]
