@@ -32,11 +32,15 @@ def layer_operator(layer: Layer, formats: Mapping[str, Format], target: Target) 
     """The operator that computes a layer; ``formats`` are those of what it reads, by name."""
     if isinstance(layer, Convolution):
         return convolution_operator(layer, formats, target)
+    source: Any = formats[layer.input]
     if isinstance(layer, QuantizedDense):
         return QuantizedDenseOperator(
-            weight=layer.weight, bias=layer.bias, scale=layer.scale, target=target
+            weight=layer.weight,
+            bias=layer.bias,
+            scale=layer.scale,
+            limit=source.limit,
+            target=target,
         )
-    source: Any = formats[layer.input]
     height, width, channels = source.shape
     if isinstance(layer, GlobalSum) and isinstance(source, Stream):
         return GlobalStreamSum(height, width, channels, layer.shift, target)

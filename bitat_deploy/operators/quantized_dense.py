@@ -1,10 +1,15 @@
 """Classifier: int32 counts times int8 weights plus an int32 bias, times one float scale.
 
 Algebra. logits = float32(x @ weight.T + bias) * scale: the sum is an exact int32; its conversion
-and the multiplication round once each, so the result equals numpy's bit for bit.
+and the multiplication round once each, so the result equals numpy's bit for bit. Where the format
+of the counts says that they fit, they are narrowed first, to what :class:`.NarrowProducts` takes;
+as uint8 they are x + 128, and 128 * (sum of weights) is taken off the bias.
 
-Layout. Lanes are classes: weights are [vectors][channel][lane], the count is broadcast, nothing is
-added across lanes. One widening load, one multiplication and one addition per vector.
+Layout. Lanes are classes, the counts are broadcast, nothing is added across lanes. Narrow: weights
+are [tile][step][vector][lane][value], a tile being up to four vectors, which share the broadcast;
+for 32 classes and four counts 8 ``sdot`` and 8 loads, or without dot products 16 ``smull`` and
+``smlal`` with 16 loads of 8 bytes, and 8 ``sadalp`` for every chain of steps. Wide:
+[vector][channel][lane], one widening load, one multiplication and one addition for each vector.
 """
 
 from dataclasses import dataclass
@@ -14,16 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
+from bitat_deploy.operators.narrow_products import NarrowProducts
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import load, parts, store
+from bitat_deploy.operators.vector_code import (
+    for_vectors,
+    load,
+    parts,
+    splat,
+    store,
+    vector_dtype,
+)
 from bitat_deploy.target import Target
+
+_TILE = 4  # vectors of classes
+_UNROLLED = 4  # steps in straight-line code, about
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedDense(Operator):
     """Dense layer from int32 [1, channels] to float32 [1, classes].
 
-    ``weight`` int8 [classes, channels]; ``bias`` int32 [classes]; ``scale`` float32.
+    ``weight`` int8 [classes, channels]; ``bias`` int32 [classes]; ``scale`` float32; no count is
+    further than ``limit`` from 0.
     """
 
     kind = "quantized_dense"
@@ -31,6 +48,7 @@ class QuantizedDense(Operator):
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     scale: np.float32
+    limit: int
     target: Target
 
     @property
@@ -54,49 +72,137 @@ class QuantizedDense(Operator):
         return TensorSpec((1, self.classes), "float32")
 
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights [vectors, channels, lanes], bias [vectors * lanes], scale [1]."""
-        lanes = self._lanes
-        weight = np.zeros((self._vectors * lanes, self.channels), np.int8)
-        weight[: self.classes] = self.weight
-        bias = np.zeros(self._vectors * lanes, np.int32)
-        bias[: self.classes] = self.bias
-        by_vector = weight.reshape(self._vectors, lanes, self.channels).transpose(0, 2, 1)
-        return np.ascontiguousarray(by_vector), bias, np.array([self.scale], np.float32)
+        """Weights in the layout above, flat; bias [vectors * lanes]; scale [1]."""
+        lanes, values, steps = self._lanes, self._values, self._steps
+        weight = np.zeros((self._vectors * lanes, steps * values), np.int8)
+        weight[: self.classes, : self.channels] = self.weight
+        bias = np.zeros(self._vectors * lanes, np.int64)
+        bias[: self.classes] = self.bias - self._offset * self.weight.astype(np.int64).sum(axis=1)
+        by_vector = weight.reshape(self._vectors, lanes, steps, values).transpose(0, 2, 1, 3)
+        tiles = [by_vector[first : first + _TILE] for first in range(0, self._vectors, _TILE)]
+        flat = np.concatenate([tile.swapaxes(0, 1).ravel() for tile in tiles])
+        # What leaves int32 here comes back as the counts' 128 are added: sums are modulo 2^32.
+        return flat, bias.astype(np.int32), np.array([self.scale], np.float32)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         sums = x @ self.weight.astype(np.int32).T + self.bias
         return sums.astype(np.float32) * np.float32(self.scale)
 
+    def _workload_details(self) -> tuple[str, ...]:
+        return (f"limit:{self.limit}",)
+
+    @property
+    def _products(self) -> NarrowProducts:
+        return NarrowProducts(self.target)
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether the counts fit into what narrow products take."""
+        dtype = "int16" if self._products.dtype == "int16" else "int8"
+        return self.limit <= np.iinfo(dtype).max
+
+    @property
+    def _offset(self) -> int:
+        return 128 if self._is_narrow and self._products.dtype == "uint8" else 0
+
     @property
     def _lanes(self) -> int:
-        return self.target.vector_bytes // 4
+        return self._products.lanes
+
+    @property
+    def _values(self) -> int:
+        return self._products.values if self._is_narrow else 1
+
+    @property
+    def _steps(self) -> int:
+        return -(-self.channels // self._values)
 
     @property
     def _vectors(self) -> int:
         return -(-self.classes // self._lanes)
 
     def emit(self, x: Any, weight: Any, bias: Any, scale: Any, y: Any) -> None:
-        """Vector by vector of classes; the last one may be written in part."""
-        full, rest = divmod(self.classes, self._lanes)
-        if full:
-            with parts(full, self.target) as vector:
-                logits = self._emit_logits(x, weight, bias, scale, vector)
-                store(y, vector * self._lanes, logits, self._lanes)
-        if rest:
-            logits = self._emit_logits(x, weight, bias, scale, full)
-            spill = T.alloc_buffer([self._lanes], "float32")
-            store(spill, 0, logits, self._lanes)
-            for lane in range(rest):
-                T.buffer_store(y, spill[lane], [full * self._lanes + lane])
-
-    def _emit_logits(self, x: Any, weight: Any, bias: Any, scale: Any, vector: Any) -> Any:
+        """Tile by tile of classes; the last vector may be written in part."""
         lanes = self._lanes
-        sums = T.alloc_buffer([lanes], "int32")
-        store(sums, 0, load(bias, vector * lanes, lanes), lanes)
-        with T.serial(self.channels) as channel:
-            weights = load(weight, (vector * self.channels + channel) * lanes, lanes)
-            product = T.broadcast(x[channel], lanes) * T.cast(weights, f"int32x{lanes}")
-            store(sums, 0, load(sums, 0, lanes) + product, lanes)
-        total = T.cast(load(sums, 0, lanes), f"float32x{lanes}")
-        return total * T.broadcast(scale[0], lanes)
+        counts = self._emit_narrowed(x) if self._is_narrow else x
+        full = self.classes // (_TILE * lanes)
+
+        def emit_tile(tile: Any, vectors: int) -> None:
+            sums = self._emit_sums(counts, weight, bias, tile, vectors)
+            for vector, total in enumerate(sums):
+                first = (tile * _TILE + vector) * lanes
+                logits = T.cast(total, f"float32x{lanes}") * T.broadcast(scale[0], lanes)
+                real = min(lanes, self.classes - first) if isinstance(tile, int) else lanes
+                self._emit_store(y, first, logits, real)
+
+        if full:
+            with parts(full, self.target) as tile:
+                emit_tile(tile, _TILE)
+        if self._vectors > full * _TILE:
+            emit_tile(full, self._vectors - full * _TILE)
+
+    def _emit_narrowed(self, x: Any) -> Any:
+        """The counts in as few bits as the products take; filled up with what weights of 0 meet."""
+        dtype = self._products.dtype
+        size = self._steps * self._values
+        narrowed = T.alloc_buffer([size + self._products.slack], dtype)
+
+        def emit(offset: Any, lanes: int) -> None:
+            value = load(x, offset, lanes) + splat(self._offset, "int32", lanes)
+            store(narrowed, offset, T.cast(value, vector_dtype(dtype, lanes)), lanes)
+
+        for_vectors(self.channels, 2 * self.target.vector_bytes // 4, emit)
+        for spare in range(self.channels, size + self._products.slack):
+            store(narrowed, spare, splat(0, dtype, 1), 1)
+        return narrowed
+
+    def _emit_sums(self, x: Any, weight: Any, bias: Any, tile: Any, vectors: int) -> list[Any]:
+        """A vector of int32 sums for each vector of classes of the tile."""
+        lanes, values = self._lanes, self._values
+        sums = [T.alloc_buffer([lanes], "int32") for _ in range(vectors)]
+        for vector, buffer in enumerate(sums):
+            store(buffer, 0, load(bias, (tile * _TILE + vector) * lanes, lanes), lanes)
+        size = lanes * values
+        start = tile * (_TILE * self._steps * size)
+        chain = self._products.chain(self.limit * 128) if self._is_narrow else 1
+
+        def emit(first: Any, count: int) -> None:
+            if self._is_narrow:
+                few = self._products.load_values(x, first * values, count)
+            for begin in range(0, count, chain):
+                end = min(begin + chain, count)
+                for vector, buffer in enumerate(sums):
+                    total = load(buffer, 0, lanes)
+                    places = [
+                        start + ((first + step) * vectors + vector) * size
+                        for step in range(begin, end)
+                    ]
+                    if self._is_narrow:
+                        weights = [self._products.load_weights(weight, p) for p in places]
+                        pairs = list(zip(few[begin:end], weights, strict=True))
+                        total = self._products.emit_sum(total, pairs)
+                    else:
+                        weights = T.cast(load(weight, places[0], size), f"int32x{lanes}")
+                        total = total + T.broadcast(x[first + begin], lanes) * weights
+                    store(buffer, 0, total, lanes)
+
+        block = chain * max(1, _UNROLLED // chain)
+        full, rest = divmod(self._steps, block)
+        if full:
+            with T.serial(full) as index:
+                emit(index * block, block)
+        if rest:
+            emit(full * block, rest)
+        return [load(buffer, 0, lanes) for buffer in sums]
+
+    def _emit_store(self, y: Any, first: Any, logits: Any, real: int) -> None:
+        """Write the first ``real`` logits of a vector."""
+        lanes = self._lanes
+        if real == lanes:
+            store(y, first, logits, lanes)
+            return
+        spill = T.alloc_buffer([lanes], "float32")
+        store(spill, 0, logits, lanes)
+        for lane in range(real):
+            T.buffer_store(y, spill[lane], [first + lane])

@@ -94,7 +94,8 @@ def picture(draw: Draw, target: Target, shape: Any, schedule: Any = None) -> Qua
     (height, width, groups, channels, out), window, wanted = shape
     kernel, stride, padding, dilation = window
     size = (groups * out, kernel, kernel, channels)
-    weight = draw.random.integers(-128, 128, size).astype(np.int8)
+    # Products of -128 and -128 are too large for int16 sums of two; others are not.
+    weight = draw.random.integers(-127 - width % 2, 128, size).astype(np.int8)
     largest = 255 * int(np.abs(weight.astype(int)).sum(axis=(1, 2, 3)).max())
     output, shortcut = _stage(draw, groups * out, wanted, largest, largest / 4)
     layer = Convolution(

@@ -54,7 +54,8 @@ DEPTHWISE = [
     (8, 8, 24, 5, 1, 2),
 ]
 BIT_COUNT = [(1, 1, 1), (3, 4, 3), (7, 7, 130), (16, 9, 17)]
-DENSE = [(1, 1), (3, 7), (65, 33), (130, 10)]
+DENSE = [(1, 1), (3, 7), (65, 33), (130, 10), (49, 150)]
+COUNT_LIMITS = (49, 127, 128, 10**5)
 # height, width, channels, dtype, bits
 PACK = [
     (1, 1, 1, "int32", 1),
@@ -108,7 +109,10 @@ def drawn_operators(target: Target, seed: int) -> list[Operator]:
     for channels, classes in DENSE:
         weight8 = random.integers(-128, 128, (classes, channels)).astype(np.int8)
         bias = random.integers(-(10**6), 10**6, classes).astype(np.int32)
-        operators.append(QuantizedDense(weight8, bias, np.float32(0.0123), target))
+        operators += [
+            QuantizedDense(weight8, bias, np.float32(0.0123), limit, target)
+            for limit in COUNT_LIMITS
+        ]
     for height, width, channels, dtype, bits in PACK:
         drawn = [thresholds(random, channels, 200) for _ in range(2**bits - 1)]
         stacked = np.stack(drawn).astype("float32" if dtype == "float32" else "int32")
@@ -155,6 +159,10 @@ def drawn_inputs(operator: Operator, random: np.random.Generator) -> tuple[NDArr
     if isinstance(operator, GlobalCodeSum | MaxPoolCodes | Unpack):
         shape = (1, operator.height, operator.width, operator.channels)
         return (pack_codes(random.integers(0, 2**operator.bits, shape), operator.bits),)
+    if isinstance(operator, QuantizedDense):
+        counts = random.integers(-operator.limit, operator.limit + 1, operator.inputs[0].shape)
+        counts[:, random.integers(0, 2, operator.channels) == 1] = -operator.limit
+        return (counts.astype(np.int32),)
     return tuple(_drawn(spec, random) for spec in operator.inputs)
 
 
