@@ -11,10 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from bitat_deploy.operators import (
+    AveragePoolStream,
     BinaryDepthwiseConv,
+    BinaryPointwiseConv,
     DepthwiseSchedule,
+    GlobalBitCount,
+    GlobalCodeSum,
+    GlobalStreamSum,
+    MaxPoolCodes,
     Operator,
     PointwiseSchedule,
+    QuantizedDense,
+    ThresholdPack,
+    Unpack,
 )
 from bitat_deploy.target import Target, load_target
 from tests.operators.drawn_operators import SCHEDULES, drawn_inputs, drawn_operators, pointwise
@@ -23,13 +32,33 @@ from tests.operators.execution import Inputs, run_here, run_in_qemu
 Run = Callable[[Sequence[Operator], Sequence[Inputs]], list[NDArray[Any]]]
 
 
+KINDS = [
+    AveragePoolStream,
+    BinaryDepthwiseConv,
+    BinaryPointwiseConv,
+    GlobalBitCount,
+    GlobalCodeSum,
+    GlobalStreamSum,
+    MaxPoolCodes,
+    QuantizedDense,
+    ThresholdPack,
+    Unpack,
+]
+
+
 def avx2(host: Target) -> Target:
     return replace(host, cpu="haswell", features=(), vector_bytes=32)
 
 
-def test_this_machine() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_this_machine(kind: type[Operator]) -> None:
     target = load_target("host")
-    check(drawn_operators(target, seed=1), lambda ops, xs: run_here(ops, xs, target))
+    operators = [one for one in drawn_operators(target, seed=1) if type(one) is kind]
+    check(operators, lambda ops, xs: run_here(ops, xs, target))
+
+
+def test_no_kind_is_left_out() -> None:
+    assert {type(one) for one in drawn_operators(load_target("host"), seed=1)} == set(KINDS)
 
 
 def test_avx2() -> None:
