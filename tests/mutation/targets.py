@@ -1,9 +1,15 @@
 """Modules to break, and the tests that have to notice: the quickest that are about them."""
 
-_OPERATORS = ("tests/operators/test_operators.py::test_this_machine",)
-_POINTWISE = (*_OPERATORS, "tests/operators/test_operators.py::test_pointwise_schedules")
+_OPERATORS = "tests/operators/test_operators.py"
 _CONVOLUTIONS = ("tests/operators/test_convolutions.py::test_this_machine",)
 _BUNDLE = ("tests/bundle/test_bundle.py",)
+
+
+def _of(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"{_OPERATORS}::test_this_machine[{kind}]" for kind in kinds)
+
+
+_POINTWISE = (*_of("BinaryPointwiseConv"), f"{_OPERATORS}::test_pointwise_schedules")
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/bundle/bundle.py": _BUNDLE,
@@ -11,31 +17,31 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/onnx_format/reader.py": ("tests/onnx_format/test_reader.py",),
     "bitat_deploy/compiler/importer.py": ("tests/compiler/test_importer.py",),
     "training/bitat/commit.py": ("tests/training/bitat/test_commit.py",),
-    "bitat_deploy/operators/carry_save.py": ("tests/operators/test_carry_save.py",),
-    "bitat_deploy/operators/operator.py": ("tests/operators/test_batch.py",),
+    "bitat_deploy/operators/binary_depthwise.py": _of("BinaryDepthwiseConv"),
+    "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),
+    "bitat_deploy/operators/bit_planes.py": _of("GlobalCodeSum"),
+    "bitat_deploy/operators/bit_serial_conv.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/bit_serial_count.py": _CONVOLUTIONS,
     "bitat_deploy/operators/bit_serial_depthwise.py": (
         "tests/operators/test_bit_serial_depthwise.py",
     ),
-    "bitat_deploy/operators/binary_depthwise.py": (
-        *_OPERATORS,
-        "tests/operators/test_operators.py::test_depthwise_schedules",
+    "bitat_deploy/operators/carry_save.py": (
+        "tests/operators/test_carry_save.py",
+        *_of("BinaryPointwiseConv"),
     ),
-    "bitat_deploy/operators/binary_pointwise.py": _POINTWISE,
-    "bitat_deploy/operators/pointwise_counts.py": _POINTWISE,
-    "bitat_deploy/operators/pointwise_tables.py": _POINTWISE,
-    "bitat_deploy/operators/pointwise_schedule.py": _POINTWISE,
-    "bitat_deploy/operators/bit_planes.py": _OPERATORS,
-    "bitat_deploy/operators/global_bit_count.py": _OPERATORS,
-    "bitat_deploy/operators/global_code_sum.py": _OPERATORS,
-    "bitat_deploy/operators/max_pool.py": _OPERATORS,
-    "bitat_deploy/operators/pack.py": _OPERATORS,
-    "bitat_deploy/operators/quantized_dense.py": _OPERATORS,
-    "bitat_deploy/operators/stream_pooling.py": _OPERATORS,
-    "bitat_deploy/operators/unpack.py": _OPERATORS,
-    "bitat_deploy/operators/vector_code.py": _OPERATORS,
-    "bitat_deploy/operators/bit_serial_conv.py": _CONVOLUTIONS,
-    "bitat_deploy/operators/bit_serial_count.py": _CONVOLUTIONS,
     "bitat_deploy/operators/convolution.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
+    "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
+    "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
+    "bitat_deploy/operators/operator.py": ("tests/operators/test_batch.py",),
     "bitat_deploy/operators/output_stage.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/pack.py": _of("ThresholdPack"),
+    "bitat_deploy/operators/pointwise_counts.py": _POINTWISE,
+    "bitat_deploy/operators/pointwise_schedule.py": _POINTWISE,
+    "bitat_deploy/operators/pointwise_tables.py": _POINTWISE,
     "bitat_deploy/operators/quantized_conv.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/quantized_dense.py": _of("QuantizedDense"),
+    "bitat_deploy/operators/stream_pooling.py": _of("AveragePoolStream", "GlobalStreamSum"),
+    "bitat_deploy/operators/unpack.py": _of("Unpack"),
+    "bitat_deploy/operators/vector_code.py": _of("AveragePoolStream", "GlobalCodeSum"),
 }
