@@ -61,6 +61,28 @@ def mixed_module(
     return builder.get(), tuple(reports)
 
 
+def integer_layers(network: MixedNetwork, target: Target) -> tuple[CompiledLayer, ...]:
+    """The layers that are ours, by their default schedules, in order; the rest is left out.
+
+    Inputs are named by the layer that writes them, or are tensors that none of ours does.
+    """
+    names = {tensor: layer.name for tensor, layer in network.layers.items()}
+    records = Records()
+    layers = []
+    for node in network.graph.nodes:
+        layer = network.layers.get(node.output[0])
+        if isinstance(layer, QuantizeFloat):
+            compiled = _boundary(layer, target).compiled
+        elif layer is not None:
+            compiled = import_layer(layer, network.formats, target, records)
+        else:
+            continue
+        assert isinstance(compiled, CompiledLayer)
+        inputs = tuple(names.get(tensor, tensor) for tensor in compiled.inputs)
+        layers.append(replace(compiled, inputs=inputs))
+    return tuple(layers)
+
+
 def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Step]:
     """The layers in an order in which each comes after those that it reads."""
     groups = float_layers(network.graph)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bitat_deploy.compiler.importer import CompiledLayer, import_layers
 from bitat_deploy.errors import InputError
-from bitat_deploy.foreign import is_foreign
-from bitat_deploy.network import IMAGE
+from bitat_deploy.foreign import Preprocessing, import_foreign, is_foreign
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.operators import Operator
+from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.target import Target
 
 Arrays = tuple[NDArray[Any], ...]
@@ -43,11 +43,21 @@ class Check:
 def network_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
     """The network's layers by their default schedules. Raises InputError."""
     if is_foreign(model):
-        raise InputError(
-            f"'{model}' is not of bitat-deploy's own layers alone, and tune takes only files that "
-            "are; a build of it uses the records of layers that are the same in others"
-        )
+        return _foreign_layers(model, target)
     return import_layers(read_network(model), target)
+
+
+def _foreign_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
+    """Of a network from elsewhere those that are ours."""
+    # Not above: TVM's importer of ONNX takes a second to load.
+    from bitat_deploy.compiler.mixed_module import integer_layers
+
+    if target.is_static:
+        raise InputError(
+            f"'{model}' is not of bitat-deploy's own layers alone, and the target '{target.name}' "
+            "has no runtime for others; tune for another target"
+        )
+    return integer_layers(import_foreign(model, Preprocessing()), target)
 
 
 def tuning_tasks(layers: Sequence[CompiledLayer]) -> list[Task]:
@@ -70,17 +80,20 @@ def expected_answers(
 ) -> dict[str, Check]:
     """Inputs and answers for each of ``workloads``: what a drawn image becomes in the network.
 
+    What no layer before writes is drawn too: the image, and tensors of a network from elsewhere.
     Computed by the operators' numpy references, from the first layer to the last that is needed.
     """
     needed = [i for i, layer in enumerate(layers) if layer.operator.workload in workloads]
-    (image,) = layers[0].operator.inputs
-    drawn = np.random.default_rng(seed).integers(0, 256, image.shape).astype(image.dtype)
-    values: dict[str, NDArray[Any]] = {IMAGE: drawn}
+    random = np.random.default_rng(seed)
+    values: dict[str, NDArray[Any]] = {}
     checks: dict[str, Check] = {}
     last = max(needed, default=-1) + 1
     for done, layer in enumerate(layers[:last]):
         progress(done, last)
         operator = layer.operator
+        for name, tensor in zip(layer.inputs, operator.inputs, strict=True):
+            if name not in values:
+                values[name] = _drawn(random, tensor)
         inputs = tuple(values[name] for name in layer.inputs)
         output = operator.output
         answer = operator.reference(*inputs).astype(output.dtype).reshape(output.shape)
@@ -88,3 +101,10 @@ def expected_answers(
         if operator.workload in workloads:
             checks.setdefault(operator.workload, Check(inputs, answer))
     return checks
+
+
+def _drawn(random: np.random.Generator, tensor: TensorSpec) -> NDArray[Any]:
+    """Bytes of an image or of an 8-bit tensor, or real numbers."""
+    if tensor.dtype == "float32":
+        return random.normal(0, 1, tensor.shape).astype(np.float32)
+    return random.integers(0, 256, tensor.shape).astype(tensor.dtype)
