@@ -1,5 +1,6 @@
 """Bundles on disk: whole or not at all, and every change is found."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -65,6 +66,28 @@ def test_failure_leaves_nothing(host_bundle: Path, tmp_path: Path) -> None:
 def test_not_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no bundle"):
         read_bundle(tmp_path)
+
+
+def test_identities_are_the_files_sha256(host_bundle: Path) -> None:
+    for file in read_bundle(host_bundle).manifest.files:
+        content = (host_bundle / file.path).read_bytes()
+        assert (file.sha256, file.size) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+@pytest.mark.parametrize("change", [lambda last: last ^ 1, lambda last: None])
+def test_a_changed_file(copied: Path, change) -> None:
+    """By one bit, or by its last byte."""
+    content = (copied / "model.so").read_bytes()
+    last = change(content[-1])
+    (copied / "model.so").write_bytes(content[:-1] + (b"" if last is None else bytes([last])))
+    with pytest.raises(BundleError, match=r"changed after it was built: 'model\.so'"):
+        read_bundle(copied)
+
+
+def test_a_missing_file(copied: Path) -> None:
+    (copied / "lib" / "libtvm_ffi.so").unlink()
+    with pytest.raises(BundleError, match=r"lacks 'lib/libtvm_ffi\.so'"):
+        read_bundle(copied)
 
 
 def test_symbolic_link(copied: Path) -> None:
