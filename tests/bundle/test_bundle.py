@@ -145,6 +145,7 @@ def test_path_outside(copied: Path, path: str, sentence: str) -> None:
         (lambda document: document["model"].update(input_shape=[28, 28, 0]), "input_shape"),
         (lambda document: document["model"].update(sha256="0" * 64), "of another model"),
         (lambda document: document["layers"][0].update(macs=-1), r"layers\[0\]"),
+        (lambda document: document["model"].update(name="a\x1b[2J"), "no text in '.*name'"),
     ],
 )
 def test_malformed_manifest(copied: Path, change, sentence: str) -> None:

@@ -27,7 +27,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "bitat_deploy/operators/carry_save.py": (
         "tests/operators/test_carry_save.py",
-        *_of("BinaryPointwiseConv"),
+        *_of("GlobalBitCount", "BinaryDepthwiseConv"),
     ),
     "bitat_deploy/operators/convolution.py": _CONVOLUTIONS,
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bitat_deploy.network import pack_codes
 from bitat_deploy.operators import (
     AveragePoolStream,
     BinaryDepthwiseConv,
@@ -59,6 +60,15 @@ def test_this_machine(kind: type[Operator]) -> None:
 
 def test_no_kind_is_left_out() -> None:
     assert {type(one) for one in drawn_operators(load_target("host"), seed=1)} == set(KINDS)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_unpacked_codes_are_the_networks_levels(signed: bool) -> None:
+    for bits in range(1, 5):
+        codes = np.random.default_rng(0).integers(0, 2**bits, (1, 2, 3, 11))
+        operator = Unpack(2, 3, 11, bits, signed, "int8", load_target("host"))
+        levels = 2 * codes - (2**bits - 1) if signed else codes
+        assert np.array_equal(operator.reference(pack_codes(codes, bits)), levels)
 
 
 def test_avx2() -> None:
