@@ -1,9 +1,10 @@
 """A comparison of recipes: which runs it takes, in what order, and each run's recipe.
 
 It is one YAML file with keys ``title``, ``text``, ``effort``, ``base`` (a recipe's values),
-``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``) and perhaps ``tuning``. A
-row has a ``name``, a ``title``, perhaps a ``part``, values of its own in ``set``, and a ``twin``:
-the row whose run of the same seed is its full-precision twin. A row in several tables is run once.
+``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), perhaps ``tuning`` and
+``findings`` (a text on what the tables show). A row has a ``name``, a ``title``, perhaps a
+``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same seed is its
+full-precision twin. A row in several tables is run once.
 """
 
 import copy
@@ -67,6 +68,7 @@ class Comparison:
     tables: tuple[Table, ...]
     parts: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
+    findings: str = ""
 
     def runs(self) -> list["Run"]:
         """All runs: those of the tuning first, then a seed after the other; twins before those

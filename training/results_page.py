@@ -59,6 +59,8 @@ def _section(comparison: Comparison, reports: Path) -> list[str]:
     lines += [*([f"Trained on: {'; '.join(machines)}."] if machines else []), ""]
     for table in comparison.tables:
         lines += _table(comparison, table, reports)
+    if comparison.findings:
+        lines += ["### What they show", "", comparison.findings.strip(), ""]
     if comparison.tuning is not None:
         lines += _tuning(comparison, comparison.tuning, reports)
     return lines

@@ -91,6 +91,7 @@ def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
 
 def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None:
     values = {**document(), "tuning": {"seed": 1, "epochs": 0.25, "rates": {"warm": [0.01, 0.1]}}}
+    values["findings"] = "Nothing."
     comparison = load_comparison(written(tmp_path, values))
     names = [run.name.removeprefix("stripes-") for run in comparison.runs()]
     assert names[:3] == ["full-seed1", "warm-seed1-rate0.01", "warm-seed1-rate0.1"]
@@ -101,6 +102,7 @@ def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None
         write_report(comparison, index, top1, tmp_path)
     page = results_page([comparison], tmp_path)
     assert "| warm-up | 0.01: **50.00**, 0.1: 60.00 |" in page
+    assert "### What they show\n\nNothing.\n" in page
 
 
 def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
