@@ -26,7 +26,7 @@ from tvm.script.ir_builder import tirx as T
 from bitat_deploy.network import pack_bits, packed_bytes, unpack_bits
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
 from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import keep, load, splat, store
+from bitat_deploy.operators.vector_code import keep, load, parts, sharing_threads, splat, store
 from bitat_deploy.target import Target
 
 
@@ -153,22 +153,33 @@ class BinaryDepthwiseConv(Operator):
         self._emit_copy(x, copy)
         full, rest = divmod(row_bytes, vector)
         repeats = self._period // vector
-        if full:
-            with (
-                T.serial(min(repeats, full)) as part,
-                T.serial(height) as row,
-                T.serial((full - 1 - part) // repeats + 1) as repeat,
-            ):
-                offset = (repeat * repeats + part) * vector
-                self._emit_vector(copy, constants, y, row, offset, part * vector, vector)
-        if rest:
-            with T.serial(height) as row:
-                start = full * vector
-                while start < row_bytes:
-                    size = 1 << ((row_bytes - start).bit_length() - 1)
-                    within = start % self._period
-                    self._emit_vector(copy, constants, y, row, start, within, size)
-                    start += size
+
+        def emit_rows(begin: Any, end: Any) -> None:
+            if full:
+                with (
+                    T.serial(min(repeats, full)) as part,
+                    T.serial(begin, end) as row,
+                    T.serial((full - 1 - part) // repeats + 1) as repeat,
+                ):
+                    offset = (repeat * repeats + part) * vector
+                    self._emit_vector(copy, constants, y, row, offset, part * vector, vector)
+            if rest:
+                with T.serial(begin, end) as row:
+                    start = full * vector
+                    while start < row_bytes:
+                        size = 1 << ((row_bytes - start).bit_length() - 1)
+                        within = start % self._period
+                        self._emit_vector(copy, constants, y, row, start, within, size)
+                        start += size
+
+        # About four operations for every tap: xor, and a full adder.
+        operations = height * -(-row_bytes // self.target.vector_bytes) * 4 * self._taps
+        threads = min(sharing_threads(self.target, operations), height)
+        if threads == 1:
+            emit_rows(0, height)
+        else:
+            with parts(threads, self.target) as index:
+                emit_rows(index * height // threads, (index + 1) * height // threads)
 
     def _emit_copy(self, x: Any, copy: Any) -> None:
         """Copy x to [row][column % stride][column // stride][byte] inside of a border of ones."""

@@ -189,7 +189,10 @@ class BitSerialDepthwiseConv(ConvolutionOperator):
         copy = self._emit_copy(x)
         stage = self.layer.output
         size, row_bytes = self._vector, self._row_bytes
-        with parts(self.out_size[0], self.target) as row:
+        # About four operations for every tap and pair of bits: xor, and a full adder.
+        words = self._taps * self.layer.weight_bits * self._codes.bits
+        operations = 4 * words * self.out_size[0] * -(-row_bytes // self.target.vector_bytes)
+        with parts(self.out_size[0], self.target, operations) as row:
             direct = isinstance(stage, Quantize) and stage.bits == 1
             planes = stage.bits if isinstance(stage, Quantize) else self._highest.bit_length()
             # Slack: the last vector of lanes may not end where its pixel does.

@@ -126,13 +126,14 @@ class CountingKernel:
         schedule = self.schedule
         tile_bytes = schedule.channel_vectors * schedule.lanes // 8
         full_tiles, left = divmod(packed_bytes(self._out_channels), tile_bytes)
-        # Threads share the tiles, or the pixels where tiles are few.
+        # Threads share the tiles, or the pixels where tiles are few. Three operations for a word.
+        operations = 3 * self.pixels * self._vectors * self._words
         alone = replace(self.target, cores=1)
         few = full_tiles < self.target.cores
         outer, inner = (alone, self.target) if few else (self.target, alone)
         if full_tiles:
             vectors = schedule.channel_vectors
-            with parts(full_tiles, outer) as tile:
+            with parts(full_tiles, outer, operations) as tile:
                 self._emit_pixels(x, weight, bound, y, inner, _Part(tile, vectors, tile_bytes))
         if left:
             vectors = self._vectors - full_tiles * schedule.channel_vectors
@@ -149,7 +150,8 @@ class CountingKernel:
         first_vector, vectors = part.tile * schedule.channel_vectors, part.vectors
         weight_offset = first_vector * (self._words * schedule.vector_bytes)
         bytes_per_vector = schedule.lanes // 8
-        with parts(-(-total // pixels), target) as step:
+        operations = 3 * total * vectors * self._words
+        with parts(-(-total // pixels), target, operations) as step:
             # The last tile is moved back inside: it repeats pixels but needs no code of its own.
             first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
             sums = self._emit_sums(_Tile(x, weight, first, pixels, weight_offset, vectors))

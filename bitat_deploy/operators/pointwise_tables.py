@@ -30,7 +30,15 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits
 from bitat_deploy.operators.carry_save import add_levels, add_weighted_words, full_adder
-from bitat_deploy.operators.vector_code import keep, load, load_word, parts, store, view
+from bitat_deploy.operators.vector_code import (
+    keep,
+    load,
+    load_word,
+    parts,
+    sharing_threads,
+    store,
+    view,
+)
 from bitat_deploy.target import Target
 
 _WORD = 64  # inputs whose bits are loaded together
@@ -100,9 +108,11 @@ class TableKernel:
             spans.append((whole, 1, rest))
         vector, planes = self.vector_bytes, self._top + 1
         # Where tiles are fewer than threads, these share the pixels, each with tables of its own.
-        chunks = max(1, min(self.target.cores // self._tiles, self.pixels // _PIXELS_OF_A_THREAD))
+        operations = 2 * self.pixels * self._channels * self._tiles  # two for every input
+        threads = sharing_threads(self.target, operations)
+        chunks = max(1, min(threads // self._tiles, self.pixels // _PIXELS_OF_A_THREAD))
         pixels = -(-self.pixels // chunks)
-        with parts(self._tiles * chunks, self.target) as index:
+        with parts(self._tiles * chunks, self.target, operations) as index:
             tile, chunk = T.truncdiv(index, chunks), T.truncmod(index, chunks)
             first_pixel = T.min(chunk * pixels, self.pixels - pixels)
             table = T.alloc_buffer([words * _table_vectors(_WORD) * vector], "uint8")

@@ -137,7 +137,8 @@ class QuantizedDense(Operator):
                 self._emit_store(y, first, logits, real)
 
         if full:
-            with parts(full, self.target) as tile:
+            operations = self._vectors * self._steps
+            with parts(full, self.target, operations) as tile:
                 emit_tile(tile, _TILE)
         if self._vectors > full * _TILE:
             emit_tile(full, self._vectors - full * _TILE)

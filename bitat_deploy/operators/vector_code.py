@@ -15,13 +15,25 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.target import Target
 
+# Vector operations below which threads lose: a parallel region takes about 1.2 microseconds, in
+# which one thread does half as many.
+_WORTH_SHARING = 1 << 13
 
-def parts(extent: Any, target: Target) -> Any:
-    """A loop over independent parts of the output, which threads share where there are several.
 
-    Its steps must not write to memory that another step reads.
+def sharing_threads(target: Target, operations: int) -> int:
+    """How many threads are to share so many vector operations; 1 where it does not pay."""
+    alone = target.is_static or operations < _WORTH_SHARING
+    return 1 if alone else target.cores
+
+
+def parts(extent: Any, target: Target, operations: int = _WORTH_SHARING) -> Any:
+    """A loop over independent parts of the output, which threads share where that pays.
+
+    Its steps must not write to memory that another step reads. ``operations`` are about the vector
+    operations of all steps; left out where they are many at any shape that matters.
     """
-    return T.serial(extent) if target.is_static or target.cores == 1 else T.parallel(extent)
+    alone = sharing_threads(target, operations) == 1
+    return T.serial(extent) if alone else T.parallel(extent)
 
 
 def for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> None:

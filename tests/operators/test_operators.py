@@ -112,6 +112,21 @@ def test_depthwise_schedules() -> None:
     check(operators, lambda ops, xs: run_here(ops, xs, target))
 
 
+def test_threads_share_large_layers() -> None:
+    target = replace(load_target("host"), cores=3)
+    random = np.random.default_rng(6)
+    weight = random.integers(0, 2, (3, 3, 120), dtype=np.uint8)
+    threshold = random.integers(-5, 6, 120).astype(np.int32)
+    operators: list[Operator] = [
+        BinaryDepthwiseConv(58, 57, weight, threshold, 1, 1, target),
+        pointwise(random, target, 28, 28, 128, 200),
+    ]
+    assert all("T.parallel" in str(operator.prim_func()) for operator in operators)
+    check(operators, lambda ops, xs: run_here(ops, xs, target))
+    small = BinaryDepthwiseConv(7, 7, weight, threshold, 1, 1, target)
+    assert "T.parallel" not in str(small.prim_func())
+
+
 def check(operators: list[Operator], run: Run) -> None:
     random = np.random.default_rng(0)
     inputs = [drawn_inputs(operator, random) for operator in operators]
