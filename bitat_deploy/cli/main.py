@@ -1,5 +1,6 @@
 """The command group, and the one place where errors become messages and exit codes."""
 
+import errno
 import importlib
 import sys
 
@@ -7,7 +8,7 @@ import click
 
 from bitat_deploy import __version__
 from bitat_deploy.cli.project_file import read_project
-from bitat_deploy.errors import BitatDeployError
+from bitat_deploy.errors import BitatDeployError, BuildError
 
 _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",
@@ -58,9 +59,19 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line; a BitatDeployError is printed in one line and sets the exit code."""
+    """Run the command line; a BitatDeployError, or a full disk, is one line and an exit code."""
     try:
         cli.main(prog_name="bitat-deploy")
     except BitatDeployError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" at '{error.filename2 or error.filename}'" if error.filename else ""
+        click.echo(
+            f"Error: this machine's disk is full{where}; make room, or set XDG_CACHE_HOME or "
+            "TMPDIR to a folder on a larger one",
+            err=True,
+        )
+        sys.exit(BuildError.exit_code)

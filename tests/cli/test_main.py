@@ -1,3 +1,5 @@
+import errno
+import os
 import shlex
 import subprocess
 import sys
@@ -6,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bitat_deploy.cli.main import cli
+from bitat_deploy.cli.main import cli, main
+from bitat_deploy.errors import BuildError
 
 
 def test_help_shows_every_command() -> None:
@@ -36,3 +39,16 @@ def test_help_needs_neither_torch_nor_tvm() -> None:
     script = "import sys; sys.modules['torch'] = sys.modules['tvm'] = None\n"
     script += "".join(f"import bitat_deploy.cli.{name}\n" for name in commands)
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_full_disk_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "from", None, "to")
+
+    monkeypatch.setattr(cli, "main", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == BuildError.exit_code
+    assert capsys.readouterr().err.startswith("Error: this machine's disk is full at 'to'; ")
