@@ -1,5 +1,6 @@
 """A tuning run: from a network and the devices to records."""
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,11 @@ def _check_hosts(hosts: Sequence[str], target: Target) -> None:
     for alone in (LOCAL_HOST, MODEL_HOST):
         if alone in hosts and len(hosts) > 1:
             raise InputError(f"--host {alone} cannot share the work with others; use it by itself")
+    if LOCAL_HOST in hosts and target.architecture != platform.machine():
+        raise InputError(
+            f"target '{target.name}' is for {target.architecture}, this machine is "
+            f"{platform.machine()}; name a board with --host user@device, or take --host model"
+        )
     if len(set(hosts)) != len(hosts):
         raise InputError("--host names a device twice; once is enough")
     if target.is_static and MODEL_HOST not in hosts:

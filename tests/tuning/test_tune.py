@@ -121,6 +121,7 @@ def known(device: LocalSshd) -> Path:
     [
         (("--host", "local", "--host", "model"), ("cannot share",)),
         (("--host", "a", "--host", "a"), ("twice",)),
+        (("--target", "rpi4"), ("aarch64", "--host model")),
         (("--target", "rpi-32bit", "--host", "pi@device"), ("rpi-32bit",)),
     ],
 )
