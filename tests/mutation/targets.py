@@ -42,6 +42,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/quantized_conv.py": _CONVOLUTIONS,
     "bitat_deploy/operators/quantized_dense.py": _of("QuantizedDense"),
     "bitat_deploy/operators/stream_pooling.py": _of("AveragePoolStream", "GlobalStreamSum"),
-    "bitat_deploy/operators/unpack.py": _of("Unpack"),
+    "bitat_deploy/operators/unpack.py": (
+        *_of("Unpack"),
+        f"{_OPERATORS}::test_unpacked_codes_are_the_networks_levels",
+    ),
     "bitat_deploy/operators/vector_code.py": _of("AveragePoolStream", "GlobalCodeSum"),
 }
