@@ -37,7 +37,6 @@ from bitat_deploy.operators.vector_code import (
     parts,
     sharing_threads,
     store,
-    view,
 )
 from bitat_deploy.target import Target
 
@@ -187,8 +186,7 @@ class TableKernel:
             size = -(-bits // 8)
             width = 8 * size if size in (1, 2, 4, 8) else 64
             value = keep(load_word(x, start, size, width))
-            size = _table_vectors(_WORD) * vector
-            here = view(table, word * size, size)
+            here = word * (_table_vectors(_WORD) * vector)
 
             def words() -> Iterator[tuple[Any, int]]:
                 yield from ((plane, level) for level, plane in enumerate(sums))
@@ -196,9 +194,9 @@ class TableKernel:
                     mask = T.uint64((1 << group.inputs) - 1)
                     code = (T.cast(value, "uint64") >> T.uint64(group.first)) & mask
                     place = T.cast(code, "int32") * (group.planes * vector)
-                    place = place + group.vector * vector
+                    place = here + place + group.vector * vector
                     for level in range(group.planes):
-                        yield load(here, place + level * vector, vector), level
+                        yield load(table, place + level * vector, vector), level
 
             return add_levels(add_weighted_words(words(), adder), adder)[: len(sums)]
 

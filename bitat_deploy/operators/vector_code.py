@@ -10,7 +10,6 @@ from typing import Any
 
 import tvm
 from tvm import tirx
-from tvm.ir import PointerType, PrimType
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.target import Target
@@ -60,16 +59,6 @@ def keep(value: Any) -> Any:
     register = T.alloc_buffer([kind.lanes], element_dtype(value))
     store(register, 0, value, kind.lanes)
     return load(register, 0, kind.lanes)
-
-
-def view(buffer: Any, offset: Any, size: int) -> Any:
-    """``size`` elements of a buffer from ``offset`` on, whose address is computed once.
-
-    Otherwise an address with two parts that vary costs two additions wherever it is used.
-    """
-    pointer = PointerType(PrimType(buffer.dtype), "global")
-    start = T.Bind(T.address_of(buffer[offset]), pointer)
-    return T.decl_buffer([size], buffer.dtype, data=start)
 
 
 def element_dtype(value: Any) -> str:
