@@ -139,4 +139,5 @@ def _row(row: Row, reports: list[dict[str, Any]], seeds: int) -> str:
 
 def _machine(report: dict[str, Any]) -> str:
     environment = report["environment"]
-    return f"{environment['processor']}, {environment['threads']} threads"
+    threads = environment["threads"]
+    return f"{environment['processor']}, {threads} thread{'s' if threads > 1 else ''} a run"

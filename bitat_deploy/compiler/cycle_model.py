@@ -17,13 +17,10 @@ from pathlib import Path
 
 import tvm
 
-from bitat_deploy.compiler.assembly import (
-    Block,
-    UnknownFlowError,
-    count_runs,
-    function_blocks,
-)
+from bitat_deploy.compiler.assembly import Block, function_blocks
 from bitat_deploy.compiler.relax_module import tvm_target
+from bitat_deploy.compiler.scalar_arithmetic import UnknownFlowError
+from bitat_deploy.compiler.scalar_execution import count_runs
 from bitat_deploy.errors import BuildError, InputError
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target

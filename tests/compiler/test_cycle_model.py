@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from bitat_deploy.compiler.assembly import UnknownFlowError, count_runs, function_blocks
+from bitat_deploy.compiler.assembly import function_blocks
 from bitat_deploy.compiler.cycle_model import kernel_cost, modelled_cycles
+from bitat_deploy.compiler.scalar_arithmetic import UnknownFlowError
+from bitat_deploy.compiler.scalar_execution import count_runs
 from bitat_deploy.errors import InputError
 from bitat_deploy.operators import BinaryPointwiseConv
 from bitat_deploy.target import load_target

@@ -33,6 +33,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
+    "bitat_deploy/operators/narrow_products.py": (*_of("QuantizedDense"), *_CONVOLUTIONS),
     "bitat_deploy/operators/operator.py": ("tests/operators/test_batch.py",),
     "bitat_deploy/operators/output_stage.py": _CONVOLUTIONS,
     "bitat_deploy/operators/pack.py": _of("ThresholdPack"),

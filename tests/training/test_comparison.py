@@ -86,7 +86,7 @@ def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
     assert "| signs | W1A1 | 80.50 (80.00 to 81.00) | 2 | 2 | 50 | 2.0 |" in page
     assert "| full precision | 32 | 90.00 | 1 of 2 |" in page
     assert "warm-up" not in page
-    assert "Trained on: a processor, 2 threads." in page
+    assert "Trained on: a processor, 2 threads a run." in page
 
 
 def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None:
