@@ -1,6 +1,7 @@
 """Plain values, as YAML and JSON hold them, to frozen dataclasses."""
 
 import dataclasses
+import reprlib
 import types
 import typing
 from typing import Any
@@ -11,11 +12,12 @@ from bitat_deploy.errors import InputError
 def build_record(kind: Any, value: Any, where: str) -> Any:
     """An instance of the dataclass ``kind`` from the mapping ``value``.
 
-    Keys that have a default may be left out. Raises InputError with the dotted key, below
-    ``where``, of what is missing, unknown or of the wrong type.
+    Keys that have a default may be left out. No value is converted, but for numbers to float.
+    Raises InputError with the dotted key, below ``where``, of what is missing, unknown or of the
+    wrong type.
     """
     if not isinstance(value, dict):
-        raise InputError(f"{where} must be a mapping of keys to values, not {value!r}")
+        raise _wrong(where, "a mapping of keys to values", value)
     hints = typing.get_type_hints(kind)
     required = {
         field.name
@@ -46,19 +48,35 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         inner = next(part for part in typing.get_args(kind) if part is not type(None))
         return None if value is None else _build(inner, value, where)
     if origin is tuple:
-        entry = typing.get_args(kind)[0]
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{where} must be a list, not {value!r}")
-        return tuple(_build(entry, part, f"{where}[{i}]") for i, part in enumerate(value))
+        return tuple(
+            _build(entry, part, f"{where}[{i}]")
+            for i, (entry, part) in enumerate(_entries(typing.get_args(kind), value, where))
+        )
     if origin is dict:
         if not isinstance(value, dict):
-            raise InputError(f"{where} must be a mapping of keys to values, not {value!r}")
-        return value
+            raise _wrong(where, "a mapping of keys to values", value)
+        entry = typing.get_args(kind)[1]
+        return {key: _build(entry, part, f"{where}.{key}") for key, part in value.items()}
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3, without a point, as text
         except ValueError:
             pass
-    if type(value) is not kind:
-        raise InputError(f"{where} must be of type {kind.__name__}, not {value!r}")
+    if kind is not Any and type(value) is not kind:
+        raise _wrong(where, f"of type {kind.__name__}", value)
     return value
+
+
+def _entries(kinds: tuple[Any, ...], value: Any, where: str) -> list[tuple[Any, Any]]:
+    """The entries of a list, each with its type: ``kinds`` are the arguments of ``tuple[...]``."""
+    if not isinstance(value, list | tuple):
+        raise _wrong(where, "a list", value)
+    if kinds[-1] is Ellipsis:
+        return [(kinds[0], part) for part in value]
+    if len(value) != len(kinds):
+        raise _wrong(where, f"a list of {len(kinds)}", value)
+    return list(zip(kinds, value, strict=True))
+
+
+def _wrong(where: str, wanted: str, value: Any) -> InputError:
+    return InputError(f"{where} must be {wanted}, not {reprlib.repr(value)}")

@@ -3,13 +3,14 @@
 import json
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
-from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn
 
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.errors import BundleError
+from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.plain_values import build_record
 from bitat_deploy.target import Target
 
 SCHEMA_VERSION = 2  # 2: layers say by what record they are tuned
@@ -29,6 +30,8 @@ MAXIMUM_BATCH = 64
 # Plain enough for every file system and shell: nothing hidden, no option, no control character.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,3}")
 _SHA256 = re.compile("[0-9a-f]{64}")
+
+_LONGEST_KEY = 200
 
 # What stands in a run's folder besides the bundle's files, and the manifest itself.
 _RESERVED = frozenset({"manifest.json", "images", "logits", "logits.unfinished"})
@@ -84,6 +87,7 @@ def parse_manifest(text: str) -> Manifest:
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
+        _check_texts(document, "manifest")
     except RecursionError as error:
         raise BundleError("is not JSON (too deep)") from error
     except ValueError as error:
@@ -93,7 +97,10 @@ def parse_manifest(text: str) -> Manifest:
     if document["schema_version"] != SCHEMA_VERSION:
         version = reprlib.repr(document["schema_version"])
         raise BundleError(f"has schema version {version}, this program reads {SCHEMA_VERSION}")
-    manifest = _parse(Manifest, document, "manifest")
+    try:
+        manifest: Manifest = build_record(Manifest, document, "manifest")
+    except InputError as error:
+        raise BundleError(f"has a wrong value: {error}") from error
     _check_files(manifest.files)
     _check_numbers(manifest)
     return manifest
@@ -147,43 +154,15 @@ def _is_text(value: str) -> bool:
     return value.isprintable() or value.replace("\n", "").replace("\t", "").isprintable()
 
 
-_T = TypeVar("_T")
-
-
-def _parse(kind: type[_T], value: Any, where: str) -> _T:
-    """Build the dataclass ``kind`` from a JSON object with its fields.
-
-    Those with defaults may be missing: earlier versions did not have them.
-    """
-    known = fields(kind)  # type: ignore[arg-type]
-    names = [field.name for field in known]
-    needed = {field.name for field in known if field.default is MISSING}
-    if not isinstance(value, Mapping) or not needed <= set(value) <= set(names):
-        raise BundleError(f"has missing or unknown keys in '{where}'")
-    hints = get_type_hints(kind)
-    given = [name for name in names if name in value]
-    return kind(**{name: _convert(hints[name], value[name], f"{where}.{name}") for name in given})
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    if is_dataclass(kind):
-        assert isinstance(kind, type)
-        return _parse(kind, value, where)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is str and isinstance(value, str) and not _is_text(value):
+def _check_texts(value: Any, where: str) -> None:
+    """Everything in a manifest is printed or written somewhere."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not key.isprintable() or len(key) > _LONGEST_KEY:
+                raise BundleError(f"has a key that is no name in '{where}'")
+            _check_texts(part, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _check_texts(part, f"{where}[{index}]")
+    elif isinstance(value, str) and not _is_text(value):
         raise BundleError(f"has a character that is no text in '{where}'")
-    if origin is tuple and isinstance(value, list):
-        if arguments[-1] is Ellipsis:
-            arguments = (arguments[0],) * len(value)
-        if len(arguments) == len(value):
-            return tuple(
-                _convert(element, item, f"{where}[{i}]")
-                for i, (element, item) in enumerate(zip(arguments, value, strict=True))
-            )
-    elif origin is dict and isinstance(value, dict):
-        if not all(key.isprintable() and len(key) < 200 for key in value):
-            raise BundleError(f"has a key that is no name in '{where}'")
-        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    elif origin is None and type(value) is kind:
-        return value
-    raise BundleError(f"has a wrong value in '{where}'")

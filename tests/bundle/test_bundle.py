@@ -130,10 +130,11 @@ def test_path_outside(copied: Path, path: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda document: document.pop("layers"), "missing or unknown keys in 'manifest'"),
-        (lambda document: document["target"].update(color=1), "keys in 'manifest.target'"),
-        (lambda document: document["files"][0].update(size="1"), r"'manifest.files\[0\].size'"),
-        (lambda document: document["model"].update(input_shape=[1, 2]), "model.input_shape"),
+        (lambda document: document.pop("layers"), "manifest has missing keys: layers"),
+        (lambda document: document["target"].update(color=1), "manifest.target has unknown keys"),
+        (lambda document: document["files"][0].update(size="1"), r"manifest.files\[0\].size must"),
+        (lambda document: document["model"]["metadata"].update(a=1), "metadata.a must be of type"),
+        (lambda document: document["model"].update(input_shape=[1, 2]), "must be a list of 3"),
         (lambda document: document["files"].pop(), "does not list"),
         (lambda document: document["files"].append(document["files"][0]), "twice"),
         (lambda document: document.update(schema_version=99), "schema version 99"),
