@@ -20,9 +20,9 @@ from bitat_deploy.cli.options import (
 )
 from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.device import connect
-from bitat_deploy.device.bench import BenchOptions
-from bitat_deploy.device.bench import Progress as Stage
 from bitat_deploy.device.bench import bench as measure
+from bitat_deploy.device.bench_options import BenchOptions
+from bitat_deploy.device.bench_options import Progress as Stage
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.boards import Board, Outcome, bench_boards
 from bitat_deploy.device.connection import Connection

@@ -9,6 +9,7 @@ from bitat_deploy.bundle.manifest import ModelIdentity
 from bitat_deploy.compiler.layer_report import LOGITS_TOLERANCE
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_baseline import bench_baseline
+from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import (
     BaselineResult,
     BenchResult,
@@ -16,22 +17,13 @@ from bitat_deploy.device.bench_result import (
     latency_statistics,
 )
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.execution import (
-    BenchOptions,
-    Progress,
-    by,
-    fetch_logits,
-    pushed_bundle,
-    run_runner,
-)
+from bitat_deploy.device.execution import by, fetch_logits, pushed_bundle, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import InputError
-
-__all__ = ["BenchOptions", "Progress", "bench"]
 
 
 def bench(
@@ -55,11 +47,11 @@ def bench(
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
     _check_threads(bundle, device, options.threads)
-    with pushed_bundle(bundle, connection, device, dataset.images, progress) as place:
+    with pushed_bundle(bundle, connection, device, dataset.images, progress) as folder:
         before = read_health(connection)
-        document = run_runner(bundle, connection, device, place, options, progress)
+        document = run_runner(bundle, device, folder, options, progress)
         after = read_health(connection)
-        logits = fetch_logits(connection, place, document)
+        logits = fetch_logits(folder, document)
     baselines: tuple[BaselineResult, ...] = ()
     if baseline is not None:
         image = dataset.images[:1]
@@ -96,8 +88,8 @@ def bench(
         peak_rss_bytes=document["peak_rss_bytes"],
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
-        pushed_bytes=place.bytes_sent,
-        push_seconds=place.seconds,
+        pushed_bytes=folder.bytes_sent,
+        push_seconds=folder.seconds,
         versions=bundle.manifest.versions,
         health_before=before,
         health_after=after,

@@ -1,6 +1,7 @@
 """Measuring the twins of a network in another runtime, as the network itself was measured."""
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 
 from bitat_deploy.baseline.baseline import Baseline, Twin
 from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, file_sha256
+from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
+from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import BaselineResult, TwinRun, latency_statistics
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.execution import IMAGES, BenchOptions, Progress, run_runner
+from bitat_deploy.device.execution import IMAGES, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device
-from bitat_deploy.device.push import Pushed, PushFile, pushed
+from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.device.suitability import folder_problems
 from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
@@ -42,14 +44,14 @@ def bench_baseline(
     # Its layers are not ours, so there is no profile of them.
     options = replace(options, profile_runs=0)
     try:
-        with _pushed(baseline, bundle, connection, device, image, progress) as place:
+        with _pushed(baseline, bundle, connection, device, image, progress) as folder:
 
             def run(twin: Twin) -> dict[str, Any]:
                 def show(stage: str, done: int, total: int) -> None:
                     progress(f"{stage} of the {twin.name} twin", done, total)
 
                 files = {"program": _PROGRAM, "model": _file_name(twin)}
-                return run_runner(bundle, connection, device, place, options, show, **files)
+                return run_runner(bundle, device, folder, options, show, **files)
 
             return tuple(
                 _bench_twin(baseline, twin, connection, device, run, options.rule)
@@ -106,7 +108,7 @@ def _pushed(
     device: Device,
     image: NDArray[np.uint8],
     progress: Progress,
-) -> Iterator[Pushed]:
+) -> Iterator[RunFolder]:
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
         contents = {_file_name(twin): twin.content for twin in baseline.twins}
         contents[IMAGES] = image.transpose(0, 3, 1, 2).tobytes()
@@ -118,21 +120,13 @@ def _pushed(
             sources[name] = Path(workspace) / name
             sources[name].write_bytes(content)
         files = [
-            PushFile(source, path, file_sha256(source), source.stat().st_size, path == _PROGRAM)
-            for path, source in sources.items()
+            push_file(source, path, executable=path == _PROGRAM) for path, source in sources.items()
         ]
-        total = sum(file.size for file in files)
-        for problem in folder_problems(device, total):
+        for problem in folder_problems(device, sum(file.size for file in files)):
             raise DeviceUnsuitableError(f"{problem.message}; {problem.remedy}")
-        sent = 0
-
-        def on_bytes(count: int) -> None:
-            nonlocal sent
-            sent += count
-            progress("pushing ONNX Runtime", sent, total)
-
-        with pushed(connection, device.cache, bundle.identity, files, on_bytes) as place:
-            yield place
+        show = functools.partial(progress, "pushing ONNX Runtime")
+        with pushed(connection, device.cache, bundle.identity, files, show) as folder:
+            yield folder
 
 
 def _file_name(twin: Twin) -> str:

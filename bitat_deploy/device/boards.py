@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.device.bench import Progress
+from bitat_deploy.device.bench_options import Progress
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import BitatDeployError, RunFailedError

@@ -4,14 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.bundle import Bundle
+from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.execution import (
-    BenchOptions,
-    Progress,
-    fetch_logits,
-    pushed_bundle,
-    run_runner,
-)
+from bitat_deploy.device.execution import fetch_logits, pushed_bundle, run_runner
 from bitat_deploy.device.inspect import inspect_device
 
 # The runner measures at least once.
@@ -30,6 +25,6 @@ def classify(
     """
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
-    with pushed_bundle(bundle, connection, device, images, progress) as place:
-        document = run_runner(bundle, connection, device, place, _OPTIONS, progress)
-        return fetch_logits(connection, place, document)
+    with pushed_bundle(bundle, connection, device, images, progress) as folder:
+        document = run_runner(bundle, device, folder, _OPTIONS, progress)
+        return fetch_logits(folder, document)

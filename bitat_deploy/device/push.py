@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.bundle.bundle import file_sha256
+from bitat_deploy.device.connection import Connection, LineSink, Result
 from bitat_deploy.errors import RunFailedError
 
 # $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
@@ -66,6 +67,17 @@ done
 """
 
 
+# $1 is the run folder, the rest a command. A shell that waits, rather than becoming the command,
+# turns a signal into an exit code, which SSH alone would not pass on.
+_RUN = 'cd "$1" && shift && "$@"; exit $?'
+
+# $1 is the file; the content comes by standard input.
+_WRITE = 'umask 077; cat > "$1"'
+
+# Told how many bytes have gone, and how many there are if the device had none of the files yet.
+OnBytes = Callable[[int, int], None]
+
+
 @dataclass(frozen=True)
 class PushFile:
     """A file for the device: ``path`` is its place in the run folder."""
@@ -77,13 +89,33 @@ class PushFile:
     executable: bool = False
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """Where a run's files are on the device, how many bytes had to be sent and how long it took."""
+def push_file(source: Path, path: str, *, executable: bool = False) -> PushFile:
+    """The file ``source`` as it is now, for ``path`` in the run folder."""
+    return PushFile(source, path, file_sha256(source), source.stat().st_size, executable)
 
-    run_folder: str
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files on the device, how many bytes had to be sent for them and how long it took."""
+
+    connection: Connection
+    path: str
     bytes_sent: int
     seconds: float
+
+    def run(self, command: Sequence[str], *, on_error: LineSink | None = None) -> Result:
+        """Run ``command`` in the folder, as :meth:`Connection.run` does."""
+        shell = ["sh", "-c", _RUN, "sh", self.path]
+        return self.connection.run([*shell, *command], on_error=on_error)
+
+    def write(self, name: str, source: Path) -> Result:
+        """Make the content of ``source`` the file ``name`` of this run."""
+        command = ["sh", "-c", _WRITE, "sh", f"{self.path}/{name}"]
+        return self.connection.run(command, stdin=source)
+
+    def read(self, name: str) -> Result:
+        """The file ``name``, on the result's standard output."""
+        return self.connection.run(["cat", f"{self.path}/{name}"])
 
 
 @contextlib.contextmanager
@@ -92,27 +124,27 @@ def pushed(
     cache: str,
     identity: str,
     files: Sequence[PushFile],
-    on_bytes: Callable[[int], None] = lambda count: None,
-) -> Iterator[Pushed]:
+    on_bytes: OnBytes = lambda sent, total: None,
+) -> Iterator[RunFolder]:
     """Have ``files`` in a folder of their own on the device for as long as the block lasts.
 
-    ``cache`` is the device's cache folder, ``identity`` begins the folder's name; ``on_bytes`` is
-    told how many bytes went each time. Raises RunFailedError.
+    ``cache`` is the device's cache folder, ``identity`` begins the folder's name. Raises
+    RunFailedError.
     """
     start = time.monotonic()
     root = f"{cache}/bitat-deploy"
-    absent = _absent(connection, root, files)
+    total = sum(file.size for file in files)
     sent = 0
-    for file in absent:
+    for file in _absent(connection, root, files):
         _send(connection, root, file)
         sent += file.size
-        on_bytes(file.size)
+        on_bytes(sent, total)
     run_folder = f"runs/{identity[:16]}-{secrets.token_hex(4)}"
     links = [part for file in files for part in (file.sha256, file.path)]
     linked = connection.run(["sh", "-c", _LINK, "sh", root, run_folder, *links])
     _check(connection, linked, f"the run folder '{root}/{run_folder}'")
     try:
-        yield Pushed(f"{root}/{run_folder}", sent, time.monotonic() - start)
+        yield RunFolder(connection, f"{root}/{run_folder}", sent, time.monotonic() - start)
     finally:
         # After a lost connection the folder stays; the next push clears it away.
         with contextlib.suppress(RunFailedError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.records import OK, OUTCOMES
+from bitat_deploy.compiler.record import OK, OUTCOMES
 from bitat_deploy.device.connection import Connection, Result
-from bitat_deploy.device.push import Pushed
+from bitat_deploy.device.push import RunFolder
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.tuning.kernel import Kernel, batch_content
 from bitat_deploy.tuning.measuring_program import MEASURE_KERNELS
@@ -17,9 +17,6 @@ from bitat_deploy.tuning.options import Effort
 from bitat_deploy.tuning.task import Check
 
 _BATCH = "batch"
-_RECEIVE = 'umask 077; cat > "$1"'
-# A shell that waits turns a signal into an exit code, which SSH alone would not pass on.
-_RUN = 'cd "$1" && shift && "$@"; exit $?'
 
 
 @dataclass(frozen=True)
@@ -41,34 +38,35 @@ class TimedBatch:
 
 
 def measure_batch(
-    connection: Connection,
-    place: Pushed,
+    folder: RunFolder,
     check: Check,
     reference: Kernel,
     kernels: Sequence[Kernel],
     effort: Effort,
 ) -> TimedBatch:
-    """Measure ``kernels`` next to ``reference``, the default. Raises RunFailedError."""
+    """Measure ``kernels`` next to ``reference``, the default, with the program in ``folder``.
+
+    Raises RunFailedError.
+    """
     content = batch_content(check, [reference, *kernels])
     with tempfile.NamedTemporaryFile(prefix="bitat-deploy-") as file:
         file.write(content)
         file.flush()
-        batch = f"{place.run_folder}/{_BATCH}"
-        sent = connection.run(["sh", "-c", _RECEIVE, "sh", batch], stdin=Path(file.name))
+        sent = folder.write(_BATCH, Path(file.name))
     if sent.exit_code != 0:
-        raise _failed(connection, sent)
+        raise _failed(folder.connection, sent)
     command = [f"./{MEASURE_KERNELS}", "--batch", _BATCH, "--lock", ".."]
     command += ["--rounds", str(effort.rounds), "--threads", str(effort.threads)]
     command += ["--warmup-ms", str(effort.warmup_ms), "--measure-ms", str(effort.measure_ms)]
     command += ["--timeout-ms", str(effort.timeout_ms), "--cool-down-ms", str(effort.cool_down_ms)]
-    result = connection.run(["sh", "-c", _RUN, "sh", place.run_folder, *command])
+    result = folder.run(command)
     if result.exit_code != 0:
-        raise _failed(connection, result)
+        raise _failed(folder.connection, result)
     try:
         return _parse(json.loads(result.stdout), len(kernels))
     except (ValueError, KeyError, TypeError) as error:
         raise RunFailedError(
-            f"what the measuring program on '{connection.name}' printed is no result"
+            f"what the measuring program on '{folder.connection.name}' printed is no result"
         ) from error
 
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, file_sha256
+from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
-from bitat_deploy.compiler.records import DEVICE, EMULATED, LOCAL
+from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL
 from bitat_deploy.device.connect import LOCAL as LOCAL_HOST
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
-from bitat_deploy.device.push import Pushed, PushFile, pushed
+from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.errors import (
     BitatDeployError,
     ConnectionFailedError,
@@ -113,9 +113,9 @@ class _HostRun:
         def measure(check: Check, reference: Kernel, kernels: tuple[Kernel, ...]) -> TimedBatch:
             if self._stopped.is_set():
                 raise RunFailedError(f"tuning on '{self._host}' was stopped")
-            return measure_batch(connection, place, check, reference, kernels, effort)
+            return measure_batch(folder, check, reference, kernels, effort)
 
-        with _pushed_program(connection, device, self._target, self._program) as place:
+        with _pushed_program(connection, device, self._target, self._program) as folder:
             noise = _ANY_NOISE if device.emulated else effort.most_noise
             origin = device_origin(device, self._host)
             self._session.measure_jobs(self._builder, origin, measure, noise)
@@ -132,14 +132,13 @@ def device_origin(device: Device, host: str) -> Origin:
 @contextlib.contextmanager
 def _pushed_program(
     connection: Connection, device: Device, target: Target, program: Path
-) -> Iterator[Pushed]:
+) -> Iterator[RunFolder]:
     """Have the measuring program and what it needs in a run folder on the device."""
     paths = {MEASURE_KERNELS: program}
     paths |= {f"{LIBRARY_FOLDER}/{path.name}": path for path in runtime_libraries(target)}
     files = [
-        PushFile(path, name, file_sha256(path), path.stat().st_size, name == MEASURE_KERNELS)
-        for name, path in paths.items()
+        push_file(path, name, executable=name == MEASURE_KERNELS) for name, path in paths.items()
     ]
     identity = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
-    with pushed(connection, device.cache, identity, files) as place:
-        yield place
+    with pushed(connection, device.cache, identity, files) as folder:
+        yield folder

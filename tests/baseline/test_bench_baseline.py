@@ -9,7 +9,8 @@ from bitat_deploy.baseline.baseline import Baseline
 from bitat_deploy.baseline.prepare import prepare_baseline
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.device import connect
-from bitat_deploy.device.bench import BenchOptions, bench
+from bitat_deploy.device.bench import bench
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.report import bench_document, json_report, markdown_report, write_file
 from bitat_deploy.report.reading import read_report

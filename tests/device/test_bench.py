@@ -11,7 +11,7 @@ from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, connect
-from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import compare_logits, latency_statistics
 from bitat_deploy.errors import DeviceUnsuitableError, InputError
 from bitat_deploy.onnx_format import to_onnx

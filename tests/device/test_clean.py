@@ -45,12 +45,12 @@ def test_removes_what_was_pushed_and_counts_it_once(
     clean(local_sshd)
     with (
         connect(local_sshd.host, local_sshd.ssh_config) as connection,
-        pushed(connection, str(cache.parent), "identity", [file]) as place,
+        pushed(connection, str(cache.parent), "identity", [file]) as run,
     ):
         refused = clean(local_sshd)
         assert isinstance(refused.exception, RunFailedError)
         assert "under way" in str(refused.exception)
-        assert Path(place.run_folder, "file").is_file()
+        assert Path(run.path, "file").is_file()
         # Its file is linked from objects: one byte, not two.
         assert "1 bytes removed" in clean(local_sshd, "--force").output
     assert [path.name for path in cache.iterdir()] == ["datasets"]

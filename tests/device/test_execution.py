@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bitat_deploy.bundle import read_bundle
-from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.execution import pushed_bundle, run_runner
 from bitat_deploy.device.inspect import inspect_device
 from bitat_deploy.device.local import LocalConnection
@@ -71,8 +71,8 @@ def test_runner_that_fails(
     with LocalConnection() as connection:
         device = inspect_device(connection)
         with (
-            pushed_bundle(bundle, connection, device, images, progress) as place,
+            pushed_bundle(bundle, connection, device, images, progress) as run,
             pytest.raises(error, match=sentence),
         ):
             options = BenchOptions(profile_runs=5, min_seconds=0)
-            run_runner(bundle, connection, device, place, options, progress)
+            run_runner(bundle, device, run, options, progress)

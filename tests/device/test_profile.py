@@ -10,7 +10,8 @@ from rich.console import Console
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.device import connect
-from bitat_deploy.device.bench import BenchOptions, bench
+from bitat_deploy.device.bench import bench
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM, BenchResult
 from bitat_deploy.device.health import Clock, Health
 from bitat_deploy.device.profile import layer_times, steady_clock

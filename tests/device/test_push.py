@@ -1,13 +1,12 @@
 """Pushing, here and over real SSH."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bitat_deploy.device import Connection, connect
-from bitat_deploy.device.push import PushFile, pushed
+from bitat_deploy.device.push import PushFile, push_file, pushed
 from bitat_deploy.errors import RunFailedError
 
 
@@ -24,8 +23,7 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
 
 def file(path: Path, content: bytes, place: str, *, executable: bool = False) -> PushFile:
     path.write_bytes(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return PushFile(path, place, sha256, len(content), executable)
+    return push_file(path, place, executable=executable)
 
 
 @pytest.fixture
@@ -44,12 +42,13 @@ def test_each_content_travels_once(
     cache = tmp_path / "cache's"
     with pushed(connection, str(cache), "identity", files) as first:
         assert first.bytes_sent == files[0].size + files[1].size
-        result = connection.run(["sh", "-c", 'cd "$1" && ./run', "sh", first.run_folder])
-        assert result.stdout == b"x" * 300_000
-    assert not Path(first.run_folder).exists()
+        assert first.run(["./run"]).stdout == b"x" * 300_000
+        first.write("images", files[1].source)
+        assert first.read("images").stdout == files[1].source.read_bytes()
+    assert not Path(first.path).exists()
     with pushed(connection, str(cache), "identity", files) as second:
         assert second.bytes_sent == 0
-        assert Path(second.run_folder, "same").read_bytes() == files[2].source.read_bytes()
+        assert Path(second.path, "same").read_bytes() == files[2].source.read_bytes()
     objects = sorted(path.name for path in (cache / "bitat-deploy" / "objects").iterdir())
     assert objects == sorted({file.sha256 for file in files})
 

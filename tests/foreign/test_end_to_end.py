@@ -13,7 +13,7 @@ import pytest
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, connect
-from bitat_deploy.device.bench import BenchOptions
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.classify import classify
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign import Preprocessing

@@ -7,7 +7,8 @@ import pytest
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import connect
-from bitat_deploy.device.bench import BenchOptions, bench
+from bitat_deploy.device.bench import bench
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import (
     MAXIMUM_SAMPLES,
     BenchResult,

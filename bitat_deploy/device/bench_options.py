@@ -1,0 +1,41 @@
+"""How to measure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM
+
+# Told what is going on: stage, how much of it is done, how much there is (0: unknown).
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs.
+
+    Measuring ends at ``max_runs`` or ``max_seconds`` in any case. Over ``profile_runs`` more runs
+    each layer is timed by itself. ``rule`` is as in Latency.
+    """
+
+    threads: int = 1
+    warmup: int = 10
+    min_runs: int = 50
+    min_seconds: float = 1.0
+    max_runs: int = 1_000_000
+    max_seconds: float = 120.0
+    profile_runs: int = 0
+    rule: str = MEDIAN
+
+    def single_stream(self) -> "BenchOptions":
+        """These options, but by the rule of MLPerf Inference's single-stream scenario.
+
+        It asks for at least 1,024 queries and 60 seconds, and gives the 90th percentile.
+        """
+        return replace(
+            self,
+            min_runs=1024,
+            min_seconds=60.0,
+            max_runs=1_000_000_000,
+            max_seconds=1e6,
+            rule=MLPERF_SINGLE_STREAM,
+        )
