@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.bitat.block import Block, CommitRecord
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d, ConvolutionMode
 from bitat_deploy.training.bitat.dependency import DependencyLoss
 from bitat_deploy.training.bitat.options import BitatOptions
-from bitat_deploy.training.bitat.progressive import Block, CommitRecord
 from bitat_deploy.training.bitat.survey import Survey, blocks_of, survey
 from bitat_deploy.training.divergence import check_parameters, raise_for_loss
 from bitat_deploy.training.objective import task_loss

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitat_deploy.training.bitat.block import Block, CommitRecord
 from bitat_deploy.training.bitat.dependency import DependencyLoss, Problem
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
-from bitat_deploy.training.bitat.progressive import Block, CommitRecord
 from bitat_deploy.training.bitat.survey import SurveyedConvolution, blocks_of
 from bitat_deploy.training.networks import BinaryLayer, QuantizedNetwork, WeightMode
 from bitat_deploy.training.quantizers import binary_sign

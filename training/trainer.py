@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
-from bitat_deploy.training.bitat.progressive import CommitRecord
+from bitat_deploy.training.bitat.block import CommitRecord
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.data import (
     images_to_tensor,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_config_option
-from bitat_deploy.compiler.records import own_records_path
+from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.device import connect
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.report.tuning_table import tuning_table

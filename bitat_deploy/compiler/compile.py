@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.compiler.importer import import_layers
 from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, LayerReport
+from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.compiler.records import load_records
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
@@ -57,7 +57,7 @@ def compile_model(
             "--input-scale"
         )
     network = read_network(path)
-    layers = import_layers(network, target, load_records(target))
+    layers = lower_layers(network, target, load_records(target))
     if target.is_static:
         build_object(layers, target, output)
     else:

@@ -12,8 +12,8 @@ from bitat_deploy.compiler.float_region import (
     emit_region,
     import_region,
 )
-from bitat_deploy.compiler.importer import CompiledLayer, import_layer
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
+from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
 from bitat_deploy.compiler.records import Records
 from bitat_deploy.compiler.relax_module import ENTRY_POINT
 from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
@@ -30,7 +30,7 @@ _FLOAT_BITS = 32
 class _Step:
     """A layer, the tensors it reads, the one of ours that it writes, and its rows in the table."""
 
-    compiled: CompiledLayer | FloatRegion
+    compiled: LoweredLayer | FloatRegion
     output: str
     reports: tuple[LayerReport, ...]
 
@@ -61,7 +61,7 @@ def mixed_module(
     return builder.get(), tuple(reports)
 
 
-def integer_layers(network: MixedNetwork, target: Target) -> tuple[CompiledLayer, ...]:
+def integer_layers(network: MixedNetwork, target: Target) -> tuple[LoweredLayer, ...]:
     """The layers that are ours, by their default schedules, in order; the rest is left out.
 
     Inputs are named by the layer that writes them, or are tensors that none of ours does.
@@ -74,10 +74,10 @@ def integer_layers(network: MixedNetwork, target: Target) -> tuple[CompiledLayer
         if isinstance(layer, QuantizeFloat):
             compiled = _boundary(layer, target).compiled
         elif layer is not None:
-            compiled = import_layer(layer, network.formats, target, records)
+            compiled = lower_layer(layer, network.formats, target, records)
         else:
             continue
-        assert isinstance(compiled, CompiledLayer)
+        assert isinstance(compiled, LoweredLayer)
         inputs = tuple(names.get(tensor, tensor) for tensor in compiled.inputs)
         layers.append(replace(compiled, inputs=inputs))
     return tuple(layers)
@@ -102,7 +102,7 @@ def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Ste
 
 
 def _emit_layer(
-    builder: relax.BlockBuilder, layer: CompiledLayer, values: dict[str, Any], symbol: str
+    builder: relax.BlockBuilder, layer: LoweredLayer, values: dict[str, Any], symbol: str
 ) -> Any:
     operator = layer.operator
     function = operator.prim_func().with_attr("global_symbol", symbol)
@@ -120,7 +120,7 @@ def _ours(
     target: Target,
     records: Records,
 ) -> _Step:
-    compiled = import_layer(layer, network.formats, target, records)
+    compiled = lower_layer(layer, network.formats, target, records)
     if isinstance(layer, MaxPool):
         return _Step(compiled, output, (compiled.report,))
     notes = [network.notes[layer.name]] if layer.name in network.notes else []
@@ -152,7 +152,7 @@ def _boundary(layer: QuantizeFloat, target: Target) -> _Step:
         packed_output=True,
         reason="it has no weights, and reads float32",
     )
-    return _Step(CompiledLayer(operator, (layer.input,), report), layer.name, (report,))
+    return _Step(LoweredLayer(operator, (layer.input,), report), layer.name, (report,))
 
 
 def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerReport, ...]:

@@ -12,8 +12,8 @@ from tvm.relax import transform
 from tvm.target import Target as TvmTarget
 
 from bitat_deploy.compiler.cross_compiler import link_shared
-from bitat_deploy.compiler.importer import CompiledLayer
 from bitat_deploy.compiler.layer_report import layer_symbols
+from bitat_deploy.compiler.lowering import LoweredLayer
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import IMAGE
 from bitat_deploy.target import Target
@@ -54,7 +54,7 @@ def tvm_target(target: Target) -> TvmTarget:
 
 
 def relax_module(
-    input_shape: tuple[int, int, int], layers: Sequence[CompiledLayer], batch: int = 1
+    input_shape: tuple[int, int, int], layers: Sequence[LoweredLayer], batch: int = 1
 ) -> IRModule:
     """Layers as a Relax function ``main``: image uint8 [batch, *input_shape] to logits float32.
 

@@ -17,8 +17,8 @@ import tvm_ffi.libinfo
 from numpy.typing import NDArray
 
 from bitat_deploy.compiler.cross_compiler import compile_c, link_relocatable
-from bitat_deploy.compiler.importer import CompiledLayer
 from bitat_deploy.compiler.layer_report import layer_symbols
+from bitat_deploy.compiler.lowering import LoweredLayer
 from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.network import IMAGE
 from bitat_deploy.operators.operator import TensorSpec
@@ -28,7 +28,7 @@ _ALIGNMENT = 64  # what TVM's kernels take for granted
 _TYPE_CODES = {"i": "kDLInt", "u": "kDLUInt", "f": "kDLFloat"}
 
 
-def build_object(layers: Sequence[CompiledLayer], target: Target, output: Path) -> None:
+def build_object(layers: Sequence[LoweredLayer], target: Target, output: Path) -> None:
     """Compile layers to a relocatable object file for ``target``.
 
     Each layer comes after those that it reads; the last one writes the logits. The file defines
@@ -108,7 +108,7 @@ class _Constants:
 
 
 def plan_source(
-    layers: Sequence[CompiledLayer], symbols: Sequence[str], constants: _Constants
+    layers: Sequence[LoweredLayer], symbols: Sequence[str], constants: _Constants
 ) -> str:
     """C that defines ``bitat_deploy_plan``; the operators' constants are added to ``constants``.
 
@@ -158,7 +158,7 @@ def plan_source(
     return "\n".join(lines) + "\n"
 
 
-def _last_uses(layers: Sequence[CompiledLayer]) -> list[int]:
+def _last_uses(layers: Sequence[LoweredLayer]) -> list[int]:
     """The last call that needs each layer's output; the network's own output outlives the calls."""
     index_of = {layer.report.name: index for index, layer in enumerate(layers)}
     last = list(range(len(layers)))

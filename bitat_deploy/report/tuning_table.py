@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from bitat_deploy.compiler.records import DEFAULT, EMULATED, Record
+from bitat_deploy.compiler.record import DEFAULT, EMULATED, Record
 
 
 class Summary(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler.cycle_model import modelled_cycles
-from bitat_deploy.compiler.records import MODEL, NOT_BUILT, OK
+from bitat_deploy.compiler.record import MODEL, NOT_BUILT, OK
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bitat_deploy.compiler.records import schedule_key
+from bitat_deploy.compiler.record import schedule_key
 
 _DRAWN_SHARE = 0.5
 

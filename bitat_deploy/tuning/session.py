@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from bitat_deploy.compiler.records import NOT_BUILT, OK
+from bitat_deploy.compiler.record import NOT_BUILT, OK
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.tuning.kernel import Kernel, build_kernel

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bitat_deploy.compiler.records import OK, Record
+from bitat_deploy.compiler.record import OK, Record
 from bitat_deploy.tuning.task import Task
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.compiler.importer import CompiledLayer, import_layers
+from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign import Preprocessing, import_foreign, is_foreign
 from bitat_deploy.onnx_format import read_network
@@ -40,14 +40,14 @@ class Check:
     expected: NDArray[Any]
 
 
-def network_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
+def network_layers(model: Path, target: Target) -> tuple[LoweredLayer, ...]:
     """The network's layers by their default schedules. Raises InputError."""
     if is_foreign(model):
         return _foreign_layers(model, target)
-    return import_layers(read_network(model), target)
+    return lower_layers(read_network(model), target)
 
 
-def _foreign_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
+def _foreign_layers(model: Path, target: Target) -> tuple[LoweredLayer, ...]:
     """Of a network from elsewhere those that are ours."""
     # Not above: TVM's importer of ONNX takes a second to load.
     from bitat_deploy.compiler.mixed_module import integer_layers
@@ -60,9 +60,9 @@ def _foreign_layers(model: Path, target: Target) -> tuple[CompiledLayer, ...]:
     return integer_layers(import_foreign(model, Preprocessing()), target)
 
 
-def tuning_tasks(layers: Sequence[CompiledLayer]) -> list[Task]:
+def tuning_tasks(layers: Sequence[LoweredLayer]) -> list[Task]:
     """One task for each workload whose space is not empty, in the network's order."""
-    found: dict[str, list[CompiledLayer]] = {}
+    found: dict[str, list[LoweredLayer]] = {}
     for layer in layers:
         if layer.operator.space():
             found.setdefault(layer.operator.workload, []).append(layer)
@@ -73,7 +73,7 @@ def tuning_tasks(layers: Sequence[CompiledLayer]) -> list[Task]:
 
 
 def expected_answers(
-    layers: Sequence[CompiledLayer],
+    layers: Sequence[LoweredLayer],
     workloads: set[str],
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,

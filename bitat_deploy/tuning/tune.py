@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.records import DEVICE, EMULATED, LOCAL, MODEL
+from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.target import Target

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitat_deploy.compiler.records import OK, Record, schedule_key
+from bitat_deploy.compiler.record import OK, Record, schedule_key
 from bitat_deploy.tuning.search import Search
 from bitat_deploy.tuning.task import Task
 

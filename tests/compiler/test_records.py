@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitat_deploy.compiler.importer import import_layers
-from bitat_deploy.compiler.records import (
-    Record,
-    Records,
+from bitat_deploy.compiler.lowering import lower_layers
+from bitat_deploy.compiler.record import Record, processor, schedule_key
+from bitat_deploy.compiler.record_files import (
     append_records,
-    load_records,
     own_records_path,
-    processor,
     read_records,
     records_identity,
-    schedule_key,
 )
+from bitat_deploy.compiler.records import Records, load_records
 from bitat_deploy.errors import InputError
 from bitat_deploy.operators import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.target import load_target
@@ -200,7 +197,7 @@ def test_disk_full(tmp_path: Path) -> None:
 def test_a_build_uses_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     network = draw_network(1, (28, 28, 1), (16, 2), ((32, 2),), bits=(2, 2))
-    plain = import_layers(network, TARGET)
+    plain = lower_layers(network, TARGET)
     tunable = next(layer for layer in plain if layer.operator.space())
     schedule = tunable.operator.space()[-1]
     workload = tunable.operator.workload
@@ -209,7 +206,7 @@ def test_a_build_uses_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     before = records_identity(TARGET)
     append_records(own_records_path(TARGET), [mine])
     assert records_identity(TARGET) != before
-    tuned = import_layers(network, TARGET, load_records(TARGET))
+    tuned = lower_layers(network, TARGET, load_records(TARGET))
     same = next(layer for layer in tuned if layer.report.name == tunable.report.name)
     assert same.operator.schedule == schedule
     assert same.report.tuned == "device: a Pi"

@@ -4,16 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.compiler.importer import import_layers
-from bitat_deploy.compiler.records import (
-    DEFAULT,
-    MODEL,
-    find_schedule,
-    load_records,
-    processor,
-    read_records,
-    shipped_records_path,
-)
+from bitat_deploy.compiler.lowering import lower_layers
+from bitat_deploy.compiler.record import DEFAULT, MODEL, processor
+from bitat_deploy.compiler.record_files import read_records, shipped_records_path
+from bitat_deploy.compiler.records import find_schedule, load_records
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.target import load_target, target_names
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
@@ -29,7 +23,7 @@ def no_own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", MODELLED)
 def test_a_build_uses_them(name: str) -> None:
     target = load_target(name)
-    layers = import_layers(read_network(resolve_model(DEFAULT_MODEL)), target, load_records(target))
+    layers = lower_layers(read_network(resolve_model(DEFAULT_MODEL)), target, load_records(target))
     tuned = {layer.report.name: layer.report.tuned for layer in layers if layer.report.tuned}
     pointwise = [layer.report for layer in layers if layer.report.kind.startswith("pointwise")]
     assert pointwise and {layer.name for layer in pointwise} <= set(tuned)
@@ -40,7 +34,7 @@ def test_a_build_uses_them(name: str) -> None:
 def test_the_fastest_schedule_is_taken(name: str) -> None:
     target = load_target(name)
     records = read_records(shipped_records_path(target), target)
-    layers = import_layers(read_network(resolve_model(DEFAULT_MODEL)), target, load_records(target))
+    layers = lower_layers(read_network(resolve_model(DEFAULT_MODEL)), target, load_records(target))
     for layer in layers:
         if layer.report.tuned:
             space = layer.operator.space()

@@ -22,7 +22,7 @@ from bitat_deploy.bundle import Manifest, read_bundle
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, BundleFile, ModelIdentity, parse_manifest
 from bitat_deploy.cli.inventory import board_file, read_inventory
 from bitat_deploy.cli.project_file import read_project
-from bitat_deploy.compiler.importer import CompiledLayer, import_layers
+from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
 from bitat_deploy.errors import BitatDeployError, BundleError, InputError
 from bitat_deploy.network import IMAGE, IntegerNetwork
 from bitat_deploy.onnx_format import read_network, reference_logits, to_onnx
@@ -75,7 +75,7 @@ def _manifest_seeds() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(to_onnx(network).SerializeToString())
-        layers = import_layers(read_network(path), _target())
+        layers = lower_layers(read_network(path), _target())
     sums = {path: hashlib.sha256(content).hexdigest() for path, content in _CONTENTS.items()}
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -126,11 +126,11 @@ def _read_onnx(content: bytes, folder: Path) -> None:
     path = folder / "model.onnx"
     path.write_bytes(content)
     network = read_network(path)
-    check_against_onnx_runtime(path, network, import_layers(network, _target()))
+    check_against_onnx_runtime(path, network, lower_layers(network, _target()))
 
 
 def check_against_onnx_runtime(
-    path: Path, network: IntegerNetwork, layers: tuple[CompiledLayer, ...]
+    path: Path, network: IntegerNetwork, layers: tuple[LoweredLayer, ...]
 ) -> None:
     """That our operators, in plain numpy, answer what ONNX Runtime does, if it takes the file."""
     if sum(layer.report.macs for layer in layers) > 1_000_000 or _values(network, layers) > 100_000:
@@ -149,7 +149,7 @@ def check_against_onnx_runtime(
     assert np.array_equal(answer, expected, equal_nan=True), "other logits than ONNX Runtime's"
 
 
-def _values(network: IntegerNetwork, layers: tuple[CompiledLayer, ...]) -> int:
+def _values(network: IntegerNetwork, layers: tuple[LoweredLayer, ...]) -> int:
     outputs = [int(np.prod(layer.report.output_shape)) for layer in layers]
     return int(np.prod(network.input_shape)) + sum(outputs)
 

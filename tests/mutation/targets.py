@@ -15,7 +15,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/bundle/bundle.py": _BUNDLE,
     "bitat_deploy/bundle/manifest.py": _BUNDLE,
     "bitat_deploy/onnx_format/reader.py": ("tests/onnx_format/test_reader.py",),
-    "bitat_deploy/compiler/importer.py": ("tests/compiler/test_importer.py",),
+    "bitat_deploy/compiler/describe_layer.py": ("tests/compiler/test_lowering.py",),
     "training/bitat/commit.py": ("tests/training/bitat/test_commit.py",),
     "bitat_deploy/operators/binary_depthwise.py": _of("BinaryDepthwiseConv"),
     "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),

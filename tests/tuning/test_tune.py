@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.compiler.importer import import_layers
-from bitat_deploy.compiler.records import Records, read_records
+from bitat_deploy.compiler.lowering import lower_layers
+from bitat_deploy.compiler.record_files import read_records
+from bitat_deploy.compiler.records import Records
 from bitat_deploy.errors import InputError, RunFailedError
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.target import load_target
@@ -44,7 +45,7 @@ def test_local(tunable_model: Path, tmp_path: Path) -> None:
     assert all(line["value"] > 0 < line["reference"] for line in lines)
     # A build takes what they say.
     network = read_network(tunable_model)
-    layers = import_layers(network, HOST, Records(own=read_records(records, HOST)))
+    layers = lower_layers(network, HOST, Records(own=read_records(records, HOST)))
     tuned = [layer.report.tuned for layer in layers if layer.operator.space()]
     assert tuned and all(origin.startswith("local: ") for origin in tuned)
     # A second run has nothing left to do.

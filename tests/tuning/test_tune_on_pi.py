@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.compiler.records import load_records, own_records_path, read_records
+from bitat_deploy.compiler.record_files import own_records_path, read_records
+from bitat_deploy.compiler.records import load_records
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.target import load_target
 from tests.ssh_devices import VirtualPi

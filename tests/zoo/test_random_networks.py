@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitat_deploy.baseline.contenders import onnx_runtime_contenders, our_contender
-from bitat_deploy.compiler.importer import import_layers
+from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.target import load_target
 from bitat_deploy.zoo.random_networks import RANDOM_NETWORKS
@@ -18,7 +18,7 @@ from bitat_deploy.zoo.random_networks import RANDOM_NETWORKS
 )
 def test_shapes_are_the_papers(name: str, convolutions: int, mmacs: int) -> None:
     network = RANDOM_NETWORKS[name]()
-    layers = [layer.report for layer in import_layers(network, load_target("host"))]
+    layers = [layer.report for layer in lower_layers(network, load_target("host"))]
     assert len(layers) == convolutions + 2  # pooling and classifier
     assert sum(layer.macs for layer in layers) / 1e6 == pytest.approx(mmacs, rel=0.01)
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from bitat_deploy.training.bitat.block import Block
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.options import BitatOptions
-from bitat_deploy.training.bitat.progressive import Block
 
 
 def correlated_images(count: int, channels: int, size: int, seed: int, relu: bool = True) -> Tensor:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bitat_deploy.training.bitat.block import Block
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d, ConvolutionMode
 from bitat_deploy.training.bitat.dependency import DependencyLoss, Problem, compensated_target
 from bitat_deploy.training.bitat.options import BitatOptions
-from bitat_deploy.training.bitat.progressive import Block
 from tests.training.bitat.chains import commit_chain, correlated_images, linear_layer
 
 EXACT = BitatOptions(

@@ -1,13 +1,8 @@
-"""Layers of an integer network to our operators, one by one, with a report on each layer."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+"""What the table at the end of a build says of a layer of ours."""
 
 import numpy as np
 
-from bitat_deploy.compiler.choose_operator import layer_operator
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.compiler.records import Records
 from bitat_deploy.network import (
     AveragePoolStream,
     Codes,
@@ -15,48 +10,20 @@ from bitat_deploy.network import (
     Format,
     GlobalSum,
     Image,
-    IntegerNetwork,
     Layer,
     Quantize,
     QuantizedDense,
     QuantizeStream,
     Requantize,
 )
-from bitat_deploy.operators import Operator
-from bitat_deploy.target import Target
 
 
-@dataclass(frozen=True)
-class CompiledLayer:
-    """An operator, ready to be compiled, the layers it reads, and what to say about it."""
+def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = "") -> LayerReport:
+    """The report of a layer that reads ``source`` and writes ``output``.
 
-    operator: Operator
-    inputs: tuple[str, ...]
-    report: LayerReport
-
-
-def import_layers(
-    network: IntegerNetwork, target: Target, records: Records | None = None
-) -> tuple[CompiledLayer, ...]:
-    """Find the operator for each layer; the order is the network's.
-
-    Where ``records`` know of its workload, the operator has the schedule that they say is fastest.
+    ``tuned`` says from what record its operator's schedule is.
     """
-    formats = network.formats()
-    records = records or Records()
-    return tuple(import_layer(layer, formats, target, records) for layer in network.layers)
-
-
-def import_layer(
-    layer: Layer, formats: Mapping[str, Format], target: Target, records: Records
-) -> CompiledLayer:
-    """Find the operator for one layer, with ``formats`` of what it reads and writes."""
-    source, output = formats[layer.input], formats[layer.name]
-    operator = layer_operator(layer, formats, target)
-    choice = records.choose(operator)
-    if choice is not None and choice.schedule is not None:
-        operator = operator.with_schedule(choice.schedule)
-    report = LayerReport(
+    return LayerReport(
         name=layer.name,
         kind=_kind(layer),
         input_shape=source.shape,
@@ -68,16 +35,8 @@ def import_layer(
         fused=_fused(layer),
         packed_output=isinstance(output, Codes),
         reason=_reason(layer, source),
-        tuned=choice.origin if choice is not None else "",
+        tuned=tuned,
     )
-    return CompiledLayer(operator, _inputs(layer), report)
-
-
-def _inputs(layer: Layer) -> tuple[str, ...]:
-    """Names of the layers that it reads, in the order of its operator's inputs."""
-    stage = layer.output if isinstance(layer, Convolution) else None
-    shortcut = stage.shortcut if isinstance(stage, Requantize) else None
-    return (layer.input,) if shortcut is None else (layer.input, shortcut)
 
 
 def _kind(layer: Layer) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bitat_deploy.compiler.importer import import_layers
+from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.network import Convolution, IntegerNetwork, evaluate, pack_bits
 from bitat_deploy.target import load_target
 from tests.drawn_networks import (
@@ -18,7 +18,7 @@ from tests.drawn_networks import (
 
 def test_every_layer_is_imported_and_reported() -> None:
     network = draw_network(0, input_shape=(12, 12, 1), stem=(16, 1), blocks=((24, 2),))
-    reports = [layer.report for layer in import_layers(network, load_target("rpi4"))]
+    reports = [layer.report for layer in lower_layers(network, load_target("rpi4"))]
     assert [report.name for report in reports] == [layer.name for layer in network.layers]
     assert [report.binarized for report in reports] == [False, True, True, True, False]
     assert [report.fused for report in reports] == [True, True, True, False, True]
@@ -30,14 +30,14 @@ def test_every_layer_is_imported_and_reported() -> None:
 
 @pytest.mark.parametrize("bits", [(1, 2), (2, 1)])
 def test_binarized_are_one_bit_weights_of_one_bit_activations(bits: tuple[int, int]) -> None:
-    layers = import_layers(draw_network(0, bits=bits), load_target("rpi4"))
+    layers = lower_layers(draw_network(0, bits=bits), load_target("rpi4"))
     assert not any(layer.report.binarized for layer in layers[:-2])
 
 
 def test_kinds_are_what_a_reader_calls_them() -> None:
     networks = [draw_network(0), draw_convolution_network(0), draw_shortcut_network(0, blocks=1)]
     chain, grouped, shortcuts = (
-        [layer.report.kind for layer in import_layers(network, load_target("rpi4"))]
+        [layer.report.kind for layer in lower_layers(network, load_target("rpi4"))]
         for network in networks
     )
     blocks = ["depthwise 3x3, stride 2", "pointwise 1x1", "depthwise 3x3", "pointwise 1x1"]
@@ -50,7 +50,7 @@ def test_kinds_are_what_a_reader_calls_them() -> None:
 def test_layers_that_are_not_binarized_fused_and_packed_say_why() -> None:
     target = load_target("rpi4")
     networks = [draw_network(0, bits=(2, 2)), draw_shortcut_network(0), draw_convolution_network(0)]
-    reports = [layer.report for one in networks for layer in import_layers(one, target)]
+    reports = [layer.report for one in networks for layer in lower_layers(one, target)]
     for report in reports:
         complete = report.binarized and report.fused and report.packed_output
         assert complete == (not report.reason), report
@@ -58,7 +58,7 @@ def test_layers_that_are_not_binarized_fused_and_packed_say_why() -> None:
 
 
 def test_a_shortcut_is_an_operators_second_input() -> None:
-    layers = import_layers(draw_shortcut_network(0), load_target("rpi4"))
+    layers = lower_layers(draw_shortcut_network(0), load_target("rpi4"))
     inputs = {layer.report.name: layer.inputs for layer in layers}
     assert inputs["block0.conv"] == ("block0.sign", "block0.shortcut")
     assert inputs["block0.double"] == ("block0.sign2", "block0.conv")
@@ -74,6 +74,6 @@ def test_unsigned_bits_are_computed_by_the_operators_of_signs(index: int) -> Non
     layer = replace(layer, input="stem", padding_level=1)
     network = IntegerNetwork("head", drawn.input_shape, (drawn.layers[0], layer), (), {})
     values = evaluate(network, draw_images(network, 1))
-    operator = import_layers(network, load_target("host"))[1].operator
+    operator = lower_layers(network, load_target("host"))[1].operator
     answer = operator.reference(pack_bits(values["stem"]))
     assert np.array_equal(answer, pack_bits(values[layer.name]))

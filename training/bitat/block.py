@@ -1,4 +1,4 @@
-"""BiTAT around the training of one layer: prepare before, commit after."""
+"""The layers of one block of BiTAT: prepare each before its training, commit it after."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
