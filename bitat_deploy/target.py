@@ -76,37 +76,50 @@ def target_names() -> list[str]:
 
 
 def load_target(name: str) -> Target:
-    """Read one target by name; ``host`` is resolved to the processor of this machine.
+    """Read one target by name, or a board's own file by its path, which ends in ``.yaml``.
 
-    Raises InputError for an unknown name or a malformed file.
+    ``host`` is resolved to the processor of this machine. Raises InputError for an unknown name, a
+    missing or malformed file, or a file that has the name of one of our targets.
     """
-    if name not in target_names():
-        raise InputError(f"unknown target '{name}'; choose one of: {', '.join(target_names())}")
-    target = _read(name, _directory().joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
-    if target.runtime not in RUNTIMES:
+    file = Path(name)
+    if file.suffix != ".yaml":
+        if name not in target_names():
+            raise InputError(
+                f"unknown target '{name}'; choose one of: {', '.join(target_names())}; "
+                "or give the path of a file like theirs, which ends in .yaml"
+            )
+        file = _directory().joinpath(f"{name}.yaml")
+    elif file.stem in target_names():
         raise InputError(
-            f"target file '{name}.yaml' has the runtime '{target.runtime}'; "
-            f"choose one of: {', '.join(RUNTIMES)}"
+            f"'{name}' has the name of a target that there is already, '{file.stem}'; "
+            "give the file another name"
         )
-    if target.is_static == bool(target.glibc):
-        raise InputError(
-            f"target file '{name}.yaml' is wrong: 'glibc' is needed, and only, with runtime 'tvm'"
-        )
+    target = _read(file)
     return _resolve_native(target) if target.cpu == "native" else target
 
 
-def _read(name: str, text: str) -> Target:
+def _read(file: Any) -> Target:
+    """The target in ``file``, a path or a resource of the package."""
+    where = f"target file '{file.name}'"
     try:
-        document = yaml.safe_load(text)
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
         if isinstance(document, dict):
-            document = {"name": name, **document}
+            document = {"name": Path(file.name).stem, **document}
         target: Target = build_record(Target, document, "target")
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1})"
-        raise InputError(f"target file '{name}.yaml' is not YAML{where}; mend it") from error
+        line = "" if mark is None else f" (line {mark.line + 1})"
+        raise InputError(f"{where} is not YAML{line}; mend it") from error
     except InputError as error:
-        raise InputError(f"in the target file '{name}.yaml', {error}; mend it") from error
+        raise InputError(f"in the {where}, {error}; mend it") from error
+    if target.runtime not in RUNTIMES:
+        raise InputError(
+            f"{where} has the runtime '{target.runtime}'; choose one of: {', '.join(RUNTIMES)}"
+        )
+    if target.is_static == bool(target.glibc):
+        raise InputError(f"{where} is wrong: 'glibc' is needed, and only, with runtime 'tvm'")
     return target
 
 

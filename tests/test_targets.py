@@ -1,6 +1,7 @@
 """Every 64-bit ARM target builds, and its bundle answers as the reference does."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,18 @@ def test_a_wrong_file_is_named(
     monkeypatch.setattr(bitat_deploy.target, "_directory", lambda: tmp_path)
     with pytest.raises(InputError, match=expected):
         load_target("rpi4")
+
+
+def test_a_board_of_your_own(tmp_path: Path) -> None:
+    text = (TARGETS_FOLDER / "rpi4.yaml").read_text()
+    own, same = tmp_path / "my-board.yaml", tmp_path / "rpi4.yaml"
+    for file in (own, same):
+        file.write_text(text.replace("cores: 4", "cores: 2"))
+    assert load_target(str(own)) == replace(load_target("rpi4"), name="my-board", cores=2)
+    with pytest.raises(InputError, match="'rpi4'; give the file another name"):
+        load_target(str(same))
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_target(str(tmp_path / "other.yaml"))
 
 
 def test_x86_64_can_be_named() -> None:

@@ -35,8 +35,8 @@ CHECKPOINT_SUFFIX = ".pt"
     "target_name",
     default="host",
     show_default=True,
-    metavar="NAME",
-    help="What to build for: a file's name in targets/.",
+    metavar="NAME|FILE",
+    help="What to build for: a name that 'bitat-deploy targets' lists, or your own .yaml file.",
 )
 @click.option(
     "-o",

@@ -36,8 +36,8 @@ _MARKS = {
 @click.option(
     "--target",
     "target_name",
-    metavar="NAME",
-    help="What you build for: a file's name in targets/.  [default: any that fits]",
+    metavar="NAME|FILE",
+    help="What you build for: a target's name, or your own .yaml file.  [default: any that fits]",
 )
 @ssh_config_option()
 @accept_new_host_key_option()

@@ -10,7 +10,9 @@ from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
 
 @click.command(epilog=examples("bitat-deploy init --target rpi4 --host pi@device"))
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="As for build.")
-@click.option("--target", default="rpi4", show_default=True, metavar="NAME", help="As for build.")
+@click.option(
+    "--target", default="rpi4", show_default=True, metavar="NAME|FILE", help="As for build."
+)
 @click.option("--host", metavar="local|USER@HOST[:PORT]", help="As for bench.")
 @click.option("--data", help="As for bench.")
 def init(model: str, target: str, host: str | None, data: str | None) -> None:

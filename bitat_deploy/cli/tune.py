@@ -29,8 +29,8 @@ from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
     "target_name",
     default="host",
     show_default=True,
-    metavar="NAME",
-    help="What to tune for: a file's name in targets/.",
+    metavar="NAME|FILE",
+    help="What to tune for: a name that 'bitat-deploy targets' lists, or your own .yaml file.",
 )
 @click.option(
     "--host",
