@@ -15,9 +15,9 @@ from bitat_deploy.compiler.float_region import (
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
 from bitat_deploy.compiler.records import Records
-from bitat_deploy.compiler.relax_module import ENTRY_POINT
+from bitat_deploy.compiler.relax_module import ENTRY_POINT, emit_layer
 from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
-from bitat_deploy.foreign.float_layers import describe_layer, float_layers, macs
+from bitat_deploy.foreign.float_layers import describe_float_layer, float_layers, macs
 from bitat_deploy.network import IMAGE, Codes, Convolution, MaxPool, Quantize
 from bitat_deploy.onnx_format import DOMAIN
 from bitat_deploy.operators.float_boundary import FloatQuantize
@@ -55,7 +55,7 @@ def mixed_module(
                 if isinstance(step.compiled, FloatRegion):
                     values |= emit_region(builder, step.compiled, values, names)
                 else:
-                    values[step.output] = _emit_layer(builder, step.compiled, values, names[0])
+                    values[step.output] = emit_layer(builder, step.compiled, values, names[0])
             logits = builder.emit_output(values[network.graph.output])
         builder.emit_func_output(logits)
     return builder.get(), tuple(reports)
@@ -99,18 +99,6 @@ def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Ste
             reports = _region_reports(network, region)
             steps.append(_Step(region, region.layer.outputs[0], reports))
     return steps
-
-
-def _emit_layer(
-    builder: relax.BlockBuilder, layer: LoweredLayer, values: dict[str, Any], symbol: str
-) -> Any:
-    operator = layer.operator
-    function = operator.prim_func().with_attr("global_symbol", symbol)
-    inputs = [values[name] for name in layer.inputs]
-    constants = [relax.const(array) for array in operator.constants()]
-    output = relax.TensorType(operator.output.shape, operator.output.dtype)
-    call = relax.call_tir(builder.add_func(function, symbol), [*inputs, *constants], output)
-    return builder.emit(call)
 
 
 def _ours(
@@ -163,7 +151,7 @@ def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerRe
     source = next((t for t in layer.inputs if t in graph.types), layer.outputs[0])
     whole = LayerReport(
         name=layer.name,
-        kind=describe_layer(graph, layer),
+        kind=describe_float_layer(graph, layer),
         input_shape=_shape(network, source),
         output_shape=_shape(network, layer.outputs[0]),
         weight_bits=_FLOAT_BITS if work else 0,

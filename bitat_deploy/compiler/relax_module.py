@@ -1,7 +1,7 @@
 """Operators to one Relax module, and that to a shared library for the target."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +74,27 @@ def relax_module(
     with builder.function(ENTRY_POINT, [image]):
         with builder.dataflow():
             for layer, symbol in zip(layers, layer_symbols(names), strict=True):
-                operator = layer.operator
-                function = operator.prim_func(batch).with_attr("global_symbol", symbol)
-                inputs = [values[name] for name in layer.inputs]
-                constants = [relax.const(array) for array in operator.constants()]
-                shape = (batch, *operator.output.shape[1:])
-                output = relax.TensorType(shape, operator.output.dtype)
-                call = relax.call_tir(
-                    builder.add_func(function, symbol), [*inputs, *constants], output
-                )
-                values[layer.report.name] = builder.emit(call)
+                values[layer.report.name] = emit_layer(builder, layer, values, symbol, batch)
             logits = builder.emit_output(values[names[-1]])
         builder.emit_func_output(logits)
     return builder.get()
+
+
+def emit_layer(
+    builder: relax.BlockBuilder,
+    layer: LoweredLayer,
+    values: Mapping[str, Any],
+    symbol: str,
+    batch: int = 1,
+) -> Any:
+    """Add a layer's function as ``symbol`` and a call of it on ``values``, by name; its result."""
+    operator = layer.operator
+    function = operator.prim_func(batch).with_attr("global_symbol", symbol)
+    inputs = [values[name] for name in layer.inputs]
+    constants = [relax.const(array) for array in operator.constants()]
+    output = relax.TensorType((batch, *operator.output.shape[1:]), operator.output.dtype)
+    call = relax.call_tir(builder.add_func(function, symbol), [*inputs, *constants], output)
+    return builder.emit(call)
 
 
 def build_shared_library(module: IRModule, target: Target, output: Path) -> None:

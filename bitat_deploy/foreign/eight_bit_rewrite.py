@@ -43,7 +43,6 @@ class _Rewriter:
         self._layers = dict(rewritten.layers)
         self._formats = dict(rewritten.formats)
         self._reasons = dict(rewritten.reasons)
-        self._channels_last: dict[str, str] = {}  # uint8 NHWC of tensors in NCHW
 
     def rewrite(self) -> Rewritten:
         replaced: set[str] = set()

@@ -104,7 +104,7 @@ def float_model(graph: Graph, layer: FloatLayer) -> onnx.ModelProto:
     )
 
 
-def describe_layer(graph: Graph, layer: FloatLayer) -> str:
+def describe_float_layer(graph: Graph, layer: FloatLayer) -> str:
     """What it computes, for the layer table."""
     words = []
     for node in layer.nodes:

@@ -42,10 +42,6 @@ class GlobalBitCount(Operator):
         """Counts."""
         return TensorSpec((1, self.channels), "int32")
 
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """Unpack and add, in plain numpy."""
         return unpack_bits(x, self.channels).sum(axis=(1, 2), dtype=np.int32)

@@ -41,10 +41,6 @@ class GlobalCodeSum(Operator):
         """Sums."""
         return TensorSpec((1, self.channels), "int32")
 
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """Unpack and add, in plain numpy."""
         return unpack_codes(x, self.channels, self.bits).sum(axis=(1, 2), dtype=np.int32)

@@ -58,10 +58,6 @@ class MaxPoolCodes(Operator):
         )
         return TensorSpec((1, height, width, self._pixel), "uint8")
 
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """Unpack, and the maximum in plain numpy."""
         codes = unpack_codes(x, self.channels, self.bits)

@@ -56,9 +56,9 @@ class Operator(ABC):
     def output(self) -> TensorSpec:
         """What the layer writes."""
 
-    @abstractmethod
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights and thresholds in the layout that ``emit`` wants."""
+        """Weights and thresholds in the layout that ``emit`` wants; none unless it has some."""
+        return ()
 
     @abstractmethod
     def emit(self, *args: Any, **kwargs: Any) -> None:
@@ -71,9 +71,7 @@ class Operator(ABC):
     @property
     def workload(self) -> str:
         """What a tuned schedule is for: kind, shapes and all that changes the code, no weights."""
-        shapes = [
-            f"{'x'.join(map(str, s.shape[1:]))}:{s.dtype}" for s in (*self.inputs, self.output)
-        ]
+        shapes = [str(spec) for spec in (*self.inputs, self.output)]
         return " ".join([self.kind, *shapes, *self._workload_details()])
 
     def _workload_details(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ comparison gives one bit per lane: the packed output.
 Instructions.
   NEON: lanes of 8 bits, 16 channels; eor, cnt, add per 128 bits, one broadcasting load per pixel
   and one load per vector of weights, both shared by a tile of 4 pixels x 4 vectors. Sums stay in
-  bytes for 31 words of 8 bits, then widen to 16 bits.
+  bytes for 31 words of 8 bits, then widen to 16 bits. The order of the instructions may be written
+  by hand (:mod:`.ordered_counts`). Comparisons are packed together (:mod:`.packed_masks`).
   x86: lanes of 32 bits, because broadcasting 32 bits from memory costs no shuffle. There is no
   fast popcount, so words go through carry-save adders first: for 512 channels (16 words) 16 xor,
   22 vpternlog and 5 popcounts of 6 instructions instead of 16. A lane's bytes are added by one
@@ -29,6 +30,8 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits, packed_bytes
 from bitat_deploy.operators.carry_save import add_words, full_adder
+from bitat_deploy.operators.ordered_counts import emit_counts, has_high_bytes
+from bitat_deploy.operators.packed_masks import LANES, store_masks
 from bitat_deploy.operators.pointwise_schedule import WORDS_PER_BYTE_SUM, PointwiseSchedule
 from bitat_deploy.operators.vector_code import (
     dot_product,
@@ -89,7 +92,10 @@ class CountingKernel:
         return self.weight.shape[0]
 
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights, flat uint8 (see Layout above), and bounds [vectors * lanes]."""
+        """Weights, flat uint8 (see Layout above), and bounds [vectors * lanes].
+
+        Where sums are two bytes, the bounds' upper bytes, in steps of 16, then their lower halves.
+        """
         schedule = self.schedule
         vectors, words = self._vectors, self._words
         bits = np.zeros((vectors * schedule.lanes, words * schedule.lane_bits), np.uint8)
@@ -100,10 +106,12 @@ class CountingKernel:
         tiles = [by_word[start : start + size] for start in range(0, vectors, size)]
         weight = np.concatenate([tile.transpose(1, 0, 2).ravel() for tile in tiles])
 
-        bound = np.zeros(vectors * schedule.lanes, self._sum_dtype)  # 0: a spare channel's bit is 0
+        bound = np.zeros(vectors * schedule.lanes, np.int64)  # 0: a spare channel's bit is 0
         exact = (self._channels - self.threshold.astype(np.int64)) // 2 + 1
         bound[: self._out_channels] = np.clip(exact, 0, self._channels + 1)
-        return weight, bound
+        if self._has_high_bytes:
+            bound = np.concatenate([bound // 16, bound % 16])
+        return weight, bound.astype(self._sum_dtype)
 
     @property
     def _vectors(self) -> int:
@@ -114,10 +122,14 @@ class CountingKernel:
         return -(-self._channels // self.schedule.lane_bits)
 
     @property
+    def _has_high_bytes(self) -> bool:
+        return self.schedule.hand_ordered and has_high_bytes(self._words)
+
+    @property
     def _sum_dtype(self) -> str:
         if self.schedule.lane_bits > 8:
             return "uint32"
-        if self._words <= WORDS_PER_BYTE_SUM:
+        if self._words <= WORDS_PER_BYTE_SUM or self.schedule.hand_ordered:
             return "uint8"
         return "uint16" if self._channels < np.iinfo(np.uint16).max else "uint32"
 
@@ -154,16 +166,41 @@ class CountingKernel:
         with parts(-(-total // pixels), target, operations) as step:
             # The last tile is moved back inside: it repeats pixels but needs no code of its own.
             first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
-            sums = self._emit_sums(_Tile(x, weight, first, pixels, weight_offset, vectors))
-            for pixel in range(pixels):
-                row = (first + pixel) * self.out_row + self.out_byte
-                for vector in range(vectors):
-                    index = first_vector + vector
-                    limit = load(bound, index * schedule.lanes, schedule.lanes)
-                    mask = sums[pixel * vectors + vector] < limit
-                    offset = row + index * bytes_per_vector
-                    written = min(bytes_per_vector, part.size - vector * bytes_per_vector)
-                    store_mask(y, offset, mask, schedule.lanes, written)
+            tile = _Tile(x, weight, first, pixels, weight_offset, vectors)
+            masks = self._emit_masks(tile, bound, first_vector)
+            rows = [(first + pixel) * self.out_row + self.out_byte for pixel in range(pixels)]
+            starts = [row + first_vector * bytes_per_vector for row in rows]
+            if self.target.architecture == "aarch64" and schedule.lanes == LANES:
+                store_masks(y, starts, masks, part.size)
+            else:
+                for index, mask in enumerate(masks):
+                    pixel, vector = divmod(index, vectors)
+                    done = vector * bytes_per_vector
+                    written = min(bytes_per_vector, part.size - done)
+                    store_mask(y, starts[pixel] + done, mask, schedule.lanes, written)
+
+    def _emit_masks(self, tile: _Tile, bound: Any, first_vector: Any) -> list[Any]:
+        """Whether the count is below the bound, for each pixel and vector of channels."""
+        lanes = self.schedule.lanes
+        starts = [(first_vector + vector) * lanes for vector in range(tile.vectors)] * tile.pixels
+        if not self.schedule.hand_ordered:
+            sums = self._emit_sums(tile)
+            return [a < load(bound, start, lanes) for a, start in zip(sums, starts, strict=True)]
+        row_bytes = packed_bytes(self._channels)
+        first = [(tile.first_pixel + pixel) * row_bytes for pixel in range(tile.pixels)]
+        rows = [T.address_of(tile.x[start]) for start in first]
+        weights = T.address_of(tile.weight[tile.weight_offset])
+        masks = []
+        counts = emit_counts(rows, (weights, tile.vectors), self._words)
+        for (high, low), start in zip(counts, starts, strict=True):
+            if high is None:
+                masks.append(low < load(bound, start, lanes))
+                continue
+            high_bound = load(bound, start, lanes)
+            low_bound = load(bound, self._vectors * lanes + start, lanes)
+            same = T.bitwise_and(high.equal(high_bound), low < low_bound)
+            masks.append(T.bitwise_or(high < high_bound, same))
+        return masks
 
     def _emit_sums(self, tile: _Tile) -> list[Any]:
         """popcount(x xor w) of a tile: a vector of sums for each pixel and vector of channels."""

@@ -16,7 +16,8 @@ class PointwiseSchedule:
 
     By counting (:mod:`.pointwise_counts`): ``lane_bits`` (8 or 32) of K in each lane of a vector of
     ``vector_bytes``; a tile is ``pixels`` x ``channel_vectors``; ``carry_save_words`` words (1 to
-    31) go through carry-save adders before they are counted, 1 counts each word by itself.
+    31) go through carry-save adders before they are counted, 1 counts each word by itself;
+    ``hand_ordered`` is whether the order of the instructions is ours (:mod:`.ordered_counts`).
 
     By tables (:mod:`.pointwise_tables`): as many output channels as fill vectors of ``table_bytes``
     bytes, all others being counted; tables of ``table_words`` words of 64 inputs at a time. 0
@@ -30,6 +31,7 @@ class PointwiseSchedule:
     carry_save_words: int
     table_bytes: int = 0
     table_words: int = 1
+    hand_ordered: bool = False
 
     @property
     def lanes(self) -> int:

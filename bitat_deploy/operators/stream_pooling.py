@@ -48,10 +48,6 @@ class AveragePoolStream(Operator):
         height, width = (self.height + 1) // 2, (self.width + 1) // 2
         return TensorSpec((1, height, width, self.channels), "int16")
 
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         space = ((0, 0), (0, self.height % 2), (0, self.width % 2), (0, 0))
@@ -100,10 +96,6 @@ class GlobalStreamSum(Operator):
     def output(self) -> TensorSpec:
         """Counts."""
         return TensorSpec((1, self.channels), "int32")
-
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""

@@ -54,10 +54,6 @@ class Unpack(Operator):
         """Levels."""
         return TensorSpec((1, self.height, self.width, self.channels), self.dtype)
 
-    def constants(self) -> tuple[NDArray[Any], ...]:
-        """None."""
-        return ()
-
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
         levels = unpack_codes(x, self.channels, self.bits).astype(self.dtype)
