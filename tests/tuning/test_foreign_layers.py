@@ -1,12 +1,17 @@
 """Layers of a network from elsewhere are tuned as those of our own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bitat_deploy.compiler.compile import compile_model
+from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.errors import InputError
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.task import expected_answers, network_layers, tuning_tasks
 from tests.foreign.test_end_to_end import BREVITAS
+from tests.tune_command import tune
 
 
 def test_tasks_of_a_mixed_network_have_answers() -> None:
@@ -27,3 +32,15 @@ def test_tasks_of_a_mixed_network_have_answers() -> None:
 def test_a_static_target_refuses_it() -> None:
     with pytest.raises(InputError, match="has no runtime for others"):
         network_layers(BREVITAS, load_target("rpi-32bit"))
+
+
+def test_a_build_takes_what_tune_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    host = load_target("host")
+    workloads = {task.workload for task in tuning_tasks(network_layers(BREVITAS, host))}
+    printed = tune(BREVITAS, own_records_path(host), "--trials", "1", "--max-noise", "1000")
+    assert f"{len(workloads)} candidates tried" in printed
+    layers = compile_model(BREVITAS, host, tmp_path / "model.so").layers
+    tuned = [layer for layer in layers if layer.tuned]
+    assert len(tuned) >= len(workloads)
+    assert all(layer.tuned.startswith("local: ") for layer in tuned)
