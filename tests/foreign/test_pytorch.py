@@ -103,8 +103,6 @@ def export(module: nn.Module, path: Path, dynamo: bool = False) -> None:
 def test_it_gives_what_pytorch_gives(
     dynamo: bool, target: str, emulator: tuple[str, ...], tmp_path: Path
 ) -> None:
-    if dynamo:
-        pytest.importorskip("onnxscript")
     module, path = network(torch.sign), tmp_path / "network.onnx"
     export(module, path, dynamo)
     bundle = build.build_bundle(
@@ -126,8 +124,6 @@ def test_it_gives_what_pytorch_gives(
 @pytest.mark.parametrize("sign", [PlainSign.apply, SymbolicSign.apply])
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_signs_with_a_gradient_of_their_own(sign: Any, dynamo: bool, tmp_path: Path) -> None:
-    if dynamo:
-        pytest.importorskip("onnxscript")
     export(network(sign), tmp_path / "network.onnx", dynamo)
     layers = import_foreign(tmp_path / "network.onnx", PREPROCESSING).layers.values()
     assert sum(isinstance(layer, Convolution) for layer in layers) == 3
