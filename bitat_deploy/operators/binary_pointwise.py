@@ -75,8 +75,9 @@ class BinaryPointwiseConv(Operator):
 
     @property
     def _schedule(self) -> PointwiseSchedule:
-        pixels = self.height * self.width
-        return self.schedule or PointwiseSchedule.default(self.target, pixels, self.out_channels)
+        return self.schedule or PointwiseSchedule.default(
+            self.target, self.height * self.width, self.channels, self.out_channels
+        )
 
     @property
     def _kernels(self) -> list[TableKernel | CountingKernel]:

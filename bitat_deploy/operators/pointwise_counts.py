@@ -196,10 +196,9 @@ class CountingKernel:
             if high is None:
                 masks.append(low < load(bound, start, lanes))
                 continue
-            high_bound = load(bound, start, lanes)
             low_bound = load(bound, self._vectors * lanes + start, lanes)
-            same = T.bitwise_and(high.equal(high_bound), low < low_bound)
-            masks.append(T.bitwise_or(high < high_bound, same))
+            borrow = T.cast(low < low_bound, f"uint8x{lanes}")
+            masks.append(high < load(bound, start, lanes) + borrow)
         return masks
 
     def _emit_sums(self, tile: _Tile) -> list[Any]:

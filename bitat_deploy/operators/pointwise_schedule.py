@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+from bitat_deploy.operators.ordered_counts import MAXIMUM_CHANNELS, has_registers
 from bitat_deploy.target import Target
 
 WORDS_PER_BYTE_SUM = 31  # 31 words add at most 8 * 31 = 248 to a byte
 
 _TABLES_PAY = 32  # pixels that a table must be used for
+_ORDER_PAYS = 64  # inputs whose counting must be ordered by hand, and
+_LARGE_TILE = 8  # pixels x vectors that have to be in a tile
 _TABLE_VECTORS = 21 * 16 + 2  # of a word of 64 inputs
 
 
@@ -39,16 +42,19 @@ class PointwiseSchedule:
         return self.vector_bytes * 8 // self.lane_bits
 
     @staticmethod
-    def default(target: Target, pixels: int, out_channels: int) -> "PointwiseSchedule":
+    def default(
+        target: Target, pixels: int, channels: int, out_channels: int
+    ) -> "PointwiseSchedule":
         """The choice that measured best, or on ARM was modelled best, on the kind of processor."""
-        x86 = target.architecture == "x86_64"
+        x86, arm64 = (target.architecture == name for name in ("x86_64", "aarch64"))
         vector = target.vector_bytes
+        ordered = arm64 and target.in_order and _ORDER_PAYS <= channels <= MAXIMUM_CHANNELS
         counting = (
             PointwiseSchedule(32, vector, 1, 1, WORDS_PER_BYTE_SUM)
             if x86
-            else PointwiseSchedule(8, vector, 4, 4, 1)
+            else PointwiseSchedule(8, vector, 4, 4, 1, hand_ordered=ordered)
         )
-        pays = vector == 64 if x86 else target.architecture == "aarch64" and not target.in_order
+        pays = vector == 64 if x86 else arm64 and not target.in_order
         if not pays or pixels < _TABLES_PAY:
             return counting
         sizes = (size for size in (64, 32, 16) if size <= vector and out_channels >= 8 * size)
@@ -75,8 +81,16 @@ def schedule_space(
         and tile * vectors + vectors + 2 <= registers
         and (not x86 or tile * vectors <= 4)
     )
+    ordered = tuple(
+        replace(one, hand_ordered=True)
+        for one in counting
+        if target.architecture == "aarch64"
+        and _ORDER_PAYS <= channels <= MAXIMUM_CHANNELS
+        and one.pixels * one.channel_vectors >= _LARGE_TILE
+        and has_registers(one.pixels, one.channel_vectors)
+    )
     widest = min(2 * target.vector_bytes, 64)
-    rest = PointwiseSchedule.default(target, 1, out_channels)
+    rest = PointwiseSchedule.default(target, 1, channels, out_channels)
     tables = tuple(
         replace(rest, table_bytes=size, table_words=words)
         for size in (8, 16, 32, 64)
@@ -84,7 +98,7 @@ def schedule_space(
         for words in (1, 2, 4, 8)
         if words <= min(max(1, channels // 64), _words_that_fit(target, size))
     )
-    return (*counting, *tables)
+    return (*counting, *ordered, *tables)
 
 
 def _words_that_fit(target: Target, table_bytes: int) -> int:
