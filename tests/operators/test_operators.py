@@ -62,6 +62,14 @@ def test_no_kind_is_left_out() -> None:
     assert {type(one) for one in drawn_operators(load_target("host"), seed=1)} == set(KINDS)
 
 
+def test_workloads_name_all_but_the_weights() -> None:
+    """A tuned schedule is found by them: alike for other weights, different for other shapes."""
+    target = load_target("host")
+    workloads, others = ([one.workload for one in drawn_operators(target, seed)] for seed in (1, 2))
+    assert workloads == others
+    assert len(set(workloads)) == len(workloads)
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_unpacked_codes_are_the_networks_levels(signed: bool) -> None:
     for bits in range(1, 5):
