@@ -27,6 +27,6 @@ def test_what_is_worth_trying_differs_and_fits(name: str, channels: int) -> None
     assert {one.table_bytes for one in with_tables} <= {8, 16, 32, 64}
     for one in with_tables:
         assert one.table_words == 1 or 64 * one.table_words <= channels
-        # Tables of 21 groups of inputs in a word, 16 entries each: several words fit into the cache.
+        # Tables for 21 groups of inputs in a word, of 16 entries each.
         tables = 21 * 16 * one.table_bytes * one.table_words
         assert one.table_words == 1 or tables < target.l1d_kib * 1024
