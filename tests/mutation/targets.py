@@ -2,22 +2,65 @@
 
 _OPERATORS = "tests/operators/test_operators.py"
 _CONVOLUTIONS = ("tests/operators/test_convolutions.py::test_this_machine",)
+_ARM_CONVOLUTIONS = "tests/operators/test_convolutions.py::test_aarch64[rpi4]"
 _BUNDLE = ("tests/bundle/test_bundle.py",)
+_RECOGNITION = ("tests/foreign/test_bad_files.py", "tests/foreign/test_recognition.py")
+_EIGHT_BIT = tuple(
+    f"tests/foreign/test_eight_bit.py::{test}"
+    for test in (
+        "test_levels_are_those_of_the_file",
+        "test_a_clip_before_the_quantizer_leaves_sums_in_float",
+        "test_all_layers_are_found_and_exact",
+    )
+)
 
 
 def _of(*kinds: str) -> tuple[str, ...]:
-    return tuple(f"{_OPERATORS}::test_this_machine[{kind}]" for kind in kinds)
+    compiled = (f"{_OPERATORS}::test_this_machine[{kind}]" for kind in kinds)
+    return (f"{_OPERATORS}::test_workloads_name_all_but_the_weights", *compiled)
 
 
-_POINTWISE = (*_of("BinaryPointwiseConv"), f"{_OPERATORS}::test_pointwise_schedules")
+_POINTWISE = (
+    "tests/operators/test_pointwise_schedule.py",
+    *_of("BinaryPointwiseConv"),
+    f"{_OPERATORS}::test_pointwise_schedules",
+)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/bundle/bundle.py": _BUNDLE,
     "bitat_deploy/bundle/manifest.py": _BUNDLE,
     "bitat_deploy/onnx_format/reader.py": ("tests/onnx_format/test_reader.py",),
     "bitat_deploy/compiler/describe_layer.py": ("tests/compiler/test_lowering.py",),
+    **{
+        f"bitat_deploy/foreign/{name}.py": _RECOGNITION
+        for name in (
+            "binarized",
+            "check",
+            "elementwise",
+            "exact",
+            "graph",
+            "importing",
+            "layers",
+            "levels",
+            "load",
+            "preprocessing",
+            "qonnx",
+            "rewrite",
+            "steps",
+            "windows",
+        )
+    },
+    "bitat_deploy/foreign/eight_bit.py": _EIGHT_BIT,
+    "bitat_deploy/foreign/eight_bit_rewrite.py": _EIGHT_BIT,
+    "bitat_deploy/foreign/qlinear.py": _EIGHT_BIT,
     "training/bitat/commit.py": ("tests/training/bitat/test_commit.py",),
-    "bitat_deploy/operators/binary_depthwise.py": _of("BinaryDepthwiseConv"),
+    "training/uniq/calibration.py": ("tests/training/test_uniq.py",),
+    "training/uniq/functions.py": ("tests/training/test_uniq.py",),
+    "training/uniq/levels.py": ("tests/training/test_uniq.py",),
+    "bitat_deploy/operators/binary_depthwise.py": (
+        *_of("BinaryDepthwiseConv"),
+        f"{_OPERATORS}::test_threads_share_large_layers",
+    ),
     "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),
     "bitat_deploy/operators/bit_planes.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/bit_serial_conv.py": _CONVOLUTIONS,
@@ -33,7 +76,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
-    "bitat_deploy/operators/narrow_products.py": (*_of("QuantizedDense"), *_CONVOLUTIONS),
+    "bitat_deploy/operators/narrow_products.py": (
+        *_of("QuantizedDense"),
+        *_CONVOLUTIONS,
+        _ARM_CONVOLUTIONS,
+    ),
     "bitat_deploy/operators/operator.py": ("tests/operators/test_batch.py",),
     "bitat_deploy/operators/output_stage.py": _CONVOLUTIONS,
     "bitat_deploy/operators/pack.py": _of("ThresholdPack"),
