@@ -6,6 +6,8 @@ import torch.nn.functional as functional
 from torch import nn
 
 from bitat_deploy.training import native
+from bitat_deploy.training.listing import recipe_cost
+from bitat_deploy.training.recipe import load_recipe, recipe_names
 from bitat_deploy.training.uniq.functions import quantize_symmetric, quantize_unsigned
 
 
@@ -82,13 +84,13 @@ def test_sign_equals_pytorchs_operators(
         result = native.sign_of_activation(leaf)
         result.backward(gradient)
         found.append((result, leaf.grad))
-        monkeypatch.setattr("bitat_deploy.training.native.sign.kernels", lambda: None)
+        monkeypatch.setattr("bitat_deploy.training.native.library.kernels", lambda: None)
     for fast, plain in zip(*found, strict=True):
         assert torch.equal(fast, plain)
 
 
 def test_works_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitat_deploy.training.native.batch_normalization.kernels", lambda: None)
+    monkeypatch.setattr("bitat_deploy.training.native.library.kernels", lambda: None)
     fused, plain = normalizations(4)
     values = torch.randn(3, 4, 5, 5)
     assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
@@ -148,3 +150,11 @@ def test_levels_equal_pytorchs_operators(
     assert torch.equal(levels, expected)
     assert torch.equal(of_values, others[0])
     torch.testing.assert_close(of_steps, others[1], rtol=1e-4, atol=1e-4)
+
+
+def test_shapes_alone_need_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("bitat_deploy.training.native.library.kernels", refuse)
+    assert {sum(recipe_cost(load_recipe(name)).values()) > 0 for name in recipe_names()} == {True}

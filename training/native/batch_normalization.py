@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from bitat_deploy.training.native.library import check, kernels, pointer
+from bitat_deploy.training.native.library import check, kernels, kernels_for, pointer
 from bitat_deploy.training.native.sign import sign_of_activation
 
 
@@ -44,8 +44,7 @@ def scale_and_shift(normalization: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 def _fits(values: Tensor, normalization: nn.BatchNorm2d) -> bool:
     shared = type(normalization) is not nn.BatchNorm2d  # its batch is not all in this process
-    on_cpu = values.dtype == torch.float32 and values.device.type == "cpu"
-    return kernels() is not None and on_cpu and not shared
+    return not shared and kernels_for(values) is not None
 
 
 def _trained(values: Tensor, normalization: nn.BatchNorm2d, sign: bool) -> Tensor:

@@ -8,15 +8,15 @@ import torch.nn.functional as functional
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bitat_deploy.training.native.library import check, kernels, pointer
+from bitat_deploy.training.native.library import check, kernels_for, pointer
 
 
 def depthwise_convolution(
     values: Tensor, weight: Tensor, stride: int, outside: float = 1.0
 ) -> Tensor:
     """Convolve [N, C, H, W], padded by one with ``outside``, with ``weight`` [C, 1, 3, 3]."""
-    library = kernels()
-    if library is None or values.dtype != torch.float32 or values.device.type != "cpu":
+    library = kernels_for(values)
+    if library is None:
         padded = functional.pad(values, (1, 1, 1, 1), value=outside)
         return functional.conv2d(padded, weight, stride=stride, groups=values.shape[1])
     result: Tensor = _DepthwiseConvolution.apply(values, weight, stride, outside, library)

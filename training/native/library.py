@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bitat_deploy.paths import cache_directory
@@ -31,6 +32,15 @@ def kernels() -> ctypes.CDLL | None:
     if not path.exists() and not _compile(sources, path):
         return None
     return _declared(ctypes.CDLL(str(path)))
+
+
+def kernels_for(values: Tensor) -> ctypes.CDLL | None:
+    """The kernels, where they can take ``values``: float32 on the processor; else None.
+
+    Nothing is compiled for other tensors, such as the meta ones that only have shapes.
+    """
+    fits = values.device.type == "cpu" and values.dtype == torch.float32
+    return kernels() if fits else None
 
 
 def pointer(tensor: Tensor) -> ctypes.c_void_p:

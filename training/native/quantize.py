@@ -4,16 +4,15 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.training.native.layout import dense_layout
-from bitat_deploy.training.native.library import kernels, pointer
+from bitat_deploy.training.native.library import kernels, kernels_for, pointer
 
 
 def fits_kernels(values: Tensor, step: Tensor) -> bool:
     """Whether the kernels take float32 ``values`` and ``step``, [] or [rows, 1, ...]."""
-    on_cpu = values.device.type == "cpu" and values.numel() > 0
-    precise = values.dtype == step.dtype == torch.float32
+    some, precise = values.numel() > 0, step.dtype == torch.float32
     rows = step.numel() == 1 or step.shape == (len(values), *[1] * (values.dim() - 1))
     dense = dense_layout(values) is not None
-    return on_cpu and precise and rows and dense and kernels() is not None
+    return some and precise and rows and dense and kernels_for(values) is not None
 
 
 def quantize_levels(

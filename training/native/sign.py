@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bitat_deploy.training.native.layout import dense_layout
-from bitat_deploy.training.native.library import kernels, pointer
+from bitat_deploy.training.native.library import kernels_for, pointer
 
 
 def sign_of_activation(values: Tensor) -> Tensor:
@@ -23,8 +23,8 @@ class _SignOfActivation(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         context.save_for_backward(values)
-        library = kernels()
-        if library is None or not _fits(values):
+        library = kernels_for(values)
+        if library is None or dense_layout(values) is None:
             return (values >= 0).to(values.dtype).mul_(2).sub_(1)
         result = torch.empty_like(values)
         library.sign_values(pointer(values), values.numel(), pointer(result))
@@ -34,20 +34,13 @@ class _SignOfActivation(torch.autograd.Function):
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> Tensor:
         (values,) = context.saved_tensors
-        library = kernels()
-        if library is None or not _fits(values) or gradient.dtype != values.dtype:
+        library, layout = kernels_for(values), dense_layout(values)
+        if library is None or layout is None or gradient.dtype != values.dtype:
             slope = values.abs().neg_().add_(1).clamp_(min=0).mul_(2)
             return slope.mul_(gradient)
-        layout = dense_layout(values)
-        assert layout is not None
         gradient = gradient.contiguous(memory_format=layout)
         result = torch.empty_like(values)
         library.sign_values_backward(
             pointer(gradient), pointer(values), values.numel(), pointer(result)
         )
         return result
-
-
-def _fits(values: Tensor) -> bool:
-    on_cpu = values.device.type == "cpu" and values.dtype == torch.float32
-    return on_cpu and dense_layout(values) is not None
