@@ -1,18 +1,21 @@
 """Putting our layers in the place of what was found."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from bitat_deploy.foreign.binarized import CONVOLUTIONS, Binarized, Finder
 from bitat_deploy.foreign.exact import with_whole_sums
-from bitat_deploy.foreign.functions import QUANTIZE_FLOAT, mixed_functions
-from bitat_deploy.foreign.graph import Graph, TensorType
+from bitat_deploy.foreign.functions import mixed_functions
+from bitat_deploy.foreign.graph import Graph
+from bitat_deploy.foreign.graph_builder import FLOAT, Chain, GraphBuilder
+from bitat_deploy.foreign.layer_nodes import (
+    add_convolution,
+    add_pool,
+    add_quantize,
+    add_quantizer,
+)
 from bitat_deploy.foreign.layers import (
     copies_of_codes,
     float_quantizer,
@@ -22,16 +25,7 @@ from bitat_deploy.foreign.layers import (
 )
 from bitat_deploy.foreign.mixed_network import QuantizeFloat
 from bitat_deploy.foreign.windows import Pool
-from bitat_deploy.network import (
-    Codes,
-    Convolution,
-    Format,
-    MaxPool,
-    Quantize,
-    output_format,
-    packed_bytes,
-)
-from bitat_deploy.onnx_format import DOMAIN, convolution_function
+from bitat_deploy.network import Codes, Convolution, Format, MaxPool, Quantize, output_format
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +62,7 @@ class _Rewriter:
         self._quantizers: dict[str, QuantizeFloat] = {}
         self._layers: dict[str, QuantizeFloat | Convolution | MaxPool] = {}
         self._formats: dict[str, Format] = {}
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, NDArray[Any]] = {}
-        self._types: dict[str, TensorType] = {}
+        self._builder = GraphBuilder(graph)
 
     def rewrite(self) -> Rewritten:
         for node in reversed(self._graph.nodes):  # readers are known before what they read
@@ -80,15 +72,9 @@ class _Rewriter:
             if node.name in self._accepted:
                 self._emit(*self._accepted[node.name])
             else:
-                self._nodes.append(node)
-        graph = replace(
-            self._graph,
-            nodes=tuple(self._nodes),
-            constants=self._graph.constants | self._constants,
-            types=self._graph.types | self._types,
-            functions=mixed_functions(self._graph.opset) if self._accepted else (),
-            dequantized={},
-        ).without_dead_nodes()
+                self._builder.keep(node)
+        functions = mixed_functions(self._graph.opset) if self._accepted else ()
+        graph = self._builder.finished(functions, dequantized={})
         written = set(graph.producers())
         layers = {key: layer for key, layer in self._layers.items() if key in written}
         found = [binarized for binarized, _ in self._accepted.values()]
@@ -184,138 +170,42 @@ class _Rewriter:
     def _emit(self, found: Binarized, layer: Convolution) -> None:
         codes_name = self._codes_name(found)
         if codes_name not in self._layers:
-            self._emit_quantizer(self._quantizers[codes_name])
-        if found.pool is not None and layer.input not in self._layers:
-            self._emit_pool(self._pool_layer(found.pool, found))
-        codes = self._formats[layer.input]
+            quantizer = add_quantizer(self._builder, self._quantizers[codes_name])
+            self._remember(codes_name, quantizer, quantizer.codes)
+        codes = self._formats[codes_name]
         assert isinstance(codes, Codes)
-        fused = isinstance(layer.output, Quantize)
+        if found.pool is not None:
+            pool = self._pool_layer(found.pool, found)
+            pooled = output_format(pool, self._formats)
+            assert isinstance(pooled, Codes)
+            if pool.name not in self._layers:
+                add_pool(self._builder, pool, codes, pooled)
+                self._remember(pool.name, pool, pooled)
+            codes = pooled
         form = output_format(layer, self._formats)
-        output, weight_name = f"{layer.name}.sums", f"{layer.name}.levels"
-        function, attributes, weight = convolution_function(layer, codes)
-        node = helper.make_node(
-            function,
-            [layer.input, weight_name],
-            [output],
-            name=layer.name,
-            domain=DOMAIN,
-            **attributes,
-        )
-        kind = TensorType((1, *form.shape), int(TensorProto.INT32))
-        self._add(node, {weight_name: weight}, kind)
+        sums = add_convolution(self._builder, layer, codes, form)
+        self._formats[layer.name] = form
         if isinstance(layer.output, Quantize):
             assert isinstance(form, Codes)
-            output = f"{self._quantizer_after(found)}.codes"
-            stage = layer.output
-            name = f"{layer.name}.quantize"
-            node = helper.make_node(
-                "Quantize",
-                [f"{layer.name}.sums", f"{name}.thresholds"],
-                [output],
-                name=name,
-                domain=DOMAIN,
-                bits=stage.bits,
-                signed=int(stage.signed),
-            )
-            thresholds = {f"{name}.thresholds": stage.thresholds}
-            self._add(node, thresholds, _packed_type(form))
-        self._layers[output] = layer
-        self._formats |= {output: form, layer.name: form}
-        if not fused:
-            self._emit_scaling(found, output)
+            output = f"{self._accepted_readers(found)[0].quantizer.tensor}.codes"
+            add_quantize(self._builder, layer.name, layer.output, sums, output, form)
+            self._remember(output, layer, form)
+        else:
+            self._remember(sums, layer, form)
+            self._scale(found, sums, form)
 
-    def _quantizer_after(self, found: Binarized) -> str:
-        return self._accepted_readers(found)[0].quantizer.tensor
-
-    def _emit_quantizer(self, layer: QuantizeFloat) -> None:
-        source = layer.input
-        if len(self._graph.types[source].shape) == 2:
-            source = f"{layer.name}.input"
-            axes = {f"{source}.axes": np.array([2, 3], np.int64)}
-            node = helper.make_node(
-                "Unsqueeze", [layer.input, f"{source}.axes"], [source], name=source
-            )
-            shape = (1, *layer.input_shape)
-            self._add(node, axes, TensorType(shape, int(TensorProto.FLOAT)))
-            layer = replace(layer, input=source)
-        constants: dict[str, NDArray[Any]] = {
-            f"{layer.name}.channel": layer.channel,
-            f"{layer.name}.sign": layer.sign,
-            f"{layer.name}.thresholds": layer.thresholds,
-        }
-        node = helper.make_node(
-            QUANTIZE_FLOAT,
-            [source, *constants],
-            [layer.name],
-            name=layer.name,
-            domain=DOMAIN,
-            bits=layer.bits,
-        )
-        self._add(node, constants, _packed_type(layer.codes))
-        self._layers[layer.name] = layer
-        self._formats[layer.name] = layer.codes
-
-    def _emit_pool(self, layer: MaxPool) -> None:
-        codes = self._formats[layer.input]
-        assert isinstance(codes, Codes)
-        form = output_format(layer, self._formats)
-        assert isinstance(form, Codes)
-        node = helper.make_node(
-            "MaxPoolCodes",
-            [layer.input],
-            [layer.name],
-            name=layer.name,
-            domain=DOMAIN,
-            channels=codes.shape[2],
-            bits=codes.bits,
-            kernel_shape=[layer.kernel] * 2,
-            strides=[layer.stride] * 2,
-            pads=[layer.padding] * 4,
-        )
-        self._add(node, {}, _packed_type(form))
-        self._layers[layer.name] = layer
-        self._formats[layer.name] = form
-
-    def _emit_scaling(self, found: Binarized, sums: str) -> None:
-        """Sums int32 [1, H, W, O] to what the original convolution writes."""
-        name, rank = found.node.name, len(self._graph.types[found.output].shape)
-        sizes = self._types[sums].shape
-        real = f"{name}.real"
-        kind = TensorType(sizes, int(TensorProto.FLOAT))
-        self._add(helper.make_node("Cast", [sums], [real], name=real, to=1), {}, kind)
-        constants: dict[str, NDArray[Any]] = {f"{name}.scale": found.scale}
-        steps = ["Mul"]
-        if found.bias is not None:
-            constants[f"{name}.bias"] = found.bias
-            steps.append("Add")
-        current = real
-        for operator, constant in zip(steps, list(constants), strict=True):
-            output = f"{constant}d"
-            node = helper.make_node(operator, [current, constant], [output], name=output)
-            self._add(node, {constant: constants[constant]}, kind)
-            current = output
-        last = f"{name}.nchw"
-        if rank == 2:
-            shape = {f"{last}.shape": np.array([1, sizes[3]], np.int64)}
-            node = helper.make_node(
-                "Reshape", [current, f"{last}.shape"], [found.output], name=last
-            )
-            self._add(node, shape, self._graph.types[found.output])
-            return
-        node = helper.make_node(
-            "Transpose", [current], [found.output], name=last, perm=[0, 3, 1, 2]
-        )
-        self._add(node, {}, self._graph.types[found.output])
-
-    def _add(
-        self, node: onnx.NodeProto, constants: dict[str, NDArray[Any]], kind: TensorType
+    def _remember(
+        self, tensor: str, layer: QuantizeFloat | Convolution | MaxPool, form: Format
     ) -> None:
-        self._nodes.append(node)
-        self._constants |= constants
-        self._types[node.output[0]] = kind
+        """That ``tensor`` is written by a layer of ours."""
+        self._layers[tensor] = layer
+        self._formats[tensor] = form
 
-
-def _packed_type(codes: Codes) -> TensorType:
-    height, width, channels = codes.shape
-    size = codes.bits * packed_bytes(channels)
-    return TensorType((1, height, width, size), int(TensorProto.UINT8))
+    def _scale(self, found: Binarized, sums: str, form: Format) -> None:
+        """Sums int32 [1, H, W, O] to what the original convolution writes."""
+        chain = Chain(self._builder, sums, f"{found.node.name}.scaling", form.shape)
+        chain.step("Cast", to=FLOAT)
+        chain.step("Mul", found.scale)
+        if found.bias is not None:
+            chain.step("Add", found.bias)
+        chain.finish(found.output)
