@@ -41,7 +41,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "graph",
             "importing",
             "layers",
-            "levels",
             "load",
             "preprocessing",
             "qonnx",
@@ -50,9 +49,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "windows",
         )
     },
+    "bitat_deploy/foreign/levels.py": ("tests/foreign/test_levels.py", *_RECOGNITION),
     "bitat_deploy/foreign/eight_bit.py": _EIGHT_BIT,
     "bitat_deploy/foreign/eight_bit_rewrite.py": _EIGHT_BIT,
     "bitat_deploy/foreign/qlinear.py": _EIGHT_BIT,
+    "bitat_deploy/compiler/static_module.py": (
+        "tests/compiler/test_static_module.py",
+        "tests/bundle/test_static_runner.py::test_equals_the_reference[shortcuts]",
+    ),
+    "training/bitat/block.py": (
+        "tests/training/bitat/test_dependency.py",
+        "tests/training/test_progressive.py",
+    ),
     "training/bitat/commit.py": ("tests/training/bitat/test_commit.py",),
     "training/uniq/calibration.py": ("tests/training/test_uniq.py",),
     "training/uniq/functions.py": ("tests/training/test_uniq.py",),
@@ -73,6 +81,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_of("GlobalBitCount", "BinaryDepthwiseConv"),
     ),
     "bitat_deploy/operators/convolution.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/float_boundary.py": (
+        "tests/foreign/test_on_arm.py::test_quantization_of_float32_equals_numpy[host]",
+    ),
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
@@ -87,7 +98,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/pointwise_counts.py": _POINTWISE,
     "bitat_deploy/operators/pointwise_schedule.py": _POINTWISE,
     "bitat_deploy/operators/pointwise_tables.py": _POINTWISE,
-    "bitat_deploy/operators/quantized_conv.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/quantized_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/quantized_dense.py": _of("QuantizedDense"),
     "bitat_deploy/operators/stream_pooling.py": _of("AveragePoolStream", "GlobalStreamSum"),
     "bitat_deploy/operators/unpack.py": (
