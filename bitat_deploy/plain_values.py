@@ -47,10 +47,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         inner = next(part for part in typing.get_args(kind) if part is not type(None))
         return None if value is None else _build(inner, value, where)
-    if origin is tuple:
-        return tuple(
+    if origin in (tuple, list):
+        return origin(
             _build(entry, part, f"{where}[{i}]")
-            for i, (entry, part) in enumerate(_entries(typing.get_args(kind), value, where))
+            for i, (entry, part) in enumerate(_entries(kind, value, where))
         )
     if origin is dict:
         if not isinstance(value, dict):
@@ -67,11 +67,12 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _entries(kinds: tuple[Any, ...], value: Any, where: str) -> list[tuple[Any, Any]]:
-    """The entries of a list, each with its type: ``kinds`` are the arguments of ``tuple[...]``."""
+def _entries(kind: Any, value: Any, where: str) -> list[tuple[Any, Any]]:
+    """The entries of ``value``, each with its type; ``kind`` is list[...] or tuple[...]."""
     if not isinstance(value, list | tuple):
         raise _wrong(where, "a list", value)
-    if kinds[-1] is Ellipsis:
+    kinds = typing.get_args(kind)
+    if typing.get_origin(kind) is list or kinds[-1] is Ellipsis:
         return [(kinds[0], part) for part in value]
     if len(value) != len(kinds):
         raise _wrong(where, f"a list of {len(kinds)}", value)
