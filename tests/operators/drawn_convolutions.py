@@ -46,6 +46,7 @@ BIT_SERIAL: list[Any] = [
     ((4, 6, 3, 8, 16), (3, 1, 1, ZERO, 1), (3, 2, SIGNED), SUMS),
     ((4, 4, 6, 1, 1), (3, 1, 1, ZERO, 1), (2, 2, SIGNED), 2),
     ((5, 4, 1, 8, 9), (7, 2, 3, TOP, 1), (1, 2, SIGNED), 1),
+    ((1, 2, 1, 1100, 9), (1, 1, 0, ZERO, 1), (2, 3, UNSIGNED), 2),
 ]
 # The same without the border's level and bits.
 PICTURE: list[Any] = [
