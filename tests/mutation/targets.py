@@ -71,8 +71,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),
     "bitat_deploy/operators/bit_planes.py": _of("GlobalCodeSum"),
-    "bitat_deploy/operators/bit_serial_conv.py": _CONVOLUTIONS,
-    "bitat_deploy/operators/bit_serial_count.py": _CONVOLUTIONS,
+    "bitat_deploy/operators/bit_serial_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
+    "bitat_deploy/operators/bit_serial_count.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/bit_serial_depthwise.py": (
         "tests/operators/test_bit_serial_depthwise.py",
     ),
