@@ -88,6 +88,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
     "bitat_deploy/operators/narrow_products.py": (
+        "tests/operators/test_narrow_products.py",
         *_of("QuantizedDense"),
         *_CONVOLUTIONS,
         _ARM_CONVOLUTIONS,
@@ -105,5 +106,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_of("Unpack"),
         f"{_OPERATORS}::test_unpacked_codes_are_the_networks_levels",
     ),
-    "bitat_deploy/operators/vector_code.py": _of("AveragePoolStream", "GlobalCodeSum"),
+    "bitat_deploy/operators/vector_code.py": (
+        "tests/operators/test_vector_code.py",
+        *_of("AveragePoolStream", "GlobalCodeSum", "ThresholdPack", "Unpack"),
+    ),
 }
