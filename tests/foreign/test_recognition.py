@@ -196,6 +196,17 @@ def test_activations_before_a_sign_are_in_its_thresholds(slope: float, tmp_path:
     assert isinstance(first.output, Quantize) == (slope > 0)
 
 
+def test_a_constant_that_makes_more_channels_is_not_part_of_a_quantizer(tmp_path: Path) -> None:
+    model = Model((1, 12, 12))
+    model.conv(1, pads=[1] * 4)
+    model.add("Mul", model.current, model.constant(np.reshape([1, -1, 0.5], (1, 3, 1, 1))))
+    model.channels = 3
+    model.add("Add", model.current, model.constant(0.1))
+    model.where_sign()
+    model.binary_conv(8, 1)
+    assert len(convolutions(imported(model.classify(), tmp_path))) == 1
+
+
 def test_dense_layers_after_a_flatten_are_convolutions_of_the_whole(tmp_path: Path) -> None:
     model = stem()
     model.add("MaxPool", kernel_shape=[3, 3], strides=[3, 3])
@@ -203,6 +214,7 @@ def test_dense_layers_after_a_flatten_are_convolutions_of_the_whole(tmp_path: Pa
     model.add("Flatten")
     signs = model.random.choice([-0.5, 0.5], (20, 16 * 4 * 4))
     model.add("Gemm", model.current, model.constant(signs), transB=1)
+    model.add("Add", model.current, model.constant(model.random.normal(0, 3, 20)))
     model.where_sign()
     model.add("MatMul", model.current, model.constant(model.random.choice([-1, 1], (20, 10))))
     first, second = convolutions(imported(model, tmp_path))
