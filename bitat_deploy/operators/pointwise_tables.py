@@ -30,6 +30,7 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import pack_bits
 from bitat_deploy.operators.carry_save import add_levels, add_weighted_words, full_adder
+from bitat_deploy.operators.ordered_tables import Lookup, WordSums
 from bitat_deploy.operators.vector_code import (
     keep,
     load,
@@ -120,17 +121,48 @@ class TableKernel:
             for first, count, bits in spans:
                 self._emit_tables(weight, table, tile, first, count, bits)
                 with T.serial(pixels) as pixel:
-                    place = pixel * (planes * vector)
-                    source, offset = (state, place) if first else (begin, tile * (planes * vector))
-                    sums = [load(source, offset + p * vector, vector) for p in range(planes)]
-                    here = first_pixel + pixel
-                    sums = self._emit_sums(x, table, here, sums, first, count, bits)
+                    here, place = first_pixel + pixel, pixel * (planes * vector)
+                    before = (state, place) if first else (begin, tile * (planes * vector))
+                    after = (state, place)
                     if (first, count, bits) == spans[-1]:
-                        offset = here * self.out_row + self.out_byte + tile * vector
-                        store(y, offset, sums[-1], vector)
-                    else:
-                        for p, plane in enumerate(sums):
-                            store(state, place + p * vector, plane, vector)
+                        after = (y, here * self.out_row + self.out_byte + tile * vector)
+                    self._emit_pixel(x, table, here, (first, count, bits), before, after)
+
+    def _emit_pixel(
+        self,
+        x: Any,
+        table: Any,
+        pixel: Any,
+        span: tuple[int, int, int],
+        before: tuple[Any, Any],
+        after: tuple[Any, Any],
+    ) -> None:
+        """Add what the words of a span look up to planes before; write all, or the top one to y.
+
+        A span is its first word, their number and their bits; planes are where (buffer, offset) is.
+        """
+        first, count, bits = span
+        vector, planes = self.vector_bytes, self._top + 1
+        top_only = first * _WORD + (count - 1) * _WORD + bits == self._channels
+        row = pixel * self.in_row + first * (_WORD // 8)
+        word_bytes = -(-bits // 8)
+        if WordSums.is_possible(self.target, vector, word_bytes, planes):
+            lookups = tuple(
+                Lookup(group.first, group.inputs, group.planes, group.vector * vector)
+                for group in _groups(bits)
+            )
+            size = _table_vectors(_WORD) * vector
+            in_pairs = WordSums.pairs_pay(self.target)
+            sums = WordSums(lookups, count, word_bytes, size, planes, top_only, in_pairs)
+            places = [(x, row), (table, 0), before, after]
+            # Not T.address_of: TVM would cut a buffer that is not used otherwise to that element.
+            sums.emit(*(buffer.access_ptr("rw", offset=offset) for buffer, offset in places))
+            return
+        (source, start), (to, place) = before, after
+        values = [load(source, start + p * vector, vector) for p in range(planes)]
+        values = self._emit_sums(x, table, pixel, values, first, count, bits)
+        for p, plane in enumerate(values[-1:] if top_only else values):
+            store(to, place + p * vector, plane, vector)
 
     def _emit_tables(
         self, weight: Any, table: Any, tile: Any, first_word: int, count: int, bits: int
