@@ -112,11 +112,13 @@ def test_sign_that_meets_zeros_is_computed_exactly_with_two_copies(tmp_path: Pat
     assert "2 copies" in network.notes[layer.name]
 
 
-def signs_of_sums(scale: float) -> Model:
+def signs_of_sums(scale: float, height: int = 1) -> Model:
     """An even number of signs may add up to 0, of which Sign makes no sign."""
     model = stem()
     model.where_sign()
-    model.conv(24, 1, scale * model.random.choice([-1, 1], (24, 16, 1, 1)))
+    weight = model.constant(scale * model.random.choice([-1, 1], (24, 16, height, 1)))
+    model.add("Conv", model.current, weight, pads=[height // 2, 0] * 2)
+    model.channels = 24
     model.add("Sign")
     model.binary_conv(8, 1)
     return model.classify()
@@ -127,8 +129,9 @@ def test_sums_of_zero_stay_zero_under_sign(tmp_path: Path) -> None:
     assert convolutions(network)[1].weight.shape[3] == 48
 
 
-def test_sums_of_zero_that_rounding_hides_are_told(tmp_path: Path) -> None:
-    network = import_foreign(signs_of_sums(0.1).save(tmp_path), Preprocessing())
+@pytest.mark.parametrize("height", [1, 3])
+def test_sums_of_zero_that_rounding_hides_are_told(height: int, tmp_path: Path) -> None:
+    network = import_foreign(signs_of_sums(0.1, height).save(tmp_path), Preprocessing())
     assert convolutions(network)[1].weight.shape[3] == 48
     assert "hang on how it rounds" in network.metadata["import"]
 
