@@ -1,4 +1,38 @@
 """Mistakes that no test can notice, as they change no result."""
 
+_OPERATORS = "bitat_deploy/operators"
+_FOREIGN = "bitat_deploy/foreign"
+
 # module, line before and after: why.
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        f"{_OPERATORS}/binary_depthwise.py",
+        "operations = height * -(-row_bytes // self.target.vector_bytes) * 4 * self._taps",
+        "operations = height * -(-row_bytes // self.target.vector_bytes) + 4 * self._taps",
+    ): "an estimate, by which threads share a layer or do not",
+    (
+        f"{_OPERATORS}/bit_serial_count.py",
+        "if last and rest > 1:",
+        "if (not (last and rest > 1)):",
+    ): "whether a value is kept or computed again",
+    (
+        f"{_OPERATORS}/vector_code.py",
+        "_WORTH_SHARING = 1 << 13",
+        "_WORTH_SHARING = 2 << 13",
+    ): "from which size on threads share a layer",
+    (
+        f"{_OPERATORS}/vector_code.py",
+        'return f"{dtype}x{lanes}" if lanes > 1 else dtype',
+        'return f"{dtype}x{lanes}" if lanes >= 1 else dtype',
+    ): "`uint8x1` is TVM's uint8, too",
+    (
+        f"{_FOREIGN}/layers.py",
+        "border = layer.padding > 0 and layer.padding_level == 0",
+        "border = layer.padding > 0 or layer.padding_level == 0",
+    ): "sums are looked for at every number instead of every other one",
+    (
+        f"{_FOREIGN}/check.py",
+        "waves += np.sin(phase + tilt * rows + turn * columns)",
+        "waves += np.sin(phase + tilt + rows + turn * columns)",
+    ): "other smooth pictures to compare with",
+}

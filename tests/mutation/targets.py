@@ -35,7 +35,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"bitat_deploy/foreign/{name}.py": _RECOGNITION
         for name in (
             "binarized",
-            "check",
             "elementwise",
             "exact",
             "graph",
@@ -49,6 +48,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "windows",
         )
     },
+    "bitat_deploy/foreign/check.py": (
+        *_RECOGNITION,
+        "tests/foreign/test_end_to_end.py::test_an_operator_that_nobody_has_is_named",
+    ),
     "bitat_deploy/foreign/levels.py": ("tests/foreign/test_levels.py", *_RECOGNITION),
     "bitat_deploy/foreign/eight_bit.py": _EIGHT_BIT,
     "bitat_deploy/foreign/eight_bit_rewrite.py": _EIGHT_BIT,
@@ -70,7 +73,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_OPERATORS}::test_threads_share_large_layers",
     ),
     "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),
-    "bitat_deploy/operators/bit_planes.py": _of("GlobalCodeSum"),
+    "bitat_deploy/operators/bit_planes.py": (
+        *_of("GlobalCodeSum"),
+        "tests/operators/test_convolutions.py::test_avx2",
+    ),
     "bitat_deploy/operators/bit_serial_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/bit_serial_count.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/bit_serial_depthwise.py": (
