@@ -31,6 +31,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "border = layer.padding > 0 or layer.padding_level == 0",
     ): "sums are looked for at every number instead of every other one",
     (
+        f"{_FOREIGN}/exact.py",
+        "weight = weight.reshape(len(weight), -1)",
+        "weight = weight.reshape(len(weight), -2)",
+    ): "numpy takes any negative size for the one left over",
+    (
         f"{_FOREIGN}/check.py",
         "waves += np.sin(phase + tilt * rows + turn * columns)",
         "waves += np.sin(phase + tilt + rows + turn * columns)",
