@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant
+from tests.mutation.targets import TARGETS
 
 BEGIN, END = "<!-- written by scripts/mutate -->\n", "<!-- end -->\n"
 
@@ -80,6 +81,9 @@ def _tables(outcomes: list[Outcome]) -> str:
     for module in sorted({one.module for one in outcomes}):
         lines.append(_row(f"`{module}`", [one for one in outcomes if one.module == module]))
     lines.append(_row("all", outcomes))
+    untried = sorted(set(TARGETS) - {one.module for one in outcomes})
+    if untried:
+        lines += ["", f"Not tried yet: {', '.join(map(_code, untried))}."]
     survivors = sorted((one for one in outcomes if not one.noticed), key=lambda one: one.change)
     lines += ["", "Those that no test notices:", "", "| module | before | after | why |"]
     lines.append("|---|---|---|---|")
