@@ -12,9 +12,9 @@ from bitat_deploy.datasets import load_dataset
 from bitat_deploy.onnx_format import read_network, reference_logits
 from bitat_deploy.target import load_target
 from bitat_deploy.training.integer_network import integer_logits
-from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
+from bitat_deploy.zoo import resolve_model, zoo_names
 
-IMAGES = 1000
+IMAGES = 500
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
 
 
@@ -23,26 +23,31 @@ def images() -> np.ndarray:
     return load_dataset("fashion-mnist", "test", None).images[:IMAGES]
 
 
+@pytest.fixture(scope="module", params=zoo_names())
+def model(request: pytest.FixtureRequest) -> Path:
+    return resolve_model(request.param)
+
+
 @pytest.fixture(scope="module")
-def reference(images: np.ndarray) -> np.ndarray:
+def reference(model: Path, images: np.ndarray) -> np.ndarray:
     """Stock ONNX Runtime."""
-    return reference_logits(resolve_model(DEFAULT_MODEL), images)
+    return reference_logits(model, images)
 
 
-def test_pytorch_integer_evaluation(images: np.ndarray, reference: np.ndarray) -> None:
-    network = read_network(resolve_model(DEFAULT_MODEL))
-    assert np.array_equal(integer_logits(network, images), reference)
+def test_pytorch_integer_evaluation(model: Path, images: np.ndarray, reference: np.ndarray) -> None:
+    assert np.array_equal(integer_logits(read_network(model), images), reference)
 
 
 @pytest.mark.parametrize(("target", "emulator"), [("host", ()), ("rpi4", QEMU)])
 def test_bundle(
+    model: Path,
     target: str,
     emulator: tuple[str, ...],
     images: np.ndarray,
     reference: np.ndarray,
     tmp_path: Path,
 ) -> None:
-    bundle = build_bundle(resolve_model(DEFAULT_MODEL), load_target(target), tmp_path / "bundle")
+    bundle = build_bundle(model, load_target(target), tmp_path / "bundle")
     assert np.array_equal(run(bundle, emulator, images, tmp_path), reference)
 
 
