@@ -136,6 +136,19 @@ def test_gradients_by_hand() -> None:
     assert step.grad.item() == pytest.approx(0 + (0 - 0.4) + (2 - 1.8) + 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ends_of_the_range_have_no_gradient(dtype: torch.dtype) -> None:
+    """With the kernels of our own and, in float64, without them."""
+    for quantize, values in (
+        (quantize_unsigned, [0.0, 1.4, 3.0]),
+        (quantize_symmetric, [-1.5, 0.2, 1.5]),
+    ):
+        x = torch.tensor(values, dtype=dtype, requires_grad=True)
+        quantize(x, torch.tensor(1.0, dtype=dtype), 2, 1.0).sum().backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [0, 1, 0]
+
+
 def test_one_bit_is_the_devices_comparison() -> None:
     step = torch.tensor(0.3)
     values = torch.tensor([-1e-30, -0.0, 0.0, 1e-30])
