@@ -6,6 +6,11 @@ _FOREIGN = "bitat_deploy/foreign"
 # module, line before and after: why.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "bitat_deploy/onnx_format/reader.py",
+        "if len(reading) != 1 or reading[0] < 0:",
+        "if len(reading) != 1 or reading[0] <= 0:",
+    ): "the first node reads no other's output",
+    (
         f"{_OPERATORS}/binary_depthwise.py",
         "operations = height * -(-row_bytes // self.target.vector_bytes) * 4 * self._taps",
         "operations = height * -(-row_bytes // self.target.vector_bytes) + 4 * self._taps",
