@@ -14,7 +14,7 @@ from bitat_deploy.target import load_target
 from bitat_deploy.training.integer_network import integer_logits
 from bitat_deploy.zoo import resolve_model, zoo_names
 
-IMAGES = 500
+IMAGES = 1000
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
 
 

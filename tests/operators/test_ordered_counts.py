@@ -1,18 +1,13 @@
 """1x1 convolutions counted in our own order of instructions, as ARM code."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-from bitat_deploy.network import pack_bits
-from bitat_deploy.operators import BinaryPointwiseConv, PointwiseSchedule
+from bitat_deploy.operators import PointwiseSchedule
 from bitat_deploy.operators.ordered_counts import has_registers
 from bitat_deploy.operators.pointwise_schedule import schedule_space
 from bitat_deploy.target import load_target
-from tests.operators.execution import run_in_qemu
+from tests.operators.pointwise_on_arm import check_on_arm
 
 ORDERED = PointwiseSchedule(8, 16, 4, 4, 1, hand_ordered=True)
 
@@ -31,23 +26,11 @@ CASES = [
 
 
 def test_they_equal_the_reference(tmp_path: Path) -> None:
-    if shutil.which("qemu-aarch64") is None:
-        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
-    target = load_target("rpi3")
-    random = np.random.default_rng(0)
-    operators, inputs = [], []
-    for pixels, channels, out, tile in CASES:
-        weight = random.integers(0, 2, (out, channels), dtype=np.uint8)
-        weight[: out // 3] = 1  # where no bit, or every bit, differs
-        threshold = random.integers(-channels - 2, channels + 3, out).astype(np.int32)
-        schedule = replace(ORDERED, pixels=tile[0], channel_vectors=tile[1])
-        operators.append(BinaryPointwiseConv(1, pixels, weight, threshold, target, schedule))
-        x = random.integers(0, 2, (1, 1, pixels, channels), dtype=np.uint8)
-        x[..., :2, :] = np.array([0, 1])[: min(pixels, 2), None]
-        inputs.append((pack_bits(x),))
-    outputs = run_in_qemu(operators, inputs, target, tmp_path)
-    for operator, (x,), output in zip(operators, inputs, outputs, strict=True):
-        assert np.array_equal(output, operator.reference(x)), operator.workload
+    cases = [
+        (*shape, replace(ORDERED, pixels=pixels, channel_vectors=vectors))
+        for *shape, (pixels, vectors) in CASES
+    ]
+    check_on_arm(cases, "rpi3", tmp_path)
 
 
 def test_in_order_processors_have_them_by_default() -> None:
