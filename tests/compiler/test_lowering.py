@@ -49,7 +49,8 @@ def test_kinds_are_what_a_reader_calls_them() -> None:
 
 def test_layers_that_are_not_binarized_fused_and_packed_say_why() -> None:
     target = load_target("rpi4")
-    networks = [draw_network(0, bits=(2, 2)), draw_shortcut_network(0), draw_convolution_network(0)]
+    networks = [draw_network(0, bits=(2, 2)), draw_network(0)]
+    networks += [draw_shortcut_network(0), draw_convolution_network(0)]
     reports = [layer.report for one in networks for layer in lower_layers(one, target)]
     for report in reports:
         complete = report.binarized and report.fused and report.packed_output

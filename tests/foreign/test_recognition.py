@@ -136,6 +136,20 @@ def test_sums_of_zero_that_rounding_hides_are_told(height: int, tmp_path: Path) 
     assert "hang on how it rounds" in network.metadata["import"]
 
 
+def test_sums_of_zero_that_rounding_hides_everywhere(tmp_path: Path) -> None:
+    """16 times 0.7 less 11.2 is not 0 in float32; the same picture of signs at every point."""
+    model = Model()
+    model.conv(16, weight=np.zeros((16, 3, 3, 3)), pads=[1] * 4)
+    model.where_sign()
+    weight = model.constant(np.full((24, 16, 1, 1), 0.7))
+    model.add("Conv", model.current, weight, model.constant(np.full(24, -16 * np.float32(0.7))))
+    model.channels = 24
+    model.add("Sign")
+    model.binary_conv(8, 1)
+    network = import_foreign(model.classify().save(tmp_path), Preprocessing())
+    assert convolutions(network)[1].weight.shape[3] == 48
+
+
 @pytest.mark.parametrize(
     ("bits", "weight_bits", "signed"), [(2, 4, 0), (4, 2, 0), (3, 3, 1), (4, 1, 1)]
 )

@@ -45,4 +45,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "waves += np.sin(phase + tilt * rows + turn * columns)",
         "waves += np.sin(phase + tilt + rows + turn * columns)",
     ): "other smooth pictures to compare with",
+    (
+        f"{_FOREIGN}/eight_bit_rewrite.py",
+        "if reach.max() > _INT32_MAX:",
+        "if reach.max() >= _INT32_MAX:",
+    ): "whether a layer whose sums just fit runs in integers or, as exactly, as the file has it",
 }
