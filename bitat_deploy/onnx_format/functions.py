@@ -149,11 +149,13 @@ ImageConv <strides, pads, dilations, group> (x, weight) => (sum) {
 """
 
 # In float32, which holds these sums exactly (network/formats.py checks it), because ONNX Runtime's
-# ConvInteger is slow with as many groups as channels and pads with nothing but zero codes.
+# ConvInteger is slow with as many groups as channels and pads with nothing but zero codes. Identity:
+# ONNX Runtime before 1.25 takes pads for malformed that are a Constant of value_ints.
 _LEVEL_CONV = """
 LevelConv <strides, pads, dilations, group, padding_level> (levels, filters) => (sum) {
     space = Constant <value_ints = [1, 2]> ()
-    border = Constant <value_ints: ints = @pads> ()
+    constant_border = Constant <value_ints: ints = @pads> ()
+    border = Identity (constant_border)
     integer_level = Constant <value_int: int = @padding_level> ()
     level = Cast <to = 1> (integer_level)
     padded = Pad (levels, border, level, space)
