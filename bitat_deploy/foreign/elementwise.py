@@ -91,8 +91,6 @@ def _is_elementwise(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _is_per_channel(constant: NDArray[Any], shape: tuple[int, ...]) -> bool:
     sizes = (1,) * (len(shape) - constant.ndim) + constant.shape
-    if len(sizes) != len(shape):
-        return False
     return all(size == 1 or axis == 1 for axis, size in enumerate(sizes))
 
 

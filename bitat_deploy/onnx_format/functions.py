@@ -149,8 +149,8 @@ ImageConv <strides, pads, dilations, group> (x, weight) => (sum) {
 """
 
 # In float32, which holds these sums exactly (network/formats.py checks it), because ONNX Runtime's
-# ConvInteger is slow with as many groups as channels and pads with nothing but zero codes. Identity:
-# ONNX Runtime before 1.25 takes pads for malformed that are a Constant of value_ints.
+# ConvInteger is slow with as many groups as channels and pads with nothing but zero codes. Identity
+# as ONNX Runtime before 1.25 takes pads for malformed that are a Constant of value_ints.
 _LEVEL_CONV = """
 LevelConv <strides, pads, dilations, group, padding_level> (levels, filters) => (sum) {
     space = Constant <value_ints = [1, 2]> ()

@@ -28,13 +28,21 @@ class Model:
         self._constants.append(numpy_helper.from_array(np.array(value, dtype), name))
         return name
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+    def add(
+        self,
+        operator: str,
+        *inputs: str,
+        domain: str = "",
+        further_outputs: tuple[str, ...] = (),
+        **attributes: Any,
+    ) -> str:
         """A node that reads ``inputs``, or what is current."""
         name = f"{operator.lower()}{len(self._nodes)}"
         self._domains.add(domain)
         inputs = inputs or (self.current,)
+        outputs = [name, *further_outputs]
         self._nodes.append(
-            helper.make_node(operator, inputs, [name], name=name, domain=domain, **attributes)
+            helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes)
         )
         self.current = name
         return name

@@ -61,6 +61,14 @@ def of_another_vendor() -> onnx.ModelProto:
     return model.classify().proto()
 
 
+def of_double() -> onnx.ModelProto:
+    model = Model()
+    model.add("Cast", to=TensorProto.DOUBLE)
+    model.add("LRN", size=3)
+    model.add("Cast", to=TensorProto.FLOAT)
+    return model.classify().proto()
+
+
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
@@ -70,6 +78,7 @@ def of_another_vendor() -> onnx.ModelProto:
         (no_vector, r"output .* is \[1, 4, 10, 10\], and not \[1, classes\]"),
         (trunc, r"Trunc \(node 'trunc0'\) is not supported; of QONNX"),
         (stochastic, r"Quant \(node 'quant0'\) has rounding mode 'STOCHASTIC'"),
+        (of_double, "ONNX Runtime, which gives the reference, does not run operator LRN"),
         (of_another_vendor, r"com.example.FusedThing \(node .* is not supported"),
     ],
 )

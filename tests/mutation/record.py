@@ -58,7 +58,11 @@ def write_record(path: Path, outcomes: Iterable[Outcome]) -> None:
 
 
 def merged(old: Iterable[Outcome], new: Iterable[Outcome], root: Path) -> list[Outcome]:
-    """The new ones, and the old ones whose line is still in the module below ``root``."""
+    """The new ones, and the old ones whose line is still in the module below ``root``.
+
+    Of lines that read alike, one that survived stands for all.
+    """
+    new = sorted(new, key=lambda one: not one.noticed)
     found = {one.change: one for one in old if _is_there(one, root)}
     return list((found | {one.change: one for one in new}).values())
 

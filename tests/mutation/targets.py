@@ -35,7 +35,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"bitat_deploy/foreign/{name}.py": _RECOGNITION
         for name in (
             "binarized",
-            "elementwise",
             "exact",
             "importing",
             "layers",
@@ -43,14 +42,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
             "preprocessing",
             "qonnx",
             "rewrite",
-            "steps",
             "windows",
         )
     },
-    "bitat_deploy/foreign/check.py": (
-        *_RECOGNITION,
-        "tests/foreign/test_end_to_end.py::test_an_operator_that_nobody_has_is_named",
-    ),
+    "bitat_deploy/foreign/check.py": _RECOGNITION,
+    "bitat_deploy/foreign/elementwise.py": ("tests/foreign/test_elementwise.py", *_RECOGNITION),
+    "bitat_deploy/foreign/steps.py": ("tests/foreign/test_steps.py", *_RECOGNITION),
     "bitat_deploy/foreign/graph.py": (*_RECOGNITION, *_EIGHT_BIT),
     "bitat_deploy/foreign/levels.py": ("tests/foreign/test_levels.py", *_RECOGNITION),
     "bitat_deploy/foreign/eight_bit.py": _EIGHT_BIT,
