@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitat_deploy.operators import BitSerialSchedule
 from bitat_deploy.operators.convolution import ConvolutionOperator
 from bitat_deploy.target import load_target
 from tests.drawn_networks import Draw
 from tests.operators.drawn_convolutions import (
     BIT_SERIAL,
     PICTURE,
+    SIGNED,
+    SUMS,
+    ZERO,
     bit_serial,
     convolution_inputs,
     drawn_convolutions,
@@ -47,6 +51,9 @@ def test_aarch64(name: str, tmp_path: Path) -> None:
     operators = drawn_convolutions(target, seed=3)
     if name == "rpi5":
         operators = operators[len(BIT_SERIAL) :]
+    else:  # a run of 32 bytes, of which 31 are counted before they are added, two by two
+        one = ((3, 3, 1, 128, 20), (2, 1, 0, ZERO, 1), (1, 1, SIGNED), SUMS)
+        operators.append(bit_serial(Draw(5), target, one, BitSerialSchedule(8, 1, 1, words=2)))
     check(operators, lambda ops, xs: run_in_qemu(ops, xs, target, tmp_path))
 
 
