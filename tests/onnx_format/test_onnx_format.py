@@ -11,6 +11,7 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.network import Convolution, IntegerNetwork, Quantize
 from bitat_deploy.onnx_format import reference_logits, to_onnx, write_validated
 from bitat_deploy.onnx_format.export import ExportError
+from bitat_deploy.onnx_format.functions import model_local_functions
 from bitat_deploy.training.integer_network import integer_logits
 from tests.drawn_networks import (
     draw_convolution_network,
@@ -99,6 +100,17 @@ def test_file_passes_the_checker_and_stores_one_bit_a_weight() -> None:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert properties["seed"] == "0"
     assert properties["class_names"].split(",")[3] == "class 3"
+
+
+def test_pads_are_no_constants_that_older_versions_refuse() -> None:
+    """ONNX Runtime 1.17 to 1.24 loads no file whose Pad reads a Constant of value_ints."""
+    for function in model_local_functions():
+        wide = {
+            node.output[0]
+            for node in function.node
+            if node.op_type == "Constant" and node.attribute[0].name == "value_ints"
+        }
+        assert not any(node.op_type == "Pad" and node.input[1] in wide for node in function.node)
 
 
 def test_a_model_that_differs_from_pytorch_is_not_written(tmp_path: Path) -> None:
