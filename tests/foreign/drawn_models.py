@@ -48,16 +48,22 @@ class Model:
         return name
 
     def conv(
-        self, out: int, kernel: int = 3, weight: np.ndarray | None = None, **attributes: Any
+        self,
+        out: int,
+        kernel: int = 3,
+        weight: np.ndarray | None = None,
+        bias: bool = False,
+        **attributes: Any,
     ) -> str:
-        """Drawn float weights, unless there are some."""
+        """Drawn float weights, unless there are some, and drawn biases where they are asked for."""
         groups = attributes.get("group", 1)
         shape = (out, self.channels // groups, kernel, kernel)
         if weight is None:
             weight = self.random.normal(0, 0.5, shape)
         assert weight.shape == shape
         self.channels = out
-        return self.add("Conv", self.current, self.constant(weight), **attributes)
+        constants = [weight, self.random.normal(0, 0.5, out)] if bias else [weight]
+        return self.add("Conv", self.current, *map(self.constant, constants), **attributes)
 
     def binary_weight(self, out: int, kernel: int, groups: int = 1) -> np.ndarray:
         """+-a with another a for each output."""

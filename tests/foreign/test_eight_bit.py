@@ -48,11 +48,11 @@ def float_model() -> Model:
     model = Model(shape=(3, 24, 24))
     model.conv(8, strides=[2, 2], pads=[1] * 4)
     model.add("Relu")
-    for out, stride in ((16, 1), (24, 2)):
+    for out, stride in ((2, 1), (24, 2)):
         channels = model.channels
         model.conv(channels, 3, group=channels, pads=[1] * 4, strides=[stride] * 2)
         model.add("Relu")
-        model.conv(out, 1)
+        model.conv(out, 1, bias=True)
     shortcut = model.current
     model.conv(24, 3, pads=[1] * 4)
     model.add("Add", model.current, shortcut)
