@@ -133,6 +133,22 @@ def test_compensation_with_descent_reduces_the_error_of_two_layers() -> None:
     assert errors["both"] < 0.5 * errors["plain"]
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_commit_records_the_measured_errors_of_sign_and_of_what_it_chose(kernel: int) -> None:
+    torch.manual_seed(8)
+    layer, images = linear_layer(8, 10, kernel=kernel), correlated_images(80, 8, 5, seed=8)
+    latent = layer.weight.detach().clone()
+    expected = layer(images).detach()
+    block = Block(EXACT, lambda: (layer(batch) for batch in images.split(16)))
+    record = block.commit("layer", block.prepare(layer, False))
+    chosen = layer(images).detach()
+    mean = latent.abs().mean(dim=(1, 2, 3), keepdim=True)
+    plain = nn.functional.conv2d(images, mean * latent.sign(), padding=kernel // 2)
+    assert record.error_before == pytest.approx(float(relative(plain - expected, expected)), 1e-4)
+    assert record.error_after == pytest.approx(float(relative(chosen - expected, expected)), 1e-4)
+    assert 0 < record.error_after < record.error_before
+
+
 def test_steps_need_no_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> None:
     layers, images = chain_of("pointwise"), correlated_images(20, 8, 4, seed=7)
     problem = committed_below(layers, images, replace(EXACT, trained_basis=True))
