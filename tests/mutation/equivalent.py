@@ -50,4 +50,19 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "if reach.max() > _INT32_MAX:",
         "if reach.max() >= _INT32_MAX:",
     ): "whether a layer whose sums just fit runs in integers or, as exactly, as the file has it",
+    (
+        f"{_OPERATORS}/carry_save.py",
+        "if bits not in (128, 256, 512):",
+        "if bits not in (129, 256, 512):",
+    ): "the same sums by other instructions",
+    (
+        f"{_OPERATORS}/global_bit_count.py",
+        'counts = T.alloc_buffer([pixel * 8], "int32")',
+        'counts = T.alloc_buffer([pixel * 9], "int32")',
+    ): "room that nothing uses",
+    (
+        f"{_OPERATORS}/operator.py",
+        'T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})',
+        'T.func_attr({"tirx.noalias": False, "tirx.is_scheduled": True})',
+    ): "what the compiler may assume, for faster code",
 }

@@ -13,7 +13,7 @@ from tests.operators.execution import Inputs, run_here
 from tests.operators.test_bit_serial_depthwise import SHAPES, drawn_depthwise
 from tests.operators.test_bit_serial_depthwise import drawn_inputs as depthwise_inputs
 
-BATCH = 3
+BATCH = 2
 
 AnyOperator = TypeVar("AnyOperator", bound=Operator)
 

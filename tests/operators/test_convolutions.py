@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bitat_deploy.operators import BitSerialSchedule
-from bitat_deploy.operators.convolution import ConvolutionOperator
+from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.target import load_target
 from tests.drawn_networks import Draw
 from tests.operators.drawn_convolutions import (
@@ -76,6 +76,19 @@ def test_schedules(name: str, tmp_path: Path) -> None:
         check(operators, lambda ops, xs: run_here(ops, xs, target))
     else:
         check(operators, lambda ops, xs: run_in_qemu(ops, xs, target, tmp_path))
+
+
+@pytest.mark.parametrize("number", range(len(BIT_SERIAL) + len(PICTURE)))
+def test_windows_end_within_the_padded_copy(number: int) -> None:
+    """And not beyond its memory, where what they read might be right by chance."""
+    operator = drawn_convolutions(load_target("host"), seed=1)[number]
+    layer, copy = operator.layer, PaddedCopy(operator, planes=1, pixel=1, dtype="uint8")
+    last = [
+        (count - 1) * layer.stride + (layer.kernel - 1) * layer.dilation
+        for count in operator.out_size
+    ]
+    assert last[0] < copy.rows <= last[0] + layer.stride
+    assert last[1] < copy.columns <= last[1] + layer.stride
 
 
 def check(operators: Sequence[ConvolutionOperator], run: Any) -> None:
