@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import all_mutants, draw_mutants
+from tests.mutation.record import Outcome, merged
 from tests.mutation.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,16 @@ def test_the_draw_is_repeatable() -> None:
     drawn = draw_mutants(SOURCE, 4, "1")
     assert len(drawn) == len(set(drawn)) == 4
     assert drawn == draw_mutants(SOURCE, 4, "1") != draw_mutants(SOURCE, 4, "2")
+
+
+def test_a_survivor_stands_for_all_lines_that_read_alike(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("return False\n")
+    ends = [
+        Outcome("module.py", "return False", "return True", noticed) for noticed in (False, True)
+    ]
+    for order in (ends, ends[::-1]):
+        assert merged([], order, tmp_path) == ends[:1]
+    assert merged(ends[:1], ends[1:], tmp_path) == ends[1:]  # tried again
 
 
 @pytest.mark.parametrize("module", TARGETS)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import pytest
 
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import load_target
@@ -12,8 +13,6 @@ from tests.operators.drawn_operators import drawn_inputs, drawn_operators
 from tests.operators.execution import Inputs, run_here
 from tests.operators.test_bit_serial_depthwise import SHAPES, drawn_depthwise
 from tests.operators.test_bit_serial_depthwise import drawn_inputs as depthwise_inputs
-
-BATCH = 2
 
 AnyOperator = TypeVar("AnyOperator", bound=Operator)
 
@@ -26,7 +25,8 @@ def one_of_each_kind(operators: Sequence[AnyOperator]) -> list[AnyOperator]:
     return [same[:3][-1] for same in kinds.values()]
 
 
-def test_every_operator() -> None:
+@pytest.mark.parametrize("batch", [2, 3])
+def test_every_operator(batch: int) -> None:
     target = load_target("host")
     random = np.random.default_rng(6)
     general = one_of_each_kind(drawn_operators(target, seed=6))
@@ -39,13 +39,13 @@ def test_every_operator() -> None:
             *(depthwise_inputs(operator, random) for operator in depthwise),
             *(convolution_inputs(operator, random) for operator in convolutions),
         ]
-        for _ in range(BATCH)
+        for _ in range(batch)
     ]
     inputs = [
         tuple(np.concatenate(xs) for xs in zip(*of_operator, strict=True))
         for of_operator in zip(*images, strict=True)
     ]
-    outputs = run_here(operators, inputs, target, BATCH)
+    outputs = run_here(operators, inputs, target, batch)
     for index, (operator, output) in enumerate(zip(operators, outputs, strict=True)):
         expected = np.concatenate([operator.reference(*image[index]) for image in images])
         assert np.array_equal(output, expected), operator.workload
