@@ -124,7 +124,7 @@ def _read(file: Any) -> Target:
 
 
 def _directory() -> Any:
-    return resources.files("bitat_deploy").joinpath("targets")
+    return resources.files("bitat_deploy.targets")
 
 
 def _resolve_native(target: Target) -> Target:

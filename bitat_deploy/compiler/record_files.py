@@ -18,7 +18,7 @@ _MAXIMUM_BYTES = 1 << 28
 
 def shipped_records_path(target: Target) -> Path:
     """The file that comes with this program, if there is one for the target."""
-    return Path(str(resources.files("bitat_deploy"))) / "targets" / "records" / _name(target)
+    return Path(str(resources.files("bitat_deploy.targets"))) / "records" / _name(target)
 
 
 def own_records_path(target: Target) -> Path:
