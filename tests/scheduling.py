@@ -23,6 +23,7 @@ LONG = (
     "tests/examples/",
     "tests/tuning/",
     "tests/baseline/",
+    "tests/benchmarks/",
     "tests/compiler/test_cross_compiler.py",
     "tests/training/test_train_command.py",
     "tests/training/test_distributed.py",

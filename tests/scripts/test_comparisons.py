@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
@@ -15,6 +17,14 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout, json.loads(output.read_text())
+
+
+@pytest.mark.parametrize(
+    "command", ["compare-methods --list", "make-records --help", "model-cycles --help"]
+)
+def test_the_others_begin(command: str, tmp_path: Path) -> None:
+    script, option = command.split()
+    subprocess.run([sys.executable, SCRIPTS / script, option], check=True, cwd=tmp_path)
 
 
 def test_bench_models(tmp_path: Path) -> None:

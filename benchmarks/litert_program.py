@@ -1,7 +1,7 @@
 """Measure a network in LiteRT with XNNPACK, as the runner measures others: options and document.
 
-A Python program, as LiteRT's wheels carry no headers to link a native one with. What is timed is
-``invoke`` alone, which costs Python a few microseconds; its peak memory has Python's in it.
+A Python program, as LiteRT's wheels have no headers to link a native one with. Only ``invoke`` is
+timed, for which Python adds a few microseconds; the peak memory includes Python's.
 """
 
 import argparse

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bitat_deploy.baseline.contenders import litert_contenders
+from benchmarks.contenders import litert_contenders
 from bitat_deploy.baseline.float32_twin import float32_twin
 from bitat_deploy.errors import UnsupportedOperatorError
 from tests.drawn_networks import draw_images, draw_network, draw_shortcut_network

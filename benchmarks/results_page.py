@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.training.comparison import (
+from benchmarks.comparison import (
     Comparison,
     Row,
     Table,

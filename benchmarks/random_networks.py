@@ -1,8 +1,8 @@
-"""MobileNets with drawn weights: how fast and how large a network is needs no training.
+"""MobileNets with drawn weights: speed and size can be measured without training.
 
-Signs of weights are drawn evenly, thresholds about as wide as the sums they are compared with, so
-that activations vary. All is a packed chain: 1-bit weights and activations, the 8-bit first
-convolution and classifier, no shortcuts. The shapes are those of the papers' networks.
+Signs of weights are drawn evenly, and thresholds with about the spread of the sums they are
+compared with, so that activations vary. Each network is a packed chain: 1-bit weights and activations, an
+8-bit first convolution and classifier, no shortcuts. The shapes are those of the papers' networks.
 """
 
 from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.baseline.undisturbed import Undisturbed
+from benchmarks.undisturbed import Undisturbed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="real-time priority is root's")

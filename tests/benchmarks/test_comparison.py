@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.comparison import Comparison, load_comparison, report_of
+from benchmarks.results_page import results_page
 from bitat_deploy.errors import InputError
-from bitat_deploy.training.comparison import Comparison, load_comparison, report_of
 from bitat_deploy.training.recipe import read_recipe
-from bitat_deploy.training.results_page import results_page
 
-COMMITTED = sorted((Path(__file__).parents[2] / "training" / "recipes" / "compare").glob("*.yaml"))
+COMMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "comparisons").glob("*.yaml"))
 FULL = {"method": "full-precision", "full_precision": {"epochs": 1, "learning_rate": 0.01}}
 SIGNS = {"method": "straight-through", "quantized": {"epochs": 2, "learning_rate": 0.01}}
 

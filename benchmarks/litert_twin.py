@@ -1,11 +1,12 @@
 """The float32 and int8 twins of a network as LiteRT's flatbuffers.
 
-The same layers as :mod:`.float32_twin` makes, with the same weights, written without a converter:
-the records say all there is to say. Channels come last, as LiteRT wants them. It pads to the same
-output sizes by its own rule (SAME), which at even sizes and stride 2 pads only below and right.
+The same layers as those of :mod:`bitat_deploy.baseline.float32_twin`, with the same weights,
+written from the network's records without a converter. Channels come last, as LiteRT wants them. It pads to
+the same output sizes by its own rule (SAME), which at even sizes and stride 2 pads only below and
+right.
 
 The int8 twin has int8 activations and weights with a scale for each channel, as LiteRT's own
-quantization has. Its activations' scales are guesses: ranges do not change how long integers take.
+quantization has. Its activations' scales are guesses: they do not change the time it takes.
 
 Needs the packages ai-edge-litert, which carries the schema, and flatbuffers.
 """

@@ -1,8 +1,7 @@
-"""A network and its twins in other runtimes, each as a program to be measured by the same code.
+"""A network and its twins in other runtimes, each as a program that is measured in the same way.
 
-Every contender is the runner: with our compiled network in it, or with another runtime in its
-place. They take the same options and print the same document, so that what is measured, and how,
-is the same for all.
+A contender is the runner with our compiled network or with another runtime in it; for LiteRT it is
+a Python program. All take the same options and print the same document.
 """
 
 import importlib.util
@@ -48,7 +47,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """The runtime and the arithmetic, which no other contender shares."""
         return f"{self.runtime} {self.arithmetic}"
 
     @property
@@ -145,11 +144,11 @@ def litert_contenders(
 ) -> tuple[Contender, ...]:
     """The float32 and int8 twins in LiteRT with XNNPACK, on this machine.
 
-    None where the package ai-edge-litert is not installed. Raises UnsupportedOperatorError.
+    Empty where the package ai-edge-litert is not installed. Raises UnsupportedOperatorError.
     """
     if importlib.util.find_spec("ai_edge_litert") is None:
         return ()
-    from bitat_deploy.baseline.litert_twin import litert_twin
+    from benchmarks.litert_twin import litert_twin
 
     path = folder / "images"
     images.tofile(path)

@@ -1,8 +1,8 @@
-"""Measuring on a machine that others use: real-time priority, and the cores left over kept idle.
+"""Measuring on a machine that others use: real-time priority, with the other cores kept idle.
 
-Two virtual cores are often the halves of one: what runs beside a measurement halves its speed. So
-the other cores run a loop that waits, at the same priority, for as long as a measurement takes.
-Linux gives real-time processes 95 % of a second at most; the machine stays usable, barely.
+Two virtual cores often share one physical core, so that work on one halves the speed of the other.
+So the other cores run a waiting loop at the same priority while a measurement lasts. Linux gives
+real-time processes at most 95 % of each second, so the machine stays barely usable.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_PRIORITY = 1  # the lowest that goes before all ordinary processes
-_LONGEST_SECONDS = 60  # a loop that nobody ends would hold its core for ever
+_PRIORITY = 1  # the lowest real-time priority, above all ordinary processes
+_LONGEST_SECONDS = 60  # a loop that is left over ends itself
 
 _LOOP = f"""
 #define _GNU_SOURCE
@@ -41,7 +41,7 @@ int main(int count, char** arguments) {{
 
 
 class Undisturbed:
-    """Call it for a context in which this process, and what it starts, has cores for itself."""
+    """Call it for a context in which this process and its children have cores of their own."""
 
     def __init__(self, folder: Path) -> None:
         source, self._loop = folder / "wait.c", folder / "wait"
@@ -51,7 +51,7 @@ class Undisturbed:
 
     @contextlib.contextmanager
     def __call__(self, threads: int) -> Iterator[None]:
-        """``threads`` cores are for the measurement. Raises PermissionError unless one is root."""
+        """Keep ``threads`` cores for the measurement. Raises PermissionError without root."""
         cores, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
         ours, others = sorted(cores)[:threads], sorted(cores)[threads:]
         before = os.sched_getparam(0)
@@ -59,7 +59,7 @@ class Undisturbed:
         loops: list[subprocess.Popen[bytes]] = []
         try:
             os.sched_setaffinity(0, ours)
-            # Each moves to its core by itself: nobody gets a core back from such a loop.
+            # Each loop moves itself to its core: once it runs there, nothing else does.
             loops += [subprocess.Popen([str(self._loop), str(core)]) for core in others]
             yield
         finally:

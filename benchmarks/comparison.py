@@ -1,10 +1,10 @@
-"""A comparison of recipes: which runs it takes, in what order, and each run's recipe.
+"""A comparison of recipes: its runs, their order, and each run's recipe.
 
-It is one YAML file with keys ``title``, ``text``, ``effort``, ``base`` (a recipe's values),
-``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), perhaps ``tuning`` and
-``findings`` (a text on what the tables show). A row has a ``name``, a ``title``, perhaps a
-``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same seed is its
-full-precision twin. A row in several tables is run once.
+A comparison is one YAML file with the keys ``title``, ``text``, ``effort``, ``base`` (a recipe's
+values), ``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), and optionally
+``tuning`` and ``findings`` (a text on what the tables show). A row has a ``name``, a ``title``,
+optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same
+seed is its full-precision twin. A row in several tables is run once.
 """
 
 import copy

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitat_deploy.baseline.contenders import onnx_runtime_contenders, our_contender
+from benchmarks.contenders import onnx_runtime_contenders, our_contender
+from benchmarks.random_networks import RANDOM_NETWORKS
 from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.target import load_target
-from bitat_deploy.zoo.random_networks import RANDOM_NETWORKS
 
 
 # Millions of multiply-accumulates, without pooling: arXiv 1704.04861, table 4; 1801.04381, table 4.

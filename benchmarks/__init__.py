@@ -1,0 +1,1 @@
+"""What the scripts measure and compare with; not installed."""
