@@ -1,9 +1,9 @@
 """The float32 and int8 twins of a network as LiteRT's flatbuffers.
 
 The same layers as those of :mod:`bitat_deploy.baseline.float32_twin`, with the same weights,
-written from the network's records without a converter. Channels come last, as LiteRT wants them. It pads to
-the same output sizes by its own rule (SAME), which at even sizes and stride 2 pads only below and
-right.
+written from the network's records without a converter. Channels come last, as LiteRT wants them. It
+pads to the same output sizes by its own rule (SAME), which at even sizes and stride 2 pads only
+below and right.
 
 The int8 twin has int8 activations and weights with a scale for each channel, as LiteRT's own
 quantization has. Its activations' scales are guesses: they do not change the time it takes.

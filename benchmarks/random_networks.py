@@ -1,8 +1,9 @@
 """MobileNets with drawn weights: speed and size can be measured without training.
 
 Signs of weights are drawn evenly, and thresholds with about the spread of the sums they are
-compared with, so that activations vary. Each network is a packed chain: 1-bit weights and activations, an
-8-bit first convolution and classifier, no shortcuts. The shapes are those of the papers' networks.
+compared with, so that activations vary. Each network is a packed chain: 1-bit weights and
+activations, an 8-bit first convolution and classifier, no shortcuts. The shapes are those of the
+papers' networks.
 """
 
 from collections.abc import Callable, Iterator
