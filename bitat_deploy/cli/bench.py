@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -30,14 +31,14 @@ from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
     bench_document,
-    bench_report,
+    board_table,
     check_writable,
     html_report,
     json_report,
     markdown_report,
+    terminal_report,
     write_file,
 )
-from bitat_deploy.report.board_table import board_table
 
 DEFAULT_DATASET = "fashion-mnist"
 PROFILE_RUNS = 100
@@ -175,7 +176,8 @@ def bench(
     if mlperf:
         options = options.single_stream()
     baselines = _prepare_baselines({path: entry[0] for path, entry in opened.items()}, baseline)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
         names = {board: f"{board.name}: " if len(boards) > 1 else "" for board in boards}
@@ -196,14 +198,14 @@ def bench(
             measure_board,
             show,
         )
-    _print(outcomes)
-    for outcome in outcomes:
-        if outcome.result is None:
-            continue
-        document = bench_document(outcome.result)
+    documents = {
+        outcome.board: bench_document(outcome.result) for outcome in outcomes if outcome.result
+    }
+    _print(outcomes, documents)
+    for board, document in documents.items():
         for option, path in outputs.items():
             if path is not None:
-                file = path if len(boards) == 1 else board_file(path, outcome.board)
+                file = path if len(boards) == 1 else board_file(path, board)
                 write_file(_FORMATS[option](document), file)
                 click.echo(f"Report: {file}")
     _raise_first(outcomes)
@@ -225,11 +227,17 @@ def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Pat
         return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}
 
 
-def _print(outcomes: Sequence[Outcome]) -> None:
-    if len(outcomes) > 1:
-        Console().print(board_table(outcomes))
-    elif outcomes[0].result is not None:
-        Console().print(bench_report(outcomes[0].result))
+def _print(outcomes: Sequence[Outcome], documents: Mapping[Board, Mapping[str, Any]]) -> None:
+    if len(outcomes) == 1:
+        for document in documents.values():
+            Console().print(terminal_report(document))
+        return
+    boards: list[tuple[str, Mapping[str, Any] | Exception]] = []
+    for outcome in outcomes:
+        shown = documents.get(outcome.board, outcome.error)
+        assert shown is not None
+        boards.append((outcome.board.name, shown))
+    Console().print(board_table(boards))
 
 
 def _raise_first(outcomes: Sequence[Outcome]) -> None:

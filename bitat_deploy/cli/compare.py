@@ -7,9 +7,7 @@ from rich.console import Console
 
 from bitat_deploy.cli.options import examples
 from bitat_deploy.errors import RegressionError
-from bitat_deploy.report.comparison import compare_reports
-from bitat_deploy.report.comparison_table import comparison_table, format_change
-from bitat_deploy.report.reading import read_report
+from bitat_deploy.report import compare_reports, comparison_table, format_change, read_report
 
 
 @click.command(epilog=examples("bitat-deploy compare main.json branch.json --minimum-change 5"))
@@ -26,17 +24,17 @@ from bitat_deploy.report.reading import read_report
 @click.option(
     "--judge-untrusted",
     is_flag=True,
-    help="Judge latency even where a report calls itself not trustworthy.",
+    help="Judge latency even if a report is marked NOT TRUSTWORTHY or EMULATED.",
 )
 def compare(before: Path, after: Path, minimum_change: float, judge_untrusted: bool) -> None:
-    """Say what changed from report A to report B, and whether it is more than noise.
+    """Show what changed from report A to report B, and whether it is more than noise.
 
-    Both are files that bench --json wrote. Latency counts as changed where a 99 % bootstrap
-    interval of the ratio of medians excludes 1 and the change reaches the minimum; accuracy where
-    a two-proportion test at 99 % says so, and always for the same network on the same images.
-    Times of reports that call themselves not trustworthy are shown, but not judged.
+    Both are files written by bench --json. Latency counts as changed if a 99 % bootstrap interval
+    of the ratio of medians excludes 1 and the change reaches the minimum; accuracy if a
+    two-proportion test at 99 % finds a difference, and for the same network on the same images
+    always. Times of reports marked NOT TRUSTWORTHY or EMULATED are shown, but not judged.
 
-    Exit code: 0 where B is not worse, 9 where it is, 3 for a file that is no report.
+    Exit code: 0 if B is not worse, 9 if it is, 3 for a file that is not a report.
     """
     comparison = compare_reports(
         read_report(before), read_report(after), minimum_change / 100, judge_untrusted
@@ -50,7 +48,7 @@ def compare(before: Path, after: Path, minimum_change: float, judge_untrusted: b
 
 
 def _names(before: Path, after: Path) -> tuple[str, str]:
-    """The files' names without ".json", or the paths where these are the same."""
+    """The files' names without ".json", or the paths if the names are the same."""
     if before.stem != after.stem:
         return before.stem, after.stem
     return str(before), str(after)

@@ -18,7 +18,7 @@ from bitat_deploy.device import connect
 from bitat_deploy.device.classify import classify
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import InputError
-from bitat_deploy.report.top_classes import top_classes_table
+from bitat_deploy.report import top_classes_table
 
 
 @click.command(

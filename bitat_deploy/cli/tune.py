@@ -10,7 +10,7 @@ from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_c
 from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.device import connect
 from bitat_deploy.device.host_keys import OnNewHostKey
-from bitat_deploy.report.tuning_table import tuning_table
+from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.options import Effort, TuneOptions
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model

@@ -1,4 +1,4 @@
-"""What a bench measured."""
+"""The result of a bench."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,28 @@ from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.profile import LayerTime
 
-# Enough for a histogram and for telling noise from change.
+# Enough for a histogram and for a bootstrap of the median.
 MAXIMUM_SAMPLES = 2000
 
 # Of the images of a network that is partly computed in float32; see Accuracy.
 _CLOSE_IMAGES = 0.9
 
-# What stands for all the runs: see Latency.
 MEDIAN = "median"
 MLPERF_SINGLE_STREAM = "mlperf-single-stream"
+
+# By rule: the field of Latency that is reported as the latency, and what a reader calls it.
+HEADLINES = {
+    MEDIAN: ("p50", "median"),
+    MLPERF_SINGLE_STREAM: ("p90", "MLPerf single-stream p90"),
+}
 
 
 @dataclass(frozen=True)
 class Latency:
     """Statistics over single runs, in milliseconds; a run is of one image, or of one batch.
 
-    ``samples`` are the single runs, in the order of their measurement; of more than
-    MAXIMUM_SAMPLES so many, evenly spaced. ``rule`` says which one stands for them all: the
-    median, or MLPerf's 90th percentile.
+    ``samples`` are the single runs in the order of measurement, thinned evenly to MAXIMUM_SAMPLES.
+    ``rule`` is a key of HEADLINES.
     """
 
     mean: float
@@ -44,8 +48,8 @@ class Latency:
 
     @property
     def headline(self) -> float:
-        """The one figure to give, by ``rule``."""
-        return self.p90 if self.rule == MLPERF_SINGLE_STREAM else self.p50
+        """The latency to report, in milliseconds."""
+        return float(getattr(self, HEADLINES[self.rule][0]))
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Accuracy:
     ``differing_from_reference`` counts images whose prediction is not that of ONNX Runtime on the
     host; ``logits_equal`` says whether the logits are equal to its: all of them, bit for bit, or,
     for networks that are partly computed in float32, within ``logits_tolerance`` of the largest
-    logit in at least 90 % of the images (in the others a rounding may have turned a code, and
-    with it much). ``confusion`` counts images by true class (row) and predicted class (column),
+    logit in at least 90 % of the images (in the others a rounding difference may have changed a
+    code). ``confusion`` counts images by true class (row) and predicted class (column),
     in the order of ``class_names``; both are empty where the network's classes are not those of
     the data set.
     """
@@ -72,7 +76,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class TwinRun:
-    """What the bench of a twin measured, as the fields of the same names in BenchResult."""
+    """The measurements of a twin; the fields are those of BenchResult."""
 
     load_ms: float
     first_inference_ms: float
@@ -83,10 +87,10 @@ class TwinRun:
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """A twin of the network, ``name`` for its arithmetic, in ``runtime`` on the same device.
+    """A twin of the network in ``runtime`` on the same device; ``name`` is its arithmetic.
 
     ``model_bytes`` is the size of its ONNX file, ``runtime_bytes`` that of the runtime's library.
-    Where it could not be measured ``run`` is None and ``failure`` says why.
+    If it could not be measured, ``run`` is None and ``failure`` is the reason.
     """
 
     name: str
@@ -101,9 +105,9 @@ class BaselineResult:
 class BenchResult:
     """One bench of one bundle on one device. Sizes are in bytes.
 
-    A run is of ``batch`` images. ``not_trustworthy`` says why the times should not be trusted,
-    one reason each; the health is that just before and after the run. ``profile`` and
-    ``baselines`` are empty where none were asked for.
+    A run is one call with ``batch`` images. ``not_trustworthy`` holds the reasons not to trust the
+    times; the health was read just before and after the runs. ``profile`` and ``baselines`` are
+    empty unless requested.
     """
 
     model_name: str
@@ -132,7 +136,7 @@ class BenchResult:
 
     @property
     def images_per_second(self) -> float:
-        """One run after the other, each as long as the one that stands for them all."""
+        """Throughput of runs one after the other, each taking the headline latency."""
         return self.batch * 1e3 / max(self.latency.headline, 1e-9)
 
 

@@ -1,10 +1,11 @@
 """What changed between two bench reports, and whether it is more than noise."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bitat_deploy.report.bench_sections import Document, banner
 from bitat_deploy.report.noise import (
     MINIMUM_RUNS,
     mean_change_interval,
@@ -12,11 +13,9 @@ from bitat_deploy.report.noise import (
     proportions_differ,
 )
 
-Report = Mapping[str, Any]
-
 
 class Verdict(enum.Enum):
-    """What a change means."""
+    """Whether a change is for the better."""
 
     BETTER = "better"
     SAME = "same"
@@ -25,7 +24,7 @@ class Verdict(enum.Enum):
 
 
 class Unit(enum.Enum):
-    """What a value counts."""
+    """The unit of a compared value."""
 
     MILLISECONDS = "ms"
     BYTES = "bytes"
@@ -37,8 +36,8 @@ class Unit(enum.Enum):
 class Change:
     """One value before and after.
 
-    ``interval`` is the 99 % interval of the relative change, where the noise is known; ``basis``
-    says in a few words what the verdict rests on, or why there is none.
+    ``interval`` is the 99 % interval of the relative change, None if the noise is unknown;
+    ``basis`` names the test behind the verdict, or why there is no verdict.
     """
 
     what: str
@@ -59,33 +58,33 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes, and what speaks against comparing the two reports at all."""
+    """All changes, and warnings of what makes the two reports hard to compare."""
 
     changes: tuple[Change, ...]
     warnings: tuple[str, ...]
 
     @property
     def regressions(self) -> tuple[Change, ...]:
-        """What is worse by more than noise."""
+        """The changes for the worse by more than noise."""
         return tuple(change for change in self.changes if change.verdict is Verdict.WORSE)
 
 
 def compare_reports(
-    before: Report, after: Report, minimum_change: float = 0.02, judge_untrusted: bool = False
+    before: Document, after: Document, minimum_change: float = 0.02, judge_untrusted: bool = False
 ) -> Comparison:
     """Compare two reports as :func:`read_report` gives them.
 
     Latency counts as changed where the 99 % interval of the ratio of medians (of means, without
     samples) excludes 1 and the change is at least ``minimum_change``, a fraction: the interval
-    knows the noise within a session, the minimum stands for that between sessions. On a disturbed
-    device sessions differ by far more, so latency is not judged where a report calls itself not
-    trustworthy, unless ``judge_untrusted``. Memory and size, read once, count from
-    ``minimum_change`` on. Accuracy is exact for the same network on the same images; else it has
-    to pass a two-proportion test at 99 %. More predictions that differ from the reference are
+    covers the noise within a session, the minimum the noise between sessions. On a disturbed device
+    sessions differ by far more, so latency is not judged if one report has a banner, unless
+    ``judge_untrusted``. Memory and size are read once and count as changed from
+    ``minimum_change`` on. Accuracy is exact for the same network on the same images; otherwise it
+    has to pass a two-proportion test at 99 %. More predictions that differ from the reference are
     always worse.
     """
     latency = _latency(before["latency_ms"], after["latency_ms"], minimum_change)
-    if not judge_untrusted and not (_trusted(before) and _trusted(after)):
+    if not judge_untrusted and (banner(before) or banner(after)):
         latency = replace(latency, verdict=Verdict.NOT_JUDGED, basis="untrusted")
     changes = [
         latency,
@@ -108,7 +107,7 @@ def compare_reports(
     return Comparison(tuple(changes), tuple(_warnings(before, after)))
 
 
-def _latency(before: Report, after: Report, minimum: float) -> Change:
+def _latency(before: Document, after: Document, minimum: float) -> Change:
     sampled = "samples" in before and "samples" in after
     key, name = ("p50", "latency, median") if sampled else ("mean", "latency, mean")
     runs = min(len(side["samples"]) if sampled else side["runs"] for side in (before, after))
@@ -126,11 +125,7 @@ def _latency(before: Report, after: Report, minimum: float) -> Change:
     return Change(name, Unit.MILLISECONDS, before[key], after[key], interval, verdict, basis)
 
 
-def _trusted(report: Report) -> bool:
-    return not report["device"]["emulated"] and not report.get("not_trustworthy")
-
-
-def _accuracy(before: Report, after: Report) -> Change:
+def _accuracy(before: Document, after: Document) -> Change:
     first, second = before["accuracy"], after["accuracy"]
     gain = second["top1"] - first["top1"]
     if _same_question(before, after):
@@ -144,8 +139,8 @@ def _accuracy(before: Report, after: Report) -> Change:
     return _change("accuracy, top-1", Unit.FRACTION, first["top1"], second["top1"], verdict, basis)
 
 
-def _same_question(before: Report, after: Report) -> bool:
-    asked: Callable[[Report], tuple[Any, ...]] = lambda report: (  # noqa: E731
+def _same_question(before: Document, after: Document) -> bool:
+    asked: Callable[[Document], tuple[Any, ...]] = lambda report: (  # noqa: E731
         report["model"]["sha256"],
         report["dataset"],
         report["accuracy"]["images"],
@@ -153,7 +148,7 @@ def _same_question(before: Report, after: Report) -> bool:
     return asked(before) == asked(after)
 
 
-def _differing(before: Report, after: Report) -> Change:
+def _differing(before: Document, after: Document) -> Change:
     first, second = (side["differing_from_reference"] for side in (before, after))
     lost = before["logits_equal"] and not after["logits_equal"]
     worse = second > first or lost
@@ -180,28 +175,25 @@ def _change(
 
 
 def _direction(increase: float) -> Verdict:
-    """For what should be small."""
+    """The verdict for a quantity that should be small."""
     if increase == 0:
         return Verdict.SAME
     return Verdict.WORSE if increase > 0 else Verdict.BETTER
 
 
-def _warnings(before: Report, after: Report) -> list[str]:
+def _warnings(before: Document, after: Document) -> list[str]:
     found = []
     for name, value in _CIRCUMSTANCES.items():
         first, second = value(before), value(after)
         if first != second:
             found.append(f"{name} differs: {first or 'unknown'} and {second or 'unknown'}")
     for name, report in (("A", before), ("B", after)):
-        if report["device"]["emulated"]:
-            found.append(f"{name} was measured on an emulated processor; its times mean little")
-            continue  # other reasons do not matter then
-        for reason in report.get("not_trustworthy", ()):
-            found.append(f"{name} is not trustworthy: {reason}")
+        if warning := banner(report):
+            found += warning.about(name)
     return found
 
 
-_CIRCUMSTANCES: dict[str, Callable[[Report], Any]] = {
+_CIRCUMSTANCES: dict[str, Callable[[Document], Any]] = {
     "the processor": lambda report: report["device"]["cpu"],
     "the architecture": lambda report: report["device"]["arch"],
     "the board": lambda report: report["device"]["board"],

@@ -1,4 +1,4 @@
-"""A bench result as a JSON document."""
+"""A bench result as a JSON document, from which every report is made."""
 
 import json
 import math
@@ -19,7 +19,10 @@ SCHEMA_VERSION = 1
 
 
 def bench_document(result: BenchResult) -> dict[str, Any]:
-    """The result as plain JSON values; times in milliseconds, sizes in bytes."""
+    """The result as plain JSON values, as schema.json describes them.
+
+    Make it once: the intervals of the baselines are bootstrapped here.
+    """
     device = asdict(result.device)
     device["features"] = sorted(device["features"])
     for private in ("cache", "write_refusal", "execute_refusal"):  # of no use to a reader
@@ -54,9 +57,17 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "not_trustworthy": list(result.not_trustworthy),
         "layers": _layers(result),
     }
+    if (share := _clock_share(result)) is not None:
+        document["clock_share_at_maximum"] = share
     if result.baselines:
         document["baselines"] = [_baseline(one, result.latency) for one in result.baselines]
     return document
+
+
+def _clock_share(result: BenchResult) -> float | None:
+    """The part of the time at full clock of the fastest cores; None where it was not counted."""
+    before, after = result.health_before.fastest_clocks, result.health_after.fastest_clocks
+    return after[0].share_at_limit(before[0]) if before and after else None
 
 
 def _latency(latency: Latency) -> dict[str, Any]:
@@ -93,7 +104,7 @@ def _baseline(baseline: BaselineResult, ours: Latency) -> dict[str, Any]:
 
 def _layers(result: BenchResult) -> list[dict[str, Any]]:
     layers = [_layer(layer) for layer in result.layers]
-    for layer, time in zip(layers, result.profile, strict=False):  # which may be empty
+    for layer, time in zip(layers, result.profile, strict=False):  # no profile: none
         layer |= {"ms": time.ms, "share": time.share, "macs_per_second": time.macs_per_second}
         if time.macs_per_cycle is not None:
             layer["macs_per_cycle"] = time.macs_per_cycle

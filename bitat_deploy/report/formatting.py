@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers with their units."""
+
+from collections.abc import Sequence
 
 from rich import filesize
 
@@ -9,7 +11,7 @@ def byte_size(count: float) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Milliseconds with what is worth reading of them: never more than microseconds' tenths."""
+    """Milliseconds, never finer than a tenth of a microsecond."""
     if milliseconds >= 100:
         return f"{milliseconds:,.0f} ms"
     if milliseconds >= 10:
@@ -22,10 +24,6 @@ def percentage(fraction: float) -> str:
     return f"{fraction:.2%}"
 
 
-def logits_in_words(equal: bool, tolerance: float) -> str:
-    """How the logits compare with the reference's."""
-    if not equal:
-        return "NOT equal"
-    if not tolerance:
-        return "equal, bit for bit"
-    return f"equal within {tolerance:g} of the largest (float32)"
+def dimensions(shape: Sequence[int]) -> str:
+    """Extents of a shape: "14x14x32"."""
+    return "x".join(map(str, shape))

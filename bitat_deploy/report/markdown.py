@@ -1,75 +1,47 @@
 """A report as Markdown, for an issue, a wiki or a commit message."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from bitat_deploy.report.baselines import HEADER as BASELINE_HEADER
-from bitat_deploy.report.baselines import baseline_notes, baseline_rows
-from bitat_deploy.report.formatting import byte_size, percentage
-from bitat_deploy.report.summary import banner, class_results, dimensions, facts
+from bitat_deploy.report.bench_sections import Document, bench_report
+from bitat_deploy.report.sections import Banner, Cell, Column, Facts, Table
+
+_FACTS = (Column("what"), Column("value"))
 
 
-def markdown_report(report: Mapping[str, Any]) -> str:
-    """The report, as :func:`read_report` or :func:`bench_document` give it, in GitHub's dialect."""
-    device = report["device"]
-    where = device["board"] or device["cpu"]
-    parts = [f"# {_text(report['model']['name'])} on {_text(where)}"]
-    warning = banner(report)
-    if warning is not None:
-        lines = [f"**{warning.title}.** {warning.sentence}"]
-        lines += [f"- {_text(reason)}" for reason in warning.reasons]
-        parts.append("\n".join(f"> {line}" for line in lines))
-    for title, rows in facts(report).items():
-        if rows:
-            parts += [f"## {title}", _table(("what", "value"), rows)]
-    if twins := baseline_rows(report):
-        parts += ["## Baseline", _table(BASELINE_HEADER, twins, "lrrrr")]
-        parts += [_text(note) for note in baseline_notes(report)]
-    if classes := class_results(report):
-        cells = [
-            (
-                one.name,
-                f"{one.images:,}",
-                percentage(one.accuracy),
-                f"{one.mistaken_for} ({one.mistakes:,})" if one.mistakes else "",
-            )
-            for one in classes
-        ]
-        header = ("class", "images", "accuracy", "most often mistaken for")
-        parts += ["## Classes", _table(header, cells, "lrrl")]
-    if report.get("layers"):
-        parts += ["## Layers", _layers(report["layers"])]
+def markdown_report(document: Document) -> str:
+    """The report in GitHub's dialect."""
+    report = bench_report(document)
+    parts = [f"# {_text(report.title)}", _text(report.subtitle)]
+    if report.banner:
+        parts.append(_banner(report.banner))
+    figures = [f"**{_text(value)}** {_text(what)}" for value, what in report.figures]
+    parts.append(" · ".join(figures))
+    for section in report.sections:
+        if isinstance(section, Facts):
+            parts += [f"## {_text(section.title)}", _table(_FACTS, section.rows)]
+        elif isinstance(section, Table):
+            parts += [f"## {_text(section.title)}", _table(section.columns, section.rows)]
+            parts += map(_text, section.notes)
     return "\n\n".join(parts) + "\n"
 
 
-def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
-    timed = any("ms" in layer for layer in layers)
-    header = ("layer", "kind", "output", "bits", "MMAC", "weights", *(["ms"] * timed))
-    rows = []
-    for layer in layers:
-        row = [
-            layer["name"],
-            layer["kind"],
-            dimensions(layer),
-            f"{layer['weight_bits']}/{layer['activation_bits']}",
-            f"{layer['macs'] / 1e6:.2f}",
-            byte_size(layer["weight_bytes"]),
-        ]
-        if timed:
-            row.append(f"{layer['ms']:.4f}" if "ms" in layer else "")
-        rows.append(row)
-    return _table(header, rows, "lllrrrr")
+def _banner(banner: Banner) -> str:
+    lines = [f"**{banner.title}.** {_text(banner.sentence)}", ""]
+    lines += [f"- {_text(reason)}" for reason in banner.reasons]
+    lines += ["", f"Remedies: {_text(banner.remedy)}"] if banner.remedy else []
+    return "\n".join(f"> {line}".rstrip() for line in lines).removesuffix("\n>")
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "ll") -> str:
-    rules = ["---:" if side == "r" else "---" for side in align[: len(header)]]
+def _table(columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]]) -> str:
+    header = [_text(column.name) for column in columns]
+    rules = ["---:" if column.number else "---" for column in columns]
     lines = [header, rules, *([_text(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _text(text: str) -> str:
-    """One line that Markdown and HTML take as text."""
-    line = " ".join(text.split())
+def _text(cell: str | Cell) -> str:
+    """Text that neither Markdown nor HTML interprets."""
+    text = str(cell)
     for character in "\\`*_[]<>|#":
-        line = line.replace(character, f"\\{character}")
-    return line
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 import jsonschema
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import foreign_text
 
-# A report has some ten kilobytes; what is much larger is something else.
+# A report has some ten kilobytes.
 _MAXIMUM_BYTES = 16_000_000
 
 _REMEDY = "give a file that bitat-deploy bench --json wrote"
@@ -28,7 +29,7 @@ def report_schema() -> dict[str, Any]:
 def read_report(path: Path) -> dict[str, Any]:
     """The report in ``path``, checked against the schema.
 
-    Raises InputError, which names the file and the first thing that is wrong with it.
+    Raises InputError, which names the file and its worst flaw.
     """
     try:
         document = json.loads(_content(path), parse_float=_finite, parse_constant=_refuse_constant)
@@ -39,9 +40,8 @@ def read_report(path: Path) -> dict[str, Any]:
     flaw = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if flaw is not None:
         where = flaw.json_path.removeprefix("$").removeprefix(".") or "the document"
-        raise InputError(
-            f"'{path}' is not a sound bench report: {where}: {_shortened(flaw.message)}; {_REMEDY}"
-        )
+        what = f"{where}: {foreign_text(flaw.message, 160)}"
+        raise InputError(f"'{path}' is not a sound bench report: {what}; {_REMEDY}")
     _check_confusion(path, document["accuracy"])
     return dict(document)
 
@@ -71,7 +71,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_version(path: Path, document: Any) -> None:
-    """First, so that a newer report is not called unsound for keys we do not know."""
+    """Before the schema, so that a newer report is refused for its version alone."""
     known = report_schema()["properties"]["schema_version"]["const"]
     if not isinstance(document, dict) or "schema_version" not in document:
         raise InputError(f"'{path}' is not a bench report; {_REMEDY}")
@@ -84,7 +84,7 @@ def _check_version(path: Path, document: Any) -> None:
 
 
 def _check_confusion(path: Path, accuracy: dict[str, Any]) -> None:
-    """What a schema cannot say: the matrix is square and counts each image once."""
+    """The matrix is square and counts each image once, which a schema cannot express."""
     matrix = accuracy.get("confusion")
     if matrix is None:
         return
@@ -95,8 +95,3 @@ def _check_confusion(path: Path, accuracy: dict[str, Any]) -> None:
             f"'{path}' is not a sound bench report: accuracy.confusion does not count "
             f"{accuracy['images']} images in {classes} classes; {_REMEDY}"
         )
-
-
-def _shortened(message: str, length: int = 160) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= length else f"{line[: length - 3]}..."

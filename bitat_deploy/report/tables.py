@@ -1,50 +1,66 @@
-"""Tables for the terminal: a build's layers, a bench's result."""
+"""The tables of single commands: build, run, tune, and bench with several boards."""
 
+import json
 from collections.abc import Sequence
+from typing import Protocol
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import RenderableType
 
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM, BenchResult
-from bitat_deploy.report.baselines import baseline_table
-from bitat_deploy.report.conditions import condition_rows
-from bitat_deploy.report.document import bench_document
-from bitat_deploy.report.formatting import byte_size, logits_in_words
-from bitat_deploy.report.profile_table import profile_table
+from bitat_deploy.compiler.record import DEFAULT, EMULATED, Record
+from bitat_deploy.report.bench_sections import Document, banner
+from bitat_deploy.report.formatting import dimensions, duration, percentage
+from bitat_deploy.report.sections import Cell, Column, Table, Tone
+from bitat_deploy.report.terminal import terminal_table
 
-_RULES = {
-    MEDIAN: "median",
-    MLPERF_SINGLE_STREAM: "MLPerf single-stream: p90",
-}
+# Of a network's answer to one image.
+_SHOWN_CLASSES = 5
+
+
+class Summary(Protocol):
+    """A tuned workload, as far as it is shown; see tuning/summary.py."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers with this workload."""
+
+    @property
+    def tried(self) -> int:
+        """Number of candidates."""
+
+    @property
+    def failed(self) -> int:
+        """Number of candidates with a wrong answer or none."""
+
+    @property
+    def best(self) -> Record | None:
+        """The fastest candidate."""
 
 
 def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
-    """One row for each layer: binarized? fused? packed output? And below, if not, why not."""
-    table = Table(
-        title="Layers", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
-    )
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind", overflow="fold")
-    table.add_column("output", no_wrap=True)
-    table.add_column("bits", justify="right", no_wrap=True)
-    # None of them is ever cut, so that a narrow terminal folds names and kinds instead.
-    for question in ("binarized", "fused", "packed", "tuned"):
-        table.add_column(question, no_wrap=True, min_width=len(question))
-    for layer in layers:
-        table.add_row(
+    """One row for each layer of a build, and below the reasons why some are not binarized."""
+    columns = [
+        Column("layer", fold=True),
+        Column("kind", fold=True),
+        Column("output"),
+        Column("bits", number=True),
+        *map(Column, ("binarized", "fused", "packed", "tuned")),
+    ]
+    rows = [
+        (
             layer.name,
             layer.kind,
-            "x".join(str(extent) for extent in layer.output_shape),
+            dimensions(layer.output_shape),
             f"{layer.weight_bits}/{layer.activation_bits}",
             _yes_or_no(layer.binarized),
             _yes_or_no(layer.fused),
             _yes_or_no(layer.packed_output),
             layer.tuned.partition(":")[0] or "-",
         )
+        for layer in layers
+    ]
     notes = [f"Why not, {layer.name}: {layer.reason}." for layer in layers if layer.reason]
     total = sum(layer.macs for layer in layers)
     binary = sum(layer.macs for layer in layers if layer.binarized)
@@ -54,78 +70,107 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     )
     origins = sorted({layer.tuned for layer in layers if layer.tuned})
     if origins:
-        notes.append(f"Tuned by records from {escape('; '.join(origins))}; '-': no records.")
-    return Group(table, *notes)
+        notes.append(f"Tuned by records from {'; '.join(origins)}; '-': no records.")
+    return terminal_table(Table("Layers", columns, rows, notes))
 
 
-def bench_report(result: BenchResult) -> RenderableType:
-    """The result as a table, under a banner where its times are not to be trusted."""
-    table = Table(title="Bench", title_justify="left", show_header=False)
-    table.add_column("what", style="bold", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    for what, value in _rows(result):
-        table.add_row(what, value)
-    parts: list[RenderableType] = [_banner(result)] if result.not_trustworthy else []
-    parts.append(table)
-    if result.profile:
-        parts += ["", profile_table(result)]
-    if result.baselines:
-        parts += ["", baseline_table(bench_document(result))]
-    return Group(*parts)
-
-
-def _banner(result: BenchResult) -> Panel:
-    if result.device.emulated:  # other reasons do not matter then
-        style = "red"
-        lines = [
-            "[bold]E M U L A T E D[/bold]",
-            "The processor is emulated: accuracy and memory hold, the times are not those of "
-            "hardware.",
-        ]
-    else:
-        style = "yellow"
-        lines = ["[bold]NOT TRUSTWORTHY[/bold]", "The times are not to be trusted, because"]
-        lines += [f"- {escape(reason)}" for reason in result.not_trustworthy]
-        lines.append(f"Remedies: bitat-deploy doctor --host {escape(result.device.name)}")
-    return Panel("\n".join(lines), border_style=style, style=style, expand=False)
-
-
-def _rows(result: BenchResult) -> list[tuple[str, str]]:
-    device, latency, accuracy = result.device, result.latency, result.accuracy
-    board = f"{device.board}, " if device.board else ""
-    emulated = " (EMULATED)" if device.emulated else ""
-    spread = ", ".join(
-        f"{name} {getattr(latency, name):.3f}"
-        for name in ("mean", "std", "min", "p50", "p90", "p99", "max")
-    )
-    rule = _RULES[latency.rule]
-    logits = logits_in_words(accuracy.logits_equal, accuracy.logits_tolerance)
-    memory = byte_size(device.memory_bytes)
-    glibc = f"glibc {device.glibc}" if device.glibc else "no glibc"
-    return [
-        ("model", f"{result.model_name} ({result.model_sha256[:12]}), target {result.target}"),
-        ("device", f"{device.name}: {board}{device.cores} x {device.cpu} ({device.arch})"),
-        ("system", f"{device.os}, {device.kernel}, {glibc}, {memory} memory"),
-        ("threads", str(result.threads)),
-        *([("images at once", _batch(result))] if result.batch > 1 else []),
-        (f"latency{emulated}", f"{latency.headline:.3f} ms ({rule} of {latency.runs} runs)"),
-        ("", f"{spread} ms, after {latency.warmup} runs of warm-up"),
-        ("", f"load {result.load_ms:.1f} ms, first image {result.first_inference_ms:.3f} ms"),
-        ("accuracy", f"{accuracy.top1:.2%} top-1 on {accuracy.images:,} images, {result.dataset}"),
-        ("reference", f"{accuracy.differing_from_reference} predictions differ; logits {logits}"),
-        *condition_rows(result),
-        ("peak memory", byte_size(result.peak_rss_bytes)),
-        (
-            "size",
-            f"model {byte_size(result.model_bytes)}, bundle {byte_size(result.bundle_bytes)}, "
-            f"pushed {byte_size(result.pushed_bytes)} in {result.push_seconds:.1f} s",
-        ),
+def board_table(boards: Sequence[tuple[str, Document | Exception]]) -> RenderableType:
+    """One row for each board, by name: its report, or the error that ended its bench."""
+    columns = [
+        Column("board", fold=True),
+        *(Column(name, number=True) for name in ("median", "p90", "top-1", "differing")),
+        Column("times"),
     ]
+    rows: list[Sequence[str | Cell]] = []
+    notes: list[str | Cell] = []
+    for name, outcome in boards:
+        if isinstance(outcome, Exception):
+            rows.append((name, *["-"] * 4, Cell("failed", Tone.BAD)))
+            notes.append(Cell(f"{name}: failed: {outcome}", Tone.BAD))
+            continue
+        device, latency, accuracy = (outcome[key] for key in ("device", "latency_ms", "accuracy"))
+        warning = banner(outcome)
+        rows.append(
+            (
+                f"{name} ({device['board'] or device['cpu']})",
+                duration(latency["p50"]),
+                duration(latency["p90"]),
+                percentage(accuracy["top1"]),
+                f"{accuracy['differing_from_reference']:,}",
+                Cell(warning.title, warning.tone) if warning else Cell("sound", Tone.GOOD),
+            )
+        )
+        for twin in outcome.get("baselines", ()):
+            notes.append(f"{name}: {_twin(twin, outcome)}")
+        if warning:
+            notes += [Cell(line, warning.tone) for line in warning.about(name)]
+    return terminal_table(Table("Boards", columns, rows, notes))
 
 
-def _batch(result: BenchResult) -> str:
-    return f"{result.batch} images per call, {result.images_per_second:.1f} images/s"
+def top_classes_table(logits: NDArray[np.float32], class_names: Sequence[str]) -> RenderableType:
+    """The classes with the largest of ``logits`` [classes], and their softmax."""
+    exponentials = np.exp(logits.astype(np.float64) - float(logits.max()))
+    shares = exponentials / exponentials.sum()
+    named = len(class_names) == len(logits)
+    rows = [
+        (
+            class_names[index] if named else f"class {index}",
+            f"{shares[index]:.1%}",
+            f"{logits[index]:.3f}",
+        )
+        for index in np.argsort(-logits, kind="stable")[:_SHOWN_CLASSES]
+    ]
+    columns = [Column("class", fold=True), Column("softmax", True), Column("logit", True)]
+    return terminal_table(Table("", columns, rows))
 
 
-def _yes_or_no(value: bool) -> str:
-    return "[green]yes[/green]" if value else "[yellow]no[/yellow]"
+def tuning_table(summaries: Sequence[Summary]) -> RenderableType:
+    """One row for each distinct layer: its fastest schedule, and what that gains."""
+    columns = [
+        Column("layer", fold=True),
+        *(Column(name, True) for name in ("tried", "failed", "default", "best", "gain")),
+        Column("fastest schedule", fold=True),
+    ]
+    rows = [
+        (
+            _first_of(summary.layers),
+            str(summary.tried),
+            str(summary.failed or "-"),
+            *(("-", "-", "-", "-") if summary.best is None else _gain(summary.best)),
+        )
+        for summary in summaries
+    ]
+    emulated = any(s.best is not None and s.best.source == EMULATED for s in summaries)
+    note = "EMULATED: these times are not those of hardware, and no build uses them."
+    return terminal_table(Table("Tuning", columns, rows, [note] * emulated))
+
+
+def _yes_or_no(value: bool) -> Cell:
+    return Cell("yes", Tone.GOOD) if value else Cell("no", Tone.DOUBTFUL)
+
+
+def _twin(twin: Document, document: Document) -> str:
+    if "failure" in twin:
+        return f"the {twin['name']} twin was not measured: {twin['failure']}"
+    emulated = " (EMULATED)" if document["device"]["emulated"] else ""
+    ratio = f"{twin['latency_ratio']:.2f}"
+    return f"the {twin['name']} twin in {twin['runtime']} takes {ratio} times as long{emulated}"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more like it"
+
+
+def _gain(best: Record) -> tuple[str, str, str, str]:
+    gain = f"{1 / best.ratio:.2f}x"
+    return _time(best.reference, best.unit), _time(best.value, best.unit), gain, _schedule(best)
+
+
+def _schedule(record: Record) -> str:
+    if record.schedule == DEFAULT:
+        return "the default"
+    return ", ".join(f"{key} {value}" for key, value in json.loads(record.schedule).items())
+
+
+def _time(value: float, unit: str) -> str:
+    return f"{value / 1000:.1f} us" if unit == "ns" else f"{value:,.0f} cycles"

@@ -12,8 +12,13 @@ from bitat_deploy.device import connect
 from bitat_deploy.device.bench import bench
 from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import BenchResult
-from bitat_deploy.report import bench_document, json_report, markdown_report, write_file
-from bitat_deploy.report.reading import read_report
+from bitat_deploy.report import (
+    bench_document,
+    json_report,
+    markdown_report,
+    read_report,
+    write_file,
+)
 from tests import bench_command
 from tests.device.test_bench import draw_dataset
 from tests.ssh_devices import LocalSshd

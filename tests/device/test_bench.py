@@ -15,7 +15,7 @@ from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import compare_logits, latency_statistics
 from bitat_deploy.errors import DeviceUnsuitableError, InputError
 from bitat_deploy.onnx_format import to_onnx
-from bitat_deploy.report.document import bench_document
+from bitat_deploy.report import bench_document
 from bitat_deploy.target import load_target
 from tests.drawn_networks import draw_network
 

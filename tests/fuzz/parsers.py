@@ -26,10 +26,14 @@ from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
 from bitat_deploy.errors import BitatDeployError, BundleError, InputError
 from bitat_deploy.network import IMAGE, IntegerNetwork
 from bitat_deploy.onnx_format import read_network, reference_logits, to_onnx
-from bitat_deploy.report import html_report, markdown_report
-from bitat_deploy.report.comparison import compare_reports
-from bitat_deploy.report.comparison_table import comparison_table
-from bitat_deploy.report.reading import read_report
+from bitat_deploy.report import (
+    compare_reports,
+    comparison_table,
+    html_report,
+    markdown_report,
+    read_report,
+    terminal_report,
+)
 from bitat_deploy.target import Target, load_target
 from tests.drawn_networks import draw_network
 from tests.fuzz.mutations import Mutation, mutate_bytes, mutate_json, mutate_onnx
@@ -162,6 +166,7 @@ def _read_report(content: bytes, folder: Path) -> None:
     html_report(read)
     markdown_report(read)
     with StringIO() as terminal:
+        Console(file=terminal).print(terminal_report(read))
         Console(file=terminal).print(
             comparison_table(compare_reports(report(runs=12), read), ("A", "B"))
         )

@@ -1,58 +1,59 @@
-"""The baseline in reports for people."""
+"""The baseline in every format."""
 
-from typing import Any
+from dataclasses import replace
 
-from bitat_deploy.report import html_report, markdown_report
-from bitat_deploy.report.baselines import baseline_notes, baseline_rows
-from tests.report.factory import report
+import pytest
 
-FAILURE = "the runner on 'pi' was killed"
+from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM
+from bitat_deploy.report import bench_document, html_report, markdown_report
+from bitat_deploy.report.bench_sections import bench_report
+from bitat_deploy.report.sections import Table
+from tests.report.factory import FAILURE, PI, report, result, twins
 
 
-def with_baselines(**changes: Any) -> dict[str, Any]:
-    twin = {"runtime": "ONNX Runtime 1.31.1", "model_bytes": 750_000, "runtime_bytes": 25_000_000}
-    measured = {
-        "latency_ms": report(latency=5.0)["latency_ms"],
-        "latency_ratio": 5.0,
-        "latency_ratio_interval": [4.9, 5.125],
-        "peak_rss_bytes": 31_000_000,
-        "not_trustworthy": ["the clock changed"],
-    }
-    failed = {"failure": FAILURE}
-    twins = [{"name": "float32", **twin, **measured}, {"name": "int8", **twin, **failed}]
-    return report(baselines=twins, **changes)
+def baseline(**changes: object) -> Table:
+    sections = bench_report(bench_document(result(baselines=twins(), **changes))).sections
+    return next(section for section in sections if section.title.startswith("Baseline"))
 
 
 def test_rows() -> None:
-    own, float32, int8 = baseline_rows(with_baselines(latency_ms__p50=1.25))
-    assert own[:3] == ("binarized", "1.250 ms", "1")
-    assert float32[2:] == ("5.00 (4.90 to 5.12)", "750.00 kB", "31.00 MB")
+    own, float32, int8 = baseline().rows
+    assert own == ("binarized", "0.999 ms", "1", "400.00 kB", "9.00 MB")
+    assert float32 == ("float32 twin", "4.997 ms", "5.00 (4.99 to 5.01)", "750.00 kB", "31.00 MB")
     assert int8 == ("int8 twin", "failed", "", "750.00 kB", "")
-    assert baseline_rows(report()) == []
 
 
 def test_headline_by_the_rule() -> None:
-    document = with_baselines()
-    for part in (document, document["baselines"][0]):
-        part["latency_ms"] |= {"rule": "mlperf-single-stream", "p90": 7.0}
-    assert [row[1] for row in baseline_rows(document)] == ["7.000 ms", "7.000 ms", "failed"]
+    drawn = result(baselines=twins())
+    latency = replace(drawn.latency, rule=MLPERF_SINGLE_STREAM)
+    run = drawn.baselines[0].run
+    assert run is not None
+    twin = replace(run, latency=replace(run.latency, rule=MLPERF_SINGLE_STREAM))
+    baselines = (replace(drawn.baselines[0], run=twin), drawn.baselines[1])
+    document = bench_document(replace(drawn, latency=latency, baselines=baselines))
+    made = bench_report(document)
+    assert made.figures[0] == (f"{latency.p90:.3f} ms", "latency, MLPerf single-stream p90")
+    table = next(section for section in made.sections if section.title == "Baseline")
+    shown = [row[1] for row in table.rows]
+    assert shown == [f"{latency.p90:.3f} ms", f"{twin.latency.p90:.3f} ms", "failed"]
+    assert table.rows[1][2] == f"{twin.latency.p90 / latency.p90:.2f}"
 
 
-def test_notes_say_what_the_twins_are_for() -> None:
-    notes = " ".join(baseline_notes(with_baselines()))
-    assert "not for accuracy" in notes
+def test_notes_tell_what_the_twins_are_for() -> None:
+    notes = " ".join(map(str, baseline().notes))
+    assert "not accuracy" in notes
     assert f"int8 twin was not measured: {FAILURE}." in notes
-    assert "doubtful: the clock changed" in notes
+    assert "not trustworthy: the clock changed" in notes
     assert "emulated" not in notes
-    emulated = " ".join(baseline_notes(with_baselines(device__emulated=True)))
-    assert "hardware has other ratios" in emulated
+    known = " ".join(map(str, baseline(not_trustworthy=("the clock changed",)).notes))
+    assert "the clock changed" not in known
+    emulated = " ".join(map(str, baseline(device=replace(PI, emulated=True)).notes))
+    assert "on hardware the ratios are different" in emulated
+    assert "the clock changed" not in emulated
 
 
-def test_pages() -> None:
-    document = with_baselines()
-    for page in (html_report(document), markdown_report(document)):
-        assert "Baseline" in page
-        assert "5.00 (4.90 to 5.12)" in page
-        assert "not for accuracy" in page
-    for page in (html_report(report()), markdown_report(report())):
-        assert "Baseline" not in page
+@pytest.mark.parametrize("write", [html_report, markdown_report])
+def test_pages(write) -> None:
+    page = write(bench_document(result(baselines=twins())))
+    assert "5.00 (4.99 to 5.01)" in page and "not accuracy" in page
+    assert "Baseline" not in write(report())

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from bitat_deploy.device.bench_result import (
     compare_logits,
     latency_statistics,
 )
-from bitat_deploy.report import bench_document, json_report, write_file
-from bitat_deploy.report.reading import read_report
+from bitat_deploy.report import bench_document, json_report, read_report, write_file
+from tests.report.factory import result as drawn_result
 
 CLASSES = tuple(f"class {index}" for index in range(10))
 
@@ -48,6 +49,13 @@ def test_weights_derived_from_the_multiply_accumulates(result: BenchResult) -> N
     for layer in layers:
         if layer["kind"].startswith("depthwise 3x3"):
             assert layer["weight_bytes"] == 9 * layer["output_shape"][-1] / 8
+
+
+def test_share_of_the_full_clock() -> None:
+    assert bench_document(drawn_result())["clock_share_at_maximum"] == pytest.approx(0.97)
+    uncounted = dataclasses.replace(drawn_result().health_after, clocks=())
+    document = bench_document(drawn_result(health_after=uncounted))
+    assert "clock_share_at_maximum" not in document
 
 
 def test_many_runs_are_thinned_evenly() -> None:

@@ -1,14 +1,16 @@
-"""Markdown and HTML of reports: what stands in them, and that nothing breaks them."""
+"""The formats of a report: what is in them, and that nothing breaks them."""
 
 from html.parser import HTMLParser
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from bitat_deploy.report import html_report, markdown_report
+from bitat_deploy.report import html_report, markdown_report, terminal_report
 from bitat_deploy.report.charts import histogram
 from tests.report.factory import report
 
@@ -74,7 +76,13 @@ def test_page_shows_everything() -> None:
         assert words in page.text
 
 
-@pytest.mark.parametrize("write", [html_report, markdown_report])
+def _terminal(document: dict[str, Any]) -> str:
+    with StringIO() as file:
+        Console(file=file, width=200, _environ={}).print(terminal_report(document))
+        return file.getvalue()
+
+
+@pytest.mark.parametrize("write", [html_report, markdown_report, _terminal])
 def test_banner(write: Any) -> None:
     reasons = ["the clock fell", "others were busy"]
     assert "EMULATED" not in write(report())
@@ -111,7 +119,25 @@ def test_hostile_names_stay_text() -> None:
     text = markdown_report(document)
     assert "<script>" not in text.replace("\\<", "")
     rows = [line for line in text.splitlines() if line.startswith("| conv") or "alert" in line]
-    assert all(line.startswith(("|", ">", "#")) for line in rows)
+    assert all(line.startswith(("|", ">", "#", "Built for")) for line in rows)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (0, 0, "none since boot"),
+        (0, 0x5, "now: under-voltage, throttled"),
+        (0x2, 0x20000, "now: clock capped"),
+        (0x50000, 0x50000, "earlier since boot: under-voltage, throttled"),
+        (0, 0x50001, "now: under-voltage; earlier since boot: throttled"),
+        (None, 0x40000, "earlier since boot: throttled"),
+    ],
+)
+@pytest.mark.parametrize("write", [html_report, markdown_report, _terminal])
+def test_throttling_is_told_alike(write: Any, before: int | None, after: int, said: str) -> None:
+    document = report(health_before__throttled=before, health_after__throttled=after)
+    assert said in write(document)
+    assert "throttling" not in write(report(health_after__throttled=None))
 
 
 def test_matrix_of_many_classes_becomes_a_list_of_the_worst() -> None:
@@ -121,7 +147,7 @@ def test_matrix_of_many_classes_becomes_a_list_of_the_worst() -> None:
     document = report(accuracy__class_names=names, accuracy__confusion=matrix.tolist())
     page = _Page(html_report(document))
     assert "Confusion" not in page.text
-    assert "the worst ones" in page.text
+    assert "the 30 worst of 200" in page.text
     assert "class 8 (8)" in page.text
 
 
