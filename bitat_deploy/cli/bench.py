@@ -61,7 +61,7 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     default=("local",),
     show_default=True,
     metavar=HOST_METAVAR,
-    help="The device: this machine, or another one by SSH. Several are measured at once.",
+    help="The device: this machine, or another one by SSH. Several are measured at the same time.",
 )
 @click.option(
     "--inventory",
@@ -96,7 +96,7 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 @click.option(
     "--images",
     type=click.IntRange(min=1),
-    help="Use only so many test images, the first ones.  [default: all]",
+    help="Use only the first N test images.  [default: all]",
 )
 @click.option(
     "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Worker threads."
@@ -113,26 +113,26 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     type=click.IntRange(1, 100000),
     default=50,
     show_default=True,
-    help="Measure at least so many runs.",
+    help="Measure at least this many runs.",
 )
 @click.option(
     "--min-seconds",
     type=click.FloatRange(0, 100),
     default=1.0,
     show_default=True,
-    help="Measure at least so long.",
+    help="Measure at least this long.",
 )
 @click.option(
     "--mlperf",
     is_flag=True,
     help="Measure by MLPerf's single-stream rule: at least 1,024 runs and 60 seconds, of which "
-    "the 90th percentile counts. The rule alone makes no MLPerf submission.",
+    "the 90th percentile is reported. This alone does not make an MLPerf submission.",
 )
-@click.option("--profile", is_flag=True, help="Afterwards, also time each layer by itself.")
+@click.option("--profile", is_flag=True, help="Afterwards, also time each layer separately.")
 @click.option(
     "--baseline",
     is_flag=True,
-    help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime there.",
+    help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime.",
 )
 def bench(
     bundle: Path | None,
@@ -153,13 +153,13 @@ def bench(
     profile: bool,
     baseline: bool,
 ) -> None:
-    """Measure latency and accuracy of BUNDLE on a device; without BUNDLE, of the last build.
+    """Measure latency and accuracy of BUNDLE on a device. The default BUNDLE is the last build.
 
-    Pushes what the device does not have yet, checks it there, runs, and prints a report. Nothing
-    is installed on the device.
+    Pushes the files that the device lacks, verifies them there, runs the network and prints a
+    report. Nothing is installed on the device.
 
-    Several boards are measured at once and shown in one table; the failure of one does not stop
-    the others. Each has report files of its own: report.json becomes report.NAME.json.
+    Several boards are measured at the same time and shown in one table; if one fails, the others
+    go on. Each gets its own report files: report.json becomes report.NAME.json.
     """
     boards = choose_boards(hosts, inventory)
     if mlperf:
@@ -257,9 +257,9 @@ def _wrong_answer(outcome: Outcome) -> WrongAnswerError | None:
     if result is None or result.accuracy.logits_equal:
         return None
     return WrongAnswerError(
-        f"'{outcome.board.name}' does not give the answers of ONNX Runtime on this machine "
+        f"'{outcome.board.name}' gives other answers than ONNX Runtime on this machine "
         f"({result.accuracy.differing_from_reference} of {result.accuracy.images} predictions "
-        "differ); build again, and if that does not help, report it as a defect of bitat-deploy"
+        "differ); build again, and if that does not help, report a bug in bitat-deploy"
     )
 
 
@@ -268,7 +268,7 @@ def _refuse_another_length() -> None:
         source = click.get_current_context().get_parameter_source(name)
         if source is ParameterSource.COMMANDLINE:
             raise click.UsageError(
-                f"--mlperf fixes how long to measure; leave out --{name.replace('_', '-')} or it."
+                f"--mlperf fixes the number and time of runs; leave out --{name.replace('_', '-')}"
             )
 
 
