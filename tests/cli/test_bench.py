@@ -15,6 +15,7 @@ from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX, describe_files, file_sha256, write_bundle
 from bitat_deploy.errors import InputError, WrongAnswerError
 from bitat_deploy.onnx_format import to_onnx
+from bitat_deploy.report.formatting import duration
 from tests.bench_command import COMMAND, listen_to_interrupts
 from tests.drawn_networks import draw_network
 
@@ -42,7 +43,7 @@ def test_report(host_bundle: Path, tmp_path: Path) -> None:
     assert document["memory"]["peak_rss_bytes"] > 0
     assert {"model_bytes", "bundle_bytes", "pushed_bytes"} <= set(document["size"])
     assert "EMULATED" not in finished.stdout
-    assert f"{document['latency_ms']['p50']:.3f} ms" in finished.stdout
+    assert duration(document["latency_ms"]["p50"]) in finished.stdout
 
 
 def test_the_report_in_all_forms(host_bundle: Path, tmp_path: Path) -> None:
