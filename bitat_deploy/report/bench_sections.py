@@ -58,7 +58,7 @@ def bench_report(document: Document) -> Report:
 def banner(document: Document) -> Banner | None:
     """Why the times are not to be trusted; None if nothing is known against them."""
     if document["device"]["emulated"]:  # other reasons do not matter then
-        sentence = "The times are not those of hardware; accuracy and memory hold."
+        sentence = "The times say nothing about real hardware; accuracy and memory are valid."
         return Banner("EMULATED", sentence, Tone.BAD)
     reasons = tuple(document.get("not_trustworthy", ()))
     if not reasons:
@@ -241,8 +241,8 @@ def _baseline_notes(document: Document) -> list[str]:
         f"The twins ran in {first['runtime']} (library {byte_size(first['runtime_bytes'])}) with "
         f"all optimizations, on the same device in the same session, with {_threads(document)}. "
         "The ratio is a twin's latency divided by the binarized network's.",
-        "The twins have the network's shapes and untrained weights: they compare latency and "
-        "size, not accuracy.",
+        "The twins have the network's shapes and untrained weights: compare latency and size, "
+        "not accuracy.",
     ]
     emulated = document["device"]["emulated"]
     if emulated:
@@ -282,8 +282,7 @@ def _layers(document: Document) -> Table | None:
         ),
     ]
     notes = [
-        "Bits are those of weights/activations: 1/1 is a binary layer. MAC are "
-        "multiply-accumulates for one image."
+        "Bits: weights/activations; 1/1 is a binary layer. MAC: multiply-accumulates for one image."
     ]
     profiled = any("ms" in layer for layer in layers)
     if profiled:

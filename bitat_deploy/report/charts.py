@@ -13,8 +13,8 @@ _BLUE, _GREY, _RULE, _INK = "#2f5d8a", "#6b7280", "#d5d9de", "#1c1f23"
 def histogram(samples: ArrayLike, marks: Sequence[tuple[str, float]]) -> Markup:
     """Distribution of ``samples`` in milliseconds, with labelled vertical ``marks``.
 
-    The axis ends at the 99th percentile, or earlier where the slow runs are far away; what lies
-    beyond is counted in words, as interrupted runs would squeeze all others into one bar.
+    The axis ends at the 99th percentile, or earlier if the slow runs are far off: interrupted runs
+    would squeeze all others into one bar. A note counts the runs beyond the axis.
     """
     values = np.asarray(samples, dtype=np.float64)
     counts, edges, beyond = _bins(values)
@@ -92,7 +92,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _marks(places: Sequence[tuple[str, float]], top: float, height: float) -> list[Markup]:
-    """Labels that would lie upon each other share a line, separated by a comma."""
+    """Labels that would overlap are joined by a comma."""
     groups: list[tuple[str, float]] = []
     parts = []
     for name, x in places:

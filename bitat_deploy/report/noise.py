@@ -1,4 +1,4 @@
-"""How sure a difference between two measurements of latency is."""
+"""Whether a difference between two measurements is more than noise."""
 
 import math
 from collections.abc import Mapping

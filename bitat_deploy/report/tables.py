@@ -65,7 +65,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     total = sum(layer.macs for layer in layers)
     binary = sum(layer.macs for layer in layers if layer.binarized)
     notes.append(
-        f"Bits are those of weights/activations. Of {total / 1e6:.1f} million "
+        f"Bits: weights/activations. Of {total / 1e6:.1f} million "
         f"multiply-accumulates {binary / max(total, 1):.1%} are binary."
     )
     origins = sorted({layer.tuned for layer in layers if layer.tuned})
@@ -141,7 +141,7 @@ def tuning_table(summaries: Sequence[Summary]) -> RenderableType:
         for summary in summaries
     ]
     emulated = any(s.best is not None and s.best.source == EMULATED for s in summaries)
-    note = "EMULATED: these times are not those of hardware, and no build uses them."
+    note = "EMULATED: these times say nothing about real hardware; no build uses them."
     return terminal_table(Table("Tuning", columns, rows, [note] * emulated))
 
 
