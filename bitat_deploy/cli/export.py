@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bitat_deploy.cli.checkpoint import export_checkpoint
+from bitat_deploy.cli.model import export_checkpoint
 from bitat_deploy.cli.options import examples
 
 

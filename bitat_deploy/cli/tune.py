@@ -1,11 +1,13 @@
 """``bitat-deploy tune``: find the fastest schedule of each layer on a board."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bitat_deploy.cli.model import onnx_file, preprocessing_options
 from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_config_option
 from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.device import connect
@@ -13,7 +15,10 @@ from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.options import Effort, TuneOptions
-from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
+from bitat_deploy.zoo import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from bitat_deploy.foreign import Preprocessing
 
 
 @click.command(
@@ -80,6 +85,7 @@ from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to add to.  [default: the one of yours that build looks at]",
 )
+@preprocessing_options
 @ssh_config_option()
 @accept_new_host_key_option()
 def tune(
@@ -94,6 +100,7 @@ def tune(
     max_noise: float,
     timeout: float,
     records: Path | None,
+    preprocessing: "Preprocessing | None",
     ssh_config: Path | None,
     on_new_host_key: OnNewHostKey | None,
 ) -> None:
@@ -127,16 +134,18 @@ def tune(
             if not console.is_terminal:
                 click.echo(f"{message} ...", err=True)
 
-        tuned = run_tuning(
-            resolve_model(model),
-            target,
-            hosts,
-            records or own_records_path(target),
-            lambda host: connect(host, ssh_config, on_new_host_key),
-            options,
-            show,
-            say,
-        )
+        with onnx_file(model, say) as file:
+            tuned = run_tuning(
+                file,
+                target,
+                hosts,
+                records or own_records_path(target),
+                lambda host: connect(host, ssh_config, on_new_host_key),
+                options,
+                show,
+                say,
+                preprocessing,
+            )
     Console().print(tuning_table(tuned.summaries))
     for host, error in tuned.failed.items():
         click.echo(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)

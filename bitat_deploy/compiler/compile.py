@@ -9,8 +9,7 @@ from bitat_deploy.compiler.records import load_records
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.errors import InputError
-from bitat_deploy.foreign import Preprocessing, import_foreign, is_foreign
-from bitat_deploy.onnx_format import read_network
+from bitat_deploy.foreign import MixedNetwork, Preprocessing, load_network
 from bitat_deploy.target import Target
 
 
@@ -46,17 +45,11 @@ def compile_model(
     Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
     have, BuildError where linking fails.
     """
-    if batch > 1 and (target.is_static or is_foreign(path)):
-        why = f"the target '{target.name}'" if target.is_static else "a network from elsewhere"
-        raise InputError(f"{why} takes one image at a time; leave out --batch")
-    if is_foreign(path):
-        return _compile_foreign(path, target, output, preprocessing or Preprocessing())
-    if preprocessing is not None:
-        raise InputError(
-            f"'{path}' reads the picture's bytes as they are; leave out --mean, --std and "
-            "--input-scale"
-        )
-    network = read_network(path)
+    if batch > 1 and target.is_static:
+        raise InputError(f"the target '{target.name}' takes one image at a time; leave out --batch")
+    network = load_network(path, preprocessing, target, batch)
+    if isinstance(network, MixedNetwork):
+        return _compile_mixed(network, target, output)
     layers = lower_layers(network, target, load_records(target))
     if target.is_static:
         build_object(layers, target, output)
@@ -72,19 +65,11 @@ def compile_model(
     )
 
 
-def _compile_foreign(
-    path: Path, target: Target, output: Path, preprocessing: Preprocessing
-) -> CompiledModel:
+def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> CompiledModel:
     """Compile a network of which only some layers are ours."""
     # Not above: TVM's importer of ONNX takes a second to load, and our own files do not need it.
     from bitat_deploy.compiler.mixed_module import mixed_module
 
-    if target.is_static:
-        raise InputError(
-            f"'{path}' is not of bitat-deploy's own layers alone, and the target '{target.name}' "
-            "has no runtime for others; build it for another target"
-        )
-    network = import_foreign(path, preprocessing)
     module, reports = mixed_module(network, target, load_records(target))
     build_shared_library(module, target, output)
     reference = output.with_name("reference.onnx")

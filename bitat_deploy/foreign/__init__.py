@@ -1,7 +1,7 @@
-"""Networks that we did not train: any ONNX file to our layers and, for the rest, float32."""
+"""Any ONNX file as a network: ours as it is, others as our layers and float32 for the rest."""
 
 from bitat_deploy.foreign.check import ImportMismatchError
-from bitat_deploy.foreign.importing import import_foreign, is_foreign
+from bitat_deploy.foreign.importing import import_foreign, load_network
 from bitat_deploy.foreign.mixed_network import MixedNetwork, QuantizeFloat
 from bitat_deploy.foreign.preprocessing import Preprocessing
 
@@ -11,5 +11,5 @@ __all__ = [
     "Preprocessing",
     "QuantizeFloat",
     "import_foreign",
-    "is_foreign",
+    "load_network",
 ]

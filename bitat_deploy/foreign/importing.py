@@ -1,4 +1,4 @@
-"""From an ONNX file of any origin to a mixed network that is checked against it."""
+"""From an ONNX file to a network: ours is read, another is rewritten and checked against it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +11,43 @@ from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.rewrite import rewrite
-from bitat_deploy.onnx_format import DOMAIN, load_onnx
+from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.onnx_format import DOMAIN, load_onnx, read_network
+from bitat_deploy.target import Target
 
 _LONGEST_KEY = 100
 
 
-def is_foreign(path: Path) -> bool:
-    """Whether an ONNX file was not written by bitat-deploy. Raises InputError for a bad file."""
+def load_network(
+    path: Path, preprocessing: Preprocessing | None, target: Target, batch: int = 1
+) -> IntegerNetwork | MixedNetwork:
+    """Read the network of any ONNX file, to be run on ``target`` with ``batch`` images at once.
+
+    ``preprocessing`` is for files that bitat-deploy did not write; pixel / 255 where it is None.
+    Raises InputError for a bad file, where a preprocessing is given for a file of ours, and where
+    the target or the batch is for files of ours alone; otherwise as :func:`import_foreign`.
+    """
+    if not _is_ours(path):
+        if target.is_static:
+            raise InputError(
+                f"'{path}' was not exported by bitat-deploy, and the target '{target.name}' has no "
+                "runtime for such networks; choose another target"
+            )
+        if batch > 1:
+            raise InputError(f"'{path}' takes one image at a time; leave out --batch")
+        return import_foreign(path, preprocessing or Preprocessing())
+    network = read_network(path)
+    if preprocessing is not None:
+        raise InputError(
+            f"the network '{network.name}' was exported by bitat-deploy and reads the picture's "
+            "bytes as they are; leave out --mean, --std and --input-scale"
+        )
+    return network
+
+
+def _is_ours(path: Path) -> bool:
     model = load_onnx(path, data_beside=True)
-    return not any(entry.domain == DOMAIN for entry in model.opset_import)
+    return any(entry.domain == DOMAIN for entry in model.opset_import)
 
 
 def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
-from bitat_deploy.errors import InputError
-from bitat_deploy.foreign import Preprocessing, import_foreign, is_foreign
-from bitat_deploy.onnx_format import read_network
+from bitat_deploy.foreign import Preprocessing, load_network
+from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.operators import Operator
 from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.target import Target
@@ -40,24 +39,17 @@ class Check:
     expected: NDArray[Any]
 
 
-def network_layers(model: Path, target: Target) -> tuple[LoweredLayer, ...]:
-    """The network's layers by their default schedules. Raises InputError."""
-    if is_foreign(model):
-        return _foreign_layers(model, target)
-    return lower_layers(read_network(model), target)
-
-
-def _foreign_layers(model: Path, target: Target) -> tuple[LoweredLayer, ...]:
-    """Of a network from elsewhere those that are ours."""
+def network_layers(
+    model: Path, target: Target, preprocessing: Preprocessing | None = None
+) -> tuple[LoweredLayer, ...]:
+    """The network's integer layers with their default schedules. Raises as ``load_network``."""
+    network = load_network(model, preprocessing, target)
+    if isinstance(network, IntegerNetwork):
+        return lower_layers(network, target)
     # Not above: TVM's importer of ONNX takes a second to load.
     from bitat_deploy.compiler.mixed_module import integer_layers
 
-    if target.is_static:
-        raise InputError(
-            f"'{model}' is not of bitat-deploy's own layers alone, and the target '{target.name}' "
-            "has no runtime for others; tune for another target"
-        )
-    return integer_layers(import_foreign(model, Preprocessing()), target)
+    return integer_layers(network, target)
 
 
 def tuning_tasks(layers: Sequence[LoweredLayer]) -> list[Task]:

@@ -9,6 +9,7 @@ from typing import Any
 from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
+from bitat_deploy.foreign import Preprocessing
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.by_model import model_jobs, model_origin, tune_by_model
 from bitat_deploy.tuning.log import RecordLog
@@ -45,18 +46,20 @@ def tune(
     options: TuneOptions,
     progress: Progress,
     status: Callable[[str], None] = lambda message: None,
+    preprocessing: Preprocessing | None = None,
 ) -> Tuned:
     """Tune the layers of the ONNX file ``model`` and append to the file ``records``.
 
-    ``hosts`` are devices to share the work, or ``model`` alone. Raises InputError,
-    UnsupportedOperatorError, BuildError; a device's error where none is left to do the work.
+    ``hosts`` are devices to share the work, or ``model`` alone; ``preprocessing`` is as for
+    :func:`bitat_deploy.foreign.load_network`. Raises InputError, UnsupportedOperatorError,
+    BuildError; a device's error where none is left to do the work.
     """
     _check_hosts(hosts, target)
     log = RecordLog(records, target)
     by_model = MODEL_HOST in hosts
     origin = model_origin(target) if by_model else None
     status("reading the network")
-    layers = network_layers(model, target)
+    layers = network_layers(model, target, preprocessing)
     tasks = tuning_tasks(layers)
     if not tasks:
         raise InputError(

@@ -113,7 +113,7 @@ def test_an_ordinary_float_network(tmp_path: Path) -> None:
 
 
 def test_a_target_without_tvm_refuses_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"own layers alone.*rpi-32bit.*another target"):
+    with pytest.raises(InputError, match=r"not exported by.*rpi-32bit.*another target"):
         build_bundle(BREVITAS, load_target("rpi-32bit"), tmp_path / "bundle")
 
 

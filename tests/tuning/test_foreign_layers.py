@@ -8,6 +8,7 @@ import pytest
 from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.errors import InputError
+from bitat_deploy.foreign import Preprocessing
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.task import expected_answers, network_layers, tuning_tasks
 from tests.foreign.test_end_to_end import BREVITAS
@@ -30,8 +31,13 @@ def test_tasks_of_a_mixed_network_have_answers() -> None:
 
 
 def test_a_static_target_refuses_it() -> None:
-    with pytest.raises(InputError, match="has no runtime for others"):
+    with pytest.raises(InputError, match="no runtime for such networks"):
         network_layers(BREVITAS, load_target("rpi-32bit"))
+
+
+def test_the_preprocessing_is_obeyed() -> None:
+    with pytest.raises(InputError, match="--mean has 2 values"):
+        network_layers(BREVITAS, load_target("host"), Preprocessing(mean=(0.5, 0.5)))
 
 
 def test_a_build_takes_what_tune_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
