@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -198,14 +197,19 @@ def bench(
             measure_board,
             show,
         )
-    documents = {
-        outcome.board: bench_document(outcome.result) for outcome in outcomes if outcome.result
-    }
-    _print(outcomes, documents)
-    for board, document in documents.items():
+    shown = [
+        (one.board, bench_document(one.result) if one.result else one.error) for one in outcomes
+    ]
+    if len(shown) > 1:
+        Console().print(board_table([(board.name, document) for board, document in shown]))
+    for board, document in shown:
+        if not isinstance(document, dict):
+            continue
+        if len(shown) == 1:
+            Console().print(terminal_report(document))
         for option, path in outputs.items():
             if path is not None:
-                file = path if len(boards) == 1 else board_file(path, board)
+                file = path if len(shown) == 1 else board_file(path, board)
                 write_file(_FORMATS[option](document), file)
                 click.echo(f"Report: {file}")
     _raise_first(outcomes)
@@ -225,19 +229,6 @@ def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Pat
 
     with Console(stderr=True).status("preparing the baseline") as spinner:
         return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}
-
-
-def _print(outcomes: Sequence[Outcome], documents: Mapping[Board, Mapping[str, Any]]) -> None:
-    if len(outcomes) == 1:
-        for document in documents.values():
-            Console().print(terminal_report(document))
-        return
-    boards: list[tuple[str, Mapping[str, Any] | Exception]] = []
-    for outcome in outcomes:
-        shown = documents.get(outcome.board, outcome.error)
-        assert shown is not None
-        boards.append((outcome.board.name, shown))
-    Console().print(board_table(boards))
 
 
 def _raise_first(outcomes: Sequence[Outcome]) -> None:

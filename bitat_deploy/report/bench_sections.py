@@ -4,7 +4,7 @@ A row is one line here; its figure comes from the document (schema.json). Termin
 HTML show what :func:`bench_report` returns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bitat_deploy.device.bench_result import HEADLINES, MEDIAN
@@ -115,17 +115,15 @@ def _latency(document: Document) -> Facts | None:
 
 def _accuracy(document: Document) -> Facts | None:
     accuracy = document["accuracy"]
-    logits = "NOT equal"
-    if accuracy["logits_equal"]:
-        tolerance = accuracy.get("logits_tolerance")
-        within = f"within {tolerance:g} of the largest (float32)" if tolerance else "bit for bit"
-        logits = f"equal{' ' if tolerance else ', '}{within}"
+    tolerance = accuracy.get("logits_tolerance")
+    close = f"equal within {tolerance:g} of the largest (float32)" if tolerance else ""
+    logits = close or "equal, bit for bit"
     return _facts(
         "Accuracy",
         ("top-1", percentage(accuracy["top1"])),
         ("images", f"{accuracy['images']:,} of {document['dataset']}"),
         ("unlike ONNX Runtime", f"{accuracy['differing_from_reference']:,} predictions"),
-        ("logits", logits),
+        ("logits", logits if accuracy["logits_equal"] else "NOT equal"),
     )
 
 
@@ -196,9 +194,7 @@ def _throttling(before: int | None, after: int | None) -> str:
 def _software(document: Document) -> Facts | None:
     return _facts(
         "Network and software",
-        ("network", document["model"]["name"]),
-        ("sha256 of its ONNX", document["model"]["sha256"]),
-        ("built for", document["target"]),
+        ("sha256 of the ONNX", document["model"]["sha256"]),
         *document["versions"].items(),
     )
 
@@ -261,24 +257,16 @@ def _layers(document: Document) -> Table | None:
     layers = document.get("layers", ())
     if not layers:
         return None
-    columns = [
-        (Column("layer"), [layer["name"] for layer in layers]),
-        (Column("kind"), [layer["kind"] for layer in layers]),
+    weights, times = _bars(layers, "weight_bytes"), _bars(layers, "ms")
+    columns: list[tuple[Column, Callable[[Document], str]]] = [
+        (Column("layer"), lambda layer: layer["name"]),
+        (Column("kind"), lambda layer: layer["kind"]),
+        (Column("output", pages_only=True), lambda layer: dimensions(layer["output_shape"])),
+        (Column("bits", True), lambda layer: f"{layer['weight_bits']}/{layer['activation_bits']}"),
+        (Column("MMAC", True, pages_only=True), lambda layer: f"{layer['macs'] / 1e6:.2f}"),
         (
-            Column("output", pages_only=True),
-            [dimensions(layer["output_shape"]) for layer in layers],
-        ),
-        (
-            Column("bits", number=True),
-            [f"{layer['weight_bits']}/{layer['activation_bits']}" for layer in layers],
-        ),
-        (
-            Column("MMAC", number=True, pages_only=True),
-            [f"{layer['macs'] / 1e6:.2f}" for layer in layers],
-        ),
-        (
-            Column("weights", True, pages_only=True, bars=_bars(layers, "weight_bytes")),
-            [byte_size(layer["weight_bytes"]) for layer in layers],
+            Column("weights", True, bars=weights, pages_only=True),
+            lambda layer: byte_size(layer["weight_bytes"]),
         ),
     ]
     notes = [
@@ -287,35 +275,33 @@ def _layers(document: Document) -> Table | None:
     profiled = any("ms" in layer for layer in layers)
     if profiled:
         columns += [
-            (Column("ms", True, bars=_bars(layers, "ms")), _known(layers, "ms", "{:.4f}")),
-            (Column("share", True), _known(layers, "share", "{:.1%}")),
-            (Column("GMAC/s", True), _known(layers, "macs_per_second", "{:.2f}", 1e-9)),
+            (Column("ms", True, bars=times), lambda layer: _known(layer, "ms", "{:.4f}")),
+            (Column("share", True), lambda layer: _known(layer, "share", "{:.1%}")),
+            (Column("GMAC/s", True), lambda layer: _known(layer, "macs_per_second", "{:.2f}", 1e9)),
         ]
-        if any("macs_per_cycle" in layer for layer in layers):
-            per_cycle = _known(layers, "macs_per_cycle", "{:.2f}")
-            columns.append((Column("MAC/cycle", True), per_cycle))
         total = sum(layer.get("ms", 0) for layer in layers)
         median = document["latency_ms"]["p50"] / document.get("batch", 1)
         notes.append(
             f"For one image the layers take {total:.4f} ms together and the whole network "
             f"{median:.4f} ms (median)."
         )
+    if any("macs_per_cycle" in layer for layer in layers):
+        rate = Column("MAC/cycle", True)
+        columns.append((rate, lambda layer: _known(layer, "macs_per_cycle", "{:.2f}")))
     return Table(
         _timed("Layers", document) if profiled else "Layers",
         [column for column, _ in columns],
-        list(zip(*(cells for _, cells in columns), strict=True)),
+        [[cell(layer) for _, cell in columns] for layer in layers],
         notes,
         pages_only=not profiled,
     )
 
 
-def _known(layers: Sequence[Document], key: str, form: str, scale: float = 1.0) -> list[str]:
-    """A cell for each layer; empty where the figure is unknown or the layer has no arithmetic."""
-    rates = key.startswith("macs")
-    return [
-        form.format(layer[key] * scale) if key in layer and (layer["macs"] or not rates) else ""
-        for layer in layers
-    ]
+def _known(layer: Document, key: str, form: str, unit: float = 1.0) -> str:
+    """The figure; empty if it is unknown, or the rate of a layer without arithmetic."""
+    if key not in layer or (key.startswith("macs") and not layer["macs"]):
+        return ""
+    return form.format(layer[key] / unit)
 
 
 def _bars(rows: Sequence[Document], key: str) -> tuple[float, ...]:

@@ -44,9 +44,9 @@ class Change:
     unit: Unit
     before: float
     after: float
-    interval: tuple[float, float] | None
-    verdict: Verdict
-    basis: str
+    verdict: Verdict = Verdict.NOT_JUDGED
+    basis: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def relative(self) -> float:
@@ -86,25 +86,16 @@ def compare_reports(
     latency = _latency(before["latency_ms"], after["latency_ms"], minimum_change)
     if not judge_untrusted and (banner(before) or banner(after)):
         latency = replace(latency, verdict=Verdict.NOT_JUDGED, basis="untrusted")
-    changes = [
-        latency,
-        _shown("latency, p90", before["latency_ms"]["p90"], after["latency_ms"]["p90"]),
-        _shown("load", before["load_ms"], after["load_ms"]),
-        _shown("first image", before["first_inference_ms"], after["first_inference_ms"]),
-        _accuracy(before, after),
-        _differing(before["accuracy"], after["accuracy"]),
-        _bytes(
-            "peak memory",
-            before["memory"]["peak_rss_bytes"],
-            after["memory"]["peak_rss_bytes"],
-            minimum_change,
-        ),
+    times = [
+        Change(name, Unit.MILLISECONDS, value(before), value(after))
+        for name, value in _OTHER_TIMES.items()
     ]
-    for name, key in (("model", "model_bytes"), ("bundle", "bundle_bytes")):
-        changes.append(
-            _bytes(f"{name} size", before["size"][key], after["size"][key], minimum_change)
-        )
-    return Comparison(tuple(changes), tuple(_warnings(before, after)))
+    sizes = [
+        _bytes(name, value(before), value(after), minimum_change) for name, value in _SIZES.items()
+    ]
+    answers = [_accuracy(before, after), _differing(before["accuracy"], after["accuracy"])]
+    changes = (latency, *times, *answers, *sizes)
+    return Comparison(changes, tuple(_warnings(before, after)))
 
 
 def _latency(before: Document, after: Document, minimum: float) -> Change:
@@ -113,7 +104,7 @@ def _latency(before: Document, after: Document, minimum: float) -> Change:
     runs = min(len(side["samples"]) if sampled else side["runs"] for side in (before, after))
     if runs < MINIMUM_RUNS or min(before[key], after[key]) <= 0:
         basis = f"fewer than {MINIMUM_RUNS} runs" if runs < MINIMUM_RUNS else "shorter than a tick"
-        return _change(name, Unit.MILLISECONDS, before[key], after[key], None, basis)
+        return Change(name, Unit.MILLISECONDS, before[key], after[key], basis=basis)
     if sampled:
         interval = median_change_interval(before["samples"], after["samples"])
     else:
@@ -122,7 +113,7 @@ def _latency(before: Document, after: Document, minimum: float) -> Change:
     beyond = abs(change) >= minimum and not interval[0] <= 0 <= interval[1]
     verdict = _direction(change) if beyond else Verdict.SAME
     basis = "99 % interval" if sampled else "99 % interval, runs as if independent"
-    return Change(name, Unit.MILLISECONDS, before[key], after[key], interval, verdict, basis)
+    return Change(name, Unit.MILLISECONDS, before[key], after[key], verdict, basis, interval)
 
 
 def _accuracy(before: Document, after: Document) -> Change:
@@ -136,7 +127,7 @@ def _accuracy(before: Document, after: Document) -> Change:
         )
         basis = "two-proportion test"
     verdict = _direction(-gain) if changed else Verdict.SAME
-    return _change("accuracy, top-1", Unit.FRACTION, first["top1"], second["top1"], verdict, basis)
+    return Change("accuracy, top-1", Unit.FRACTION, first["top1"], second["top1"], verdict, basis)
 
 
 def _same_question(before: Document, after: Document) -> bool:
@@ -155,23 +146,13 @@ def _differing(before: Document, after: Document) -> Change:
     verdict = Verdict.WORSE if worse else _direction(second - first)
     basis = "logits were equal, and are not any more" if lost else "exact"
     name = "unlike reference"
-    return _change(name, Unit.IMAGES, first, second, verdict, basis)
+    return Change(name, Unit.IMAGES, first, second, verdict, basis)
 
 
 def _bytes(what: str, before: int, after: int, minimum: float) -> Change:
     changed = abs(after - before) >= minimum * before and before != after
     verdict = _direction(after - before) if changed else Verdict.SAME
-    return _change(what, Unit.BYTES, before, after, verdict, f"from {minimum:.3g} on")
-
-
-def _shown(what: str, before: float, after: float) -> Change:
-    return _change(what, Unit.MILLISECONDS, before, after, None, "")
-
-
-def _change(
-    what: str, unit: Unit, before: float, after: float, verdict: Verdict | None, basis: str
-) -> Change:
-    return Change(what, unit, before, after, None, verdict or Verdict.NOT_JUDGED, basis)
+    return Change(what, Unit.BYTES, before, after, verdict, f"from {minimum:.3g} on")
 
 
 def _direction(increase: float) -> Verdict:
@@ -192,6 +173,19 @@ def _warnings(before: Document, after: Document) -> list[str]:
             found += warning.about(name)
     return found
 
+
+# Shown, but not judged: measured once or by the slowest runs.
+_OTHER_TIMES: dict[str, Callable[[Document], float]] = {
+    "latency, p90": lambda report: report["latency_ms"]["p90"],
+    "load": lambda report: report["load_ms"],
+    "first image": lambda report: report["first_inference_ms"],
+}
+
+_SIZES: dict[str, Callable[[Document], int]] = {
+    "peak memory": lambda report: report["memory"]["peak_rss_bytes"],
+    "model size": lambda report: report["size"]["model_bytes"],
+    "bundle size": lambda report: report["size"]["bundle_bytes"],
+}
 
 _CIRCUMSTANCES: dict[str, Callable[[Document], Any]] = {
     "the processor": lambda report: report["device"]["cpu"],

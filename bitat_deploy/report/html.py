@@ -6,7 +6,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bitat_deploy.report import charts
 from bitat_deploy.report.bench_sections import Document, bench_report
-from bitat_deploy.report.sections import Section
 
 
 def html_report(document: Document) -> str:
@@ -19,10 +18,7 @@ def html_report(document: Document) -> str:
         lstrip_blocks=True,
     )
     report = bench_report(document)
-    groups = [(kind, list(group)) for kind, group in groupby(report.sections, _kind)]
+    kinds = groupby(report.sections, lambda section: type(section).__name__)
+    groups = [(kind, list(sections)) for kind, sections in kinds]
     template = environment.get_template("page.html.jinja")
     return template.render(report=report, groups=groups, charts=charts)
-
-
-def _kind(section: Section) -> str:
-    return type(section).__name__

@@ -1,7 +1,7 @@
 """The tables of single commands: build, run, tune, and bench with several boards."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -74,7 +74,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     return terminal_table(Table("Layers", columns, rows, notes))
 
 
-def board_table(boards: Sequence[tuple[str, Document | Exception]]) -> RenderableType:
+def board_table(boards: Sequence[tuple[str, Document | Exception | None]]) -> RenderableType:
     """One row for each board, by name: its report, or the error that ended its bench."""
     columns = [
         Column("board", fold=True),
@@ -84,7 +84,7 @@ def board_table(boards: Sequence[tuple[str, Document | Exception]]) -> Renderabl
     rows: list[Sequence[str | Cell]] = []
     notes: list[str | Cell] = []
     for name, outcome in boards:
-        if isinstance(outcome, Exception):
+        if not isinstance(outcome, Mapping):
             rows.append((name, *["-"] * 4, Cell("failed", Tone.BAD)))
             notes.append(Cell(f"{name}: failed: {outcome}", Tone.BAD))
             continue
