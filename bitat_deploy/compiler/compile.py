@@ -8,7 +8,7 @@ from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.compiler.records import load_records
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
-from bitat_deploy.errors import InputError
+from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import MixedNetwork, Preprocessing, load_network
 from bitat_deploy.target import Target
 
@@ -68,10 +68,16 @@ def compile_model(
 def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> CompiledModel:
     """Compile a network of which only some layers are ours."""
     # Not above: TVM's importer of ONNX takes a second to load, and our own files do not need it.
+    from bitat_deploy.compiler.float_region import unsupported_layer
     from bitat_deploy.compiler.mixed_module import mixed_module
 
     module, reports = mixed_module(network, target, load_records(target))
-    build_shared_library(module, target, output)
+    try:
+        build_shared_library(module, target, output)
+    except BitatDeployError:
+        raise
+    except Exception as error:  # whatever TVM meets in a layer that it compiles
+        raise unsupported_layer(network.graph, target, error) or error from error
     reference = output.with_name("reference.onnx")
     reference.write_bytes(network.to_onnx().SerializeToString())
     return CompiledModel(

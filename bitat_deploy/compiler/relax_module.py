@@ -97,12 +97,17 @@ def emit_layer(
     return builder.emit(call)
 
 
+def build_executable(module: IRModule, target: Target) -> Any:
+    """Compile a Relax module for ``target``."""
+    return relax.build(module, tvm_target(target), relax_pipeline=_PIPELINE)
+
+
 def build_shared_library(module: IRModule, target: Target, output: Path) -> None:
     """Compile a Relax module and link it for ``target``.
 
     Raises BuildError where the cross compiler fails.
     """
-    executable = relax.build(module, tvm_target(target), relax_pipeline=_PIPELINE)
+    executable = build_executable(module, target)
 
     def link(file_name: str, objects: Sequence[str], **_: Any) -> None:
         link_shared([Path(name) for name in objects], Path(file_name), target)

@@ -59,6 +59,11 @@ def float_layers(graph: Graph) -> dict[str, FloatLayer]:
     return {group[-1].name: _layer(graph, group, readers) for group in groups}
 
 
+def single_layer(graph: Graph, node: onnx.NodeProto) -> FloatLayer:
+    """One node as a layer by itself."""
+    return _layer(graph, [node], graph.readers())
+
+
 def _layer(
     graph: Graph, group: Sequence[onnx.NodeProto], readers: dict[str, list[onnx.NodeProto]]
 ) -> FloatLayer:
