@@ -84,7 +84,7 @@ def build(
             )
     remember_last_build(bundle.directory)
     console.print(layer_table(bundle.manifest.layers))
-    for key, words in (("preprocessing", "Input"), ("import", "Import")):
+    for key, words in (("preprocessing", "Input"), ("import", "Import"), ("note", "Note")):
         if key in bundle.manifest.model.metadata:
             click.echo(f"{words}: {bundle.manifest.model.metadata[key]}")
     click.echo(

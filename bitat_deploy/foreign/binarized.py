@@ -187,13 +187,12 @@ def _with_input_scale(
 
 
 def product_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] | None:
-    """Weights [O, I] of a Gemm or a MatMul; None where it is another product."""
+    """Weights [O, I] of a Gemm, with its alpha, or of a MatMul; None for another product."""
     values = attributes(node)
-    if weight.ndim != 2 or values.get("alpha", 1.0) != 1.0 or values.get("transA", 0):
+    if weight.ndim != 2 or values.get("transA", 0):
         return None
-    if len(node.input) > 2 and values.get("beta", 1.0) != 1.0:
-        return None
-    return weight if values.get("transB", 0) else weight.T
+    matrix = weight if values.get("transB", 0) else weight.T
+    return np.asarray(matrix * np.float32(values.get("alpha", 1.0)))
 
 
 def constant_bias(
@@ -207,4 +206,5 @@ def constant_bias(
     bias = graph.constants[node.input[2]].reshape(-1)
     if bias.size not in (1, channels):
         return "its bias does not fit its channels"
-    return np.broadcast_to(bias, (channels,)).astype(np.float32)
+    factor = np.float32(attributes(node).get("beta", 1.0))
+    return np.asarray(np.broadcast_to(bias, (channels,)) * factor, np.float32)

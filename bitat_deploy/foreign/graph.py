@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 IR_VERSION = 9
+NOTE = "note"  # in the metadata: what a user should know of the file
 
 
 @dataclass(frozen=True)

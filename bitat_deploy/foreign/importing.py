@@ -1,18 +1,25 @@
 """From an ONNX file to a network: ours is read, another is rewritten and checked against it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.foreign.check import compare, drawn_pictures, tensors_with_zeros
+from bitat_deploy.foreign.check import (
+    compare,
+    drawn_pictures,
+    logits_of,
+    tensors_with_zeros,
+)
 from bitat_deploy.foreign.eight_bit_rewrite import with_eight_bit_layers
 from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
+from bitat_deploy.foreign.not_finite import refuse_not_finite
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import IntegerNetwork
-from bitat_deploy.onnx_format import DOMAIN, load_onnx, read_network
+from bitat_deploy.onnx_format import DOMAIN, OPTIMIZATIONS, load_onnx, read_network
 from bitat_deploy.target import Target
 
 _LONGEST_KEY = 100
@@ -46,7 +53,7 @@ def load_network(
 
 
 def _is_ours(path: Path) -> bool:
-    model = load_onnx(path, data_beside=True)
+    model = load_onnx(path, from_elsewhere=True)
     return any(entry.domain == DOMAIN for entry in model.opset_import)
 
 
@@ -58,26 +65,31 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     """
     original, shape = with_picture_input(load_graph(path), preprocessing)
     pictures = drawn_pictures(shape)
+    wanted = logits_of(original, pictures)
+    refuse_not_finite(path, original, pictures, wanted)
     zeros = tensors_with_zeros(original, pictures)
     rewritten = with_eight_bit_layers(rewrite(original, _spread(original, zeros)))
     # Rounding may hide zeros that exact sums have.
     hidden = tensors_with_zeros(rewritten.exact, pictures, optimize=False) - zeros
     if hidden:
         rewritten = with_eight_bit_layers(rewrite(original, _spread(original, zeros | hidden)))
-    comparison = compare(original, rewritten.exact, rewritten.graph, pictures)
+    comparison = compare(original, rewritten.exact, rewritten.graph, pictures, wanted)
     metadata = _printable(original.metadata)
     names = metadata.pop("class_names", "")
     classes = original.types[original.output].shape[1]
     class_names = tuple(names.split(",")) if names else tuple(f"class {i}" for i in range(classes))
     if len(class_names) != classes:
         raise InputError(f"'{path}' names {len(class_names)} classes and has {classes} logits")
-    metadata |= {"preprocessing": preprocessing.describe(), "import": comparison.describe()}
+    metadata["import"] = comparison.describe()
+    graph = rewritten.graph
+    if comparison.as_written:
+        graph = replace(graph, metadata=graph.metadata | {OPTIMIZATIONS: "off"})
     return MixedNetwork(
         name=_name(original.name, path),
         input_shape=shape,
         class_names=class_names,
         metadata=metadata,
-        graph=rewritten.graph,
+        graph=graph,
         layers=rewritten.layers,
         formats=rewritten.formats,
         reasons=rewritten.reasons,

@@ -13,9 +13,12 @@ from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
 from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
+from bitat_deploy.foreign.training_mode import without_training_mode
 from bitat_deploy.onnx_format import load_onnx
 from bitat_deploy.onnx_format.functions import OPSET
 
+_STANDARD_DOMAINS = ("", "ai.onnx")
+_PIXELS = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8)
 _NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
 
 
@@ -25,7 +28,7 @@ def load_graph(path: Path) -> Graph:
     QONNX's quantizers are written out in standard operators. Raises InputError for a file that is
     missing, damaged or of another shape, UnsupportedOperatorError naming a node.
     """
-    model = _standard(load_onnx(path, data_beside=True), path)
+    model = _standard(load_onnx(path, from_elsewhere=True), path)
     for node in model.graph.node:
         if any(entry.HasField("g") or entry.graphs for entry in node.attribute):
             raise UnsupportedOperatorError(
@@ -43,7 +46,6 @@ def load_graph(path: Path) -> Graph:
         )
     _fix_batch(inputs[0], path)
     model, dequantized = _without_shape_arithmetic(model, path)
-    versions = {entry.domain: entry.version for entry in model.opset_import}
     (value,) = [entry for entry in model.graph.input if entry.name == inputs[0].name]
     graph = Graph(
         name=model.graph.name or path.stem,
@@ -52,10 +54,11 @@ def load_graph(path: Path) -> Graph:
         types=_types(model),
         input=value.name,
         output=model.graph.output[0].name,
-        opset=versions[""],
+        opset=_operator_set(model),
         metadata={entry.key: entry.value for entry in model.metadata_props},
         dequantized=dequantized,
     ).without_dead_nodes()
+    graph = without_training_mode(graph)
     unknown = [n for n in graph.nodes if any(t and t not in graph.types for t in n.output)]
     if unknown:
         raise UnsupportedOperatorError(
@@ -69,12 +72,10 @@ def load_graph(path: Path) -> Graph:
 
 def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """The model in standard operators of our operator set or a newer one."""
-    model = lower_qlinear(lower_qonnx(model))
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
-        version = max(entry.version for entry in model.opset_import if entry.domain == "")
-        if version < OPSET:
+        if _operator_set(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
     except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
         first_line = (str(error).strip().splitlines() or ["unknown"])[0]
@@ -82,6 +83,8 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
             f"export it with that operator set"
         ) from error
+    # After the conversion: what these are written out in is of our operator set.
+    model = lower_qlinear(lower_qonnx(model))
     tensors = [tensor for node in model.graph.node for tensor in (*node.input, *node.output)]
     if not all(tensor.isprintable() for tensor in tensors):
         raise InputError(
@@ -89,7 +92,7 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         )
     names: set[str] = set()
     for index, node in enumerate(model.graph.node):
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in _STANDARD_DOMAINS:
             raise UnsupportedOperatorError(
                 f"{describe(node)} of '{path}' is not supported; supported are ONNX's standard "
                 "operators, QONNX's Quant and BipolarQuant, and bitat-deploy's own"
@@ -100,15 +103,20 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return model
 
 
+def _operator_set(model: onnx.ModelProto) -> int:
+    versions = [e.version for e in model.opset_import if e.domain in _STANDARD_DOMAINS]
+    return max(versions, default=1)
+
+
 def _fix_batch(value: onnx.ValueInfoProto, path: Path) -> None:
     """One image at a time; height, width and channels must be known."""
     kind = value.type.tensor_type
     dimensions = kind.shape.dim
-    sound = len(dimensions) == 4 and kind.elem_type in (TensorProto.FLOAT, TensorProto.UINT8)
+    sound = len(dimensions) in (3, 4) and kind.elem_type in _PIXELS
     if not sound or dimensions[0].dim_value > 1:
         raise InputError(
-            f"input '{value.name}' of '{path}' is no float32 or uint8 image [1, C, H, W] or "
-            "[1, H, W, C]; export the network with one"
+            f"input '{value.name}' of '{path}' is no picture of float32, uint8 or int8, "
+            "[1, C, H, W], [1, H, W, C] or [1, H, W]; export the network with one"
         )
     if not all(dimension.dim_value > 0 for dimension in dimensions[1:]):
         raise InputError(
@@ -162,8 +170,7 @@ def _without_shape_arithmetic(
         written = {t for node in foldable for t in node.output}
         outputs = sorted(needed & written)
         if outputs:
-            opset = max(e.version for e in model.opset_import if e.domain == "")
-            values = Subgraph(foldable, constants, {}, outputs, opset).run({})
+            values = Subgraph(foldable, constants, {}, outputs, _operator_set(model)).run({})
             constants |= dict(zip(outputs, values, strict=True))
         done = len(rest) == len(model.graph.node)
         del model.graph.node[:], model.graph.initializer[:]

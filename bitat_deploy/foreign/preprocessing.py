@@ -12,7 +12,8 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.foreign.graph import Graph, TensorType
 from bitat_deploy.network import IMAGE
 
-_PICTURE_CHANNELS = (1, 3, 4)
+_USUAL_CHANNELS = (1, 3, 4)  # of pictures: what tells [1, H, W, C] from [1, C, H, W]
+_SIGNED_ZERO = 128  # an int8 pixel is the byte less this
 LOGITS = "logits"
 
 
@@ -52,57 +53,135 @@ def with_picture_input(
 ) -> tuple[Graph, tuple[int, int, int]]:
     """The graph from uint8 ``image`` [1, H, W, C] to float32 ``logits`` [1, classes].
 
-    Also gives (H, W, C). Raises InputError where input or output cannot be taken so.
+    A graph that reads int8 gets the byte less 128. Also gives (H, W, C), and in the graph's
+    metadata what becomes of a pixel. Raises InputError where input or output cannot be taken so.
     """
     graph, shape = _picture(graph, preprocessing)
     return _logits(graph), shape
 
 
 def _picture(graph: Graph, preprocessing: Preprocessing) -> tuple[Graph, tuple[int, int, int]]:
-    kind = graph.types[graph.input]
-    _, first, second, third = kind.shape
-    channels_last = third in _PICTURE_CHANNELS and first not in _PICTURE_CHANNELS
-    height, width, channels = kind.shape[1:] if channels_last else (second, third, first)
-    if channels not in _PICTURE_CHANNELS:
-        raise InputError(f"the network's input has {channels} channels; pictures have 1, 3 or 4")
-    preprocessing.check(channels)
-    types = dict(graph.types)
-    types[IMAGE] = TensorType((1, height, width, channels), int(TensorProto.UINT8))
-    nodes: list[onnx.NodeProto] = []
-    constants = dict(graph.constants)
-    current = IMAGE
     if IMAGE in graph.types and graph.input != IMAGE:
         raise InputError(f"the network has a tensor '{IMAGE}' besides its input; rename it")
-    original = graph.input
-    renamed = graph.nodes
-    if original == IMAGE:
-        original = f"{IMAGE}.original"
-        types[original] = kind
-        renamed = tuple(_renamed_input(node, IMAGE, original) for node in graph.nodes)
-
-    def add(
-        operator: str, *inputs: str, element: int, sizes: tuple[int, ...], **values: Any
-    ) -> str:
-        name = f"preprocessing.{len(nodes)}"
-        types[name] = TensorType(sizes, element)
-        nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **values))
-        return name
-
-    sizes: tuple[int, ...] = (1, height, width, channels)
+    kind = graph.types[graph.input]
+    height, width, channels, channels_last = _sizes(kind.shape)
+    formula = _check_preprocessing(kind, preprocessing, channels)
+    original = graph.input if graph.input != IMAGE else f"{IMAGE}.original"
+    if original != graph.input:
+        nodes = tuple(_with_input(node, IMAGE, original) for node in graph.nodes)
+        graph = replace(graph, nodes=nodes, types=graph.types | {original: kind}, input=original)
+    if kind.element == TensorProto.INT8:
+        graph = _reading_bytes(graph)
+        kind = graph.types[original]
+    picture = _Picture(graph, (1, height, width, channels))
     if kind.is_float:
         real = int(TensorProto.FLOAT)
-        current = add("Cast", current, element=real, sizes=sizes, to=real)
+        picture.add("Cast", real, to=real)
         for operator, factor in _arithmetic(preprocessing):
-            name = f"preprocessing.{len(nodes)}.constant"
-            constants[name] = factor
-            current = add(operator, current, name, element=real, sizes=sizes)
+            picture.add(operator, real, factor)
+    elif kind.element == TensorProto.INT8:
+        whole, byte = int(TensorProto.INT32), int(TensorProto.INT8)
+        picture.add("Cast", whole, to=whole)
+        picture.add("Sub", whole, np.array(_SIGNED_ZERO, np.int32))
+        picture.add("Cast", byte, to=byte)
     if not channels_last:
-        perm = [0, 3, 1, 2]
-        sizes = kind.shape
-        current = add("Transpose", current, element=kind.element, sizes=sizes, perm=perm)
-    nodes.append(helper.make_node("Identity", [current], [original], name="preprocessing"))
-    graph = replace(graph, nodes=(*nodes, *renamed), constants=constants, types=types, input=IMAGE)
-    return without_identities(graph), (height, width, channels)
+        picture.add(
+            "Transpose", kind.element, shape=(1, channels, height, width), perm=[0, 3, 1, 2]
+        )
+    if len(kind.shape) == 3:
+        plane = np.array(kind.shape, np.int64)
+        picture.add("Reshape", kind.element, plane, shape=kind.shape)
+    graph = picture.before(original)
+    metadata = graph.metadata | {"preprocessing": formula}
+    return without_identities(replace(graph, metadata=metadata)), (height, width, channels)
+
+
+def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
+    """Height, width, channels and whether these come last; of [1, H, W] there is one channel."""
+    if len(shape) == 3:
+        return shape[1], shape[2], 1, True
+    _, first, second, third = shape
+    if third in _USUAL_CHANNELS and first not in _USUAL_CHANNELS:
+        return first, second, third, True
+    return second, third, first, False
+
+
+def _check_preprocessing(kind: TensorType, preprocessing: Preprocessing, channels: int) -> str:
+    """What becomes of a pixel, in words. Raises InputError where that cannot be."""
+    preprocessing.check(channels)
+    if kind.is_float:
+        return preprocessing.describe()
+    if preprocessing != Preprocessing():
+        raise InputError(
+            "the network reads the picture's bytes as they are; leave out --mean, --std and "
+            "--input-scale"
+        )
+    return "pixel" if kind.element == TensorProto.UINT8 else f"pixel - {_SIGNED_ZERO}"
+
+
+def _reading_bytes(graph: Graph) -> Graph:
+    """A graph that reads int8 as one that reads uint8, where its first nodes take that as well.
+
+    DequantizeLinear gives the same number for a byte, and a zero point, that are both 128 higher.
+    """
+    readers = {node.name for node in graph.readers().get(graph.input, [])}
+    nodes, constants = [], dict(graph.constants)
+    for node in graph.nodes:
+        if node.name in readers:
+            zero = node.input[2] if len(node.input) > 2 else ""
+            if node.op_type != "DequantizeLinear" or (zero and zero not in constants):
+                return graph
+            name = f"{node.name}.zero"
+            value = constants[zero] if zero else np.zeros_like(constants[node.input[1]], np.int8)
+            constants[name] = (value.astype(np.int16) + _SIGNED_ZERO).astype(np.uint8)
+            changed = type(node)()
+            changed.CopyFrom(node)
+            del changed.input[2:]
+            changed.input.append(name)
+            node = changed
+        nodes.append(node)
+    types = dict(graph.types)
+    types[graph.input] = replace(types[graph.input], element=int(TensorProto.UINT8))
+    return replace(graph, nodes=tuple(nodes), constants=constants, types=types)
+
+
+class _Picture:
+    """The nodes from ``image`` to what the graph reads, one after the other."""
+
+    def __init__(self, graph: Graph, shape: tuple[int, ...]) -> None:
+        self._graph, self._shape, self._current = graph, shape, IMAGE
+        self._types = {IMAGE: TensorType(shape, int(TensorProto.UINT8))}
+        self._constants: dict[str, NDArray[Any]] = {}
+        self._nodes: list[onnx.NodeProto] = []
+
+    def add(
+        self,
+        operator: str,
+        element: int,
+        *constants: NDArray[Any],
+        shape: tuple[int, ...] | None = None,
+        **values: Any,
+    ) -> None:
+        """One more node, which gives ``element`` of the shape before or of ``shape``."""
+        name = f"preprocessing.{len(self._nodes)}"
+        named = {f"{name}.constant{index}": value for index, value in enumerate(constants)}
+        self._shape = shape or self._shape
+        self._types[name] = TensorType(self._shape, element)
+        self._constants |= named
+        inputs = [self._current, *named]
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **values))
+        self._current = name
+
+    def before(self, tensor: str) -> Graph:
+        """The graph with these nodes in front, which write ``tensor``."""
+        last = helper.make_node("Identity", [self._current], [tensor], name="preprocessing")
+        return replace(
+            self._graph,
+            nodes=(*self._nodes, last, *self._graph.nodes),
+            constants=self._graph.constants | self._constants,
+            types=self._graph.types | self._types,
+            input=IMAGE,
+        )
 
 
 def _arithmetic(preprocessing: Preprocessing) -> list[tuple[str, NDArray[np.float32]]]:
@@ -165,7 +244,7 @@ def without_identities(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _renamed_input(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
+def _with_input(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     renamed = type(node)()
     renamed.CopyFrom(node)
     for index, tensor in enumerate(node.input):

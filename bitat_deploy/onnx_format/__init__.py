@@ -4,11 +4,12 @@ from bitat_deploy.onnx_format.export import write_validated
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION
 from bitat_deploy.onnx_format.model import load_onnx
 from bitat_deploy.onnx_format.reader import read_network
-from bitat_deploy.onnx_format.reference import reference_logits
+from bitat_deploy.onnx_format.reference import OPTIMIZATIONS, reference_logits
 from bitat_deploy.onnx_format.writer import convolution_function, to_onnx
 
 __all__ = [
     "DOMAIN",
+    "OPTIMIZATIONS",
     "VERSION",
     "convolution_function",
     "load_onnx",

@@ -7,12 +7,13 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnx import external_data_helper, numpy_helper
+from onnx import external_data_helper, helper, numpy_helper
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
 
 _MAXIMUM_BYTES = (1 << 31) - 1  # protobuf's own limit
+_STANDARD = {"", "ai.onnx"}  # two names of one domain
 _MAXIMUM_EXTENT = 1 << 14  # the runner's limit of an image's height, width and channels
 
 
@@ -77,10 +78,12 @@ def read_model(path: Path) -> Model:
     )
 
 
-def load_onnx(path: Path, data_beside: bool = False) -> onnx.ModelProto:
+def load_onnx(path: Path, from_elsewhere: bool = False) -> onnx.ModelProto:
     """Read an ONNX file that passes the checker; raises InputError where it does not.
 
-    ``data_beside`` takes weights from :func:`data_file` too, where PyTorch's exporter puts them.
+    ``from_elsewhere`` takes weights from :func:`data_file` too, where PyTorch's exporter puts
+    them, and adds imports of domains that nodes have and the file does not import, as in the
+    files of QONNX's model zoo.
     """
     if not path.is_file():
         raise InputError(f"there is no ONNX file '{path}'; check the path")
@@ -89,8 +92,9 @@ def load_onnx(path: Path, data_beside: bool = False) -> onnx.ModelProto:
             raise InputError(f"'{path}' is larger than an ONNX file can be (2 GiB)")
         # Weights in other files are refused: a path in there could name any file of this machine.
         proto = onnx.load(path, load_external_data=False)
-        if data_beside:
+        if from_elsewhere:
             _load_data_beside(path, proto)
+            _import_domains(proto)
         if any(map(_is_external, proto.graph.initializer)) or proto.graph.sparse_initializer:
             raise InputError(
                 f"'{path}' has its weights in other files, or sparse; export the network again "
@@ -123,6 +127,12 @@ def _load_data_beside(path: Path, proto: onnx.ModelProto) -> None:
                 f"the weights of '{path}' are in '{beside}', which is not there; put it there"
             )
         external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+
+
+def _import_domains(proto: onnx.ModelProto) -> None:
+    imported = {entry.domain for entry in proto.opset_import}
+    for domain in sorted({node.domain for node in proto.graph.node} - imported - _STANDARD):
+        proto.opset_import.append(helper.make_opsetid(domain, 1))
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:

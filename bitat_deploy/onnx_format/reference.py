@@ -12,19 +12,23 @@ from bitat_deploy.errors import InputError
 # Unpacked activations are one byte a bit; small batches keep them in the cache.
 BATCH = 50
 
+# In a model's metadata, with the value "off": ONNX Runtime's optimizations change its answers.
+OPTIMIZATIONS = "onnx_runtime_optimizations"
+
 
 def reference_logits(
     model: Path | onnx.ModelProto, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C], by ONNX Runtime.
 
+    Without its optimizations where the model's metadata asks for that (:data:`OPTIMIZATIONS`).
     Raises InputError where ONNX Runtime does not accept the model.
     """
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = _session(source, optimize=True)
+        if session.get_modelmeta().custom_metadata_map.get(OPTIMIZATIONS) == "off":
+            session = _session(source, optimize=False)
     except Exception as error:  # ONNX Runtime's exceptions have no public common base
         name = "the exported model" if isinstance(model, onnx.ModelProto) else f"'{model}'"
         raise InputError(f"ONNX Runtime cannot load {name}: {error}") from error
@@ -32,3 +36,11 @@ def reference_logits(
     size = picture.shape[0] if isinstance(picture.shape[0], int) else BATCH
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     return np.concatenate([session.run(None, {picture.name: batch})[0] for batch in batches])
+
+
+def _session(source: str | bytes, optimize: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -4,31 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.compiler import float_region
-from bitat_deploy.device import connect
-from bitat_deploy.device.classify import classify
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.target import load_target
+from tests.foreign.answers import differences
 from tests.foreign.drawn_models import Model
-
-
-def differences(model: Model, folder: Path) -> np.ndarray:
-    """Of the logits of eight pictures, on this machine and in ONNX Runtime, the largest is 1."""
-    path = model.classify().save(folder)
-    bundle = build_bundle(path, load_target("host"), folder / "bundle")
-    height, width, channels = bundle.manifest.model.input_shape
-    size = (8, height, width, channels)
-    pictures = np.random.default_rng(3).integers(0, 256, size, dtype=np.uint8)
-    with connect("local") as connection:
-        given = classify(bundle, connection, pictures)
-    x = (pictures / np.float32(255)).transpose(0, 3, 1, 2).astype(np.float32)
-    session = onnxruntime.InferenceSession(path)
-    wanted = np.stack([session.run(None, {"x": picture[None]})[0][0] for picture in x])
-    return np.abs(given - wanted).max(axis=1) / np.abs(wanted).max()
 
 
 def drawn() -> Model:
@@ -76,7 +59,7 @@ def cumulative_sum(model: Model) -> None:
 def test_layers_give_what_the_file_gives(add: Callable[[Model], None], tmp_path: Path) -> None:
     model = drawn()
     add(model)
-    assert differences(model, tmp_path).max() < 1e-3
+    assert differences(model.classify().save(tmp_path), tmp_path).max() < 1e-3
 
 
 def largest(model: Model) -> None:

@@ -133,7 +133,7 @@ def test_sums_of_zero_stay_zero_under_sign(tmp_path: Path) -> None:
 def test_sums_of_zero_that_rounding_hides_are_told(height: int, tmp_path: Path) -> None:
     network = import_foreign(signs_of_sums(0.1, height).save(tmp_path), Preprocessing())
     assert convolutions(network)[1].weight.shape[3] == 48
-    assert "hang on how it rounds" in network.metadata["import"]
+    assert "depend on how it rounds" in network.metadata["import"]
 
 
 def test_sums_of_zero_that_rounding_hides_everywhere(tmp_path: Path) -> None:
