@@ -3,13 +3,13 @@
 import torch
 from rich.table import Table
 
+from bitat_deploy.datasets import dataset_shape
 from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_names
 from bitat_deploy.zoo import training_report
 
-_SHAPES = {"fashion-mnist": (28, 28, 1), "cifar-10": (32, 32, 3), "cifar-100": (32, 32, 3)}
-_CLASSES = {"fashion-mnist": 10, "cifar-10": 10, "cifar-100": 100}
+_SIZE, _CLASSES = 224, 1000  # for folders of images, whose size and classes are the user's
 
 
 def recipe_table() -> Table:
@@ -30,16 +30,15 @@ def recipe_table() -> Table:
 
 def bits_text(recipe: Recipe) -> str:
     """W1A1 and the like, or 32 for full precision."""
-    if recipe.method == "full-precision":
+    if not recipe.sections.quantizes:
         return "32"
     return f"W{recipe.quantization.weight_bits}A{recipe.quantization.activation_bits}"
 
 
 def recipe_cost(recipe: Recipe) -> dict[str, int]:
-    """:func:`network_cost` of a recipe; images of any size are taken to have 224 pixels."""
-    size = recipe.data.image_size or 224
-    shape = _SHAPES.get(recipe.dataset, (size, size, 3))
-    classes = _CLASSES.get(recipe.dataset, 1000)
+    """:func:`network_cost` of a recipe; images of unknown size are taken to have 224 pixels."""
+    size = recipe.data.image_size or _SIZE
+    shape, classes = dataset_shape(recipe.dataset) or ((size, size, 3), _CLASSES)
     with torch.device("meta"):  # shapes alone: nothing is computed
         network = build_network(recipe.network, recipe.quantization, shape, classes)
         return network_cost(network)

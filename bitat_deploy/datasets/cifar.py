@@ -4,6 +4,7 @@ Read in the python and the binary format of https://www.cs.toronto.edu/~kriz/cif
 folders of images by class; each in a folder or in a tar archive.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from bitat_deploy.datasets.image_folder import (
 from bitat_deploy.datasets.source import ArchiveSource, Source, open_source, shown
 from bitat_deploy.errors import InputError
 
-_PIXELS = 3 * 32 * 32
+CIFAR_SHAPE = (32, 32, 3)  # height, width, channels
+_PIXELS = math.prod(CIFAR_SHAPE)
 _HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 

@@ -22,6 +22,7 @@ from bitat_deploy.files import whole_file
 from bitat_deploy.paths import cache_directory
 
 NAME = "fashion-mnist"
+SHAPE = (28, 28, 1)  # height, width, channels
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -58,7 +59,7 @@ def load_fashion_mnist(split: str, path: Path | None = None) -> Dataset:
 def _dataset(images: bytes, images_source: str, labels: bytes, labels_source: str) -> Dataset:
     pixels = read_idx(images, images_source, axes=3)
     classes = read_idx(labels, labels_source, axes=1)
-    if pixels.shape[1:] != (28, 28):
+    if pixels.shape[1:] != SHAPE[:2]:
         raise InputError(
             f"'{images_source}' holds images of {pixels.shape[1]}x{pixels.shape[2]} pixels, "
             f"{NAME} has 28x28"

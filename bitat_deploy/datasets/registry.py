@@ -3,23 +3,36 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bitat_deploy.datasets import image_folder
-from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, load_cifar
+from bitat_deploy.datasets import fashion_mnist, image_folder
+from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, CIFAR_SHAPE, load_cifar
 from bitat_deploy.datasets.dataset import Dataset
-from bitat_deploy.datasets.fashion_mnist import load_fashion_mnist
 from bitat_deploy.errors import InputError
 
 _LOADERS: dict[str, Callable[[str, Path | None, int | None], Dataset]] = {
-    "fashion-mnist": lambda split, path, _: load_fashion_mnist(split, path),
+    fashion_mnist.NAME: lambda split, path, _: fashion_mnist.load_fashion_mnist(split, path),
     CIFAR_10.name: lambda split, path, _: load_cifar(CIFAR_10, split, path),
     CIFAR_100.name: lambda split, path, _: load_cifar(CIFAR_100, split, path),
     image_folder.NAME: image_folder.load_image_folder,
+}
+# Height, width, channels and number of classes, where the data set fixes them.
+_SHAPES = {
+    fashion_mnist.NAME: (fashion_mnist.SHAPE, len(fashion_mnist.CLASS_NAMES)),
+    CIFAR_10.name: (CIFAR_SHAPE, len(CIFAR_10.class_names)),
+    CIFAR_100.name: (CIFAR_SHAPE, len(CIFAR_100.class_names)),
 }
 
 
 def dataset_names() -> list[str]:
     """Names :func:`load_dataset` knows, sorted."""
     return sorted(_LOADERS)
+
+
+def dataset_shape(name: str) -> tuple[tuple[int, int, int], int] | None:
+    """(height, width, channels) and the number of classes, without loading anything.
+
+    None where the user's files decide.
+    """
+    return _SHAPES.get(name)
 
 
 def load_dataset(
