@@ -9,7 +9,7 @@ seed is its full-precision twin. A row in several tables is run once.
 
 import copy
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 from bitat_deploy.training.run import CHECKPOINT_NAME
-
-_STAGES = ("full_precision", "binary_activations", "quantized", "progressive", "fine_tune")
 
 
 @dataclass(frozen=True)
@@ -124,16 +122,22 @@ class Comparison:
 
 def highest_rate(values: dict[str, Any]) -> float:
     """The highest learning rate of a recipe's stages."""
-    return max(values[name]["learning_rate"] for name in _STAGES if name in values)
+    return max(section["learning_rate"] for section in _stages(values))
 
 
 def _shorten(values: dict[str, Any], rates: float, epochs: float) -> None:
     """Multiply all learning rates and numbers of epochs."""
-    for name in _STAGES:
-        for key in values.get(name, {}):
+    for section in _stages(values):
+        for key in section:
             factor = rates if key == "learning_rate" else epochs
             if key == "learning_rate" or key.endswith("epochs"):
-                values[name][key] = float(f"{values[name][key] * factor:.6g}")
+                section[key] = float(f"{section[key] * factor:.6g}")
+
+
+def _stages(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sections of a recipe's stages: those with a learning rate."""
+    sections = (section for section in values.values() if isinstance(section, dict))
+    return [section for section in sections if "learning_rate" in section]
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,6 @@ def report_of(run: Run, reports: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise InputError(f"'{path}' is damaged; remove it and run the comparison again") from error
     # Where the twin's checkpoint lay does not matter.
-    plain = json.loads(json.dumps(asdict(run.recipe(Path("runs")))))
+    plain = json.loads(json.dumps(run.recipe(Path("runs")).plain()))
     same = all(report["recipe"].get(key) == value for key, value in plain.items() if key != "init")
     return report if same else None

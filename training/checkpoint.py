@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 
 FORMAT = "bitat-deploy checkpoint"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Checkpoint:
     """A run's state between two steps.
 
     ``stage`` and ``step`` are the next to be done (``stage`` equals the number of stages at the
-    end); ``optimizer`` is None between stages; ``bitat`` is what BiTAT's layer-by-layer stage
-    remembers; ``teacher`` holds the teacher's logits for each training image, float32
-    [N, classes], once they exist; ``open_epoch`` the sums of an epoch that is not over;
+    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage, or between
+    stages of the one before; ``teacher`` holds the teacher's logits for each training image,
+    float32 [N, classes], once they exist; ``open_epoch`` the sums of an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
     ``result`` the evaluation on the test images once done.
     """
@@ -36,7 +36,7 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     stage: int = 0
     step: int = 0
-    bitat: dict[str, Any] | None = None
+    memory: dict[str, Any] | None = None
     teacher: Tensor | None = None
     open_epoch: dict[str, Any] | None = None
     history: tuple[dict[str, Any], ...] = ()
@@ -61,7 +61,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises CheckpointNotSavedError where that is not possible; an older file stays as it was.
     """
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
-    document = {"format": FORMAT, "version": VERSION, **fields, "recipe": asdict(checkpoint.recipe)}
+    document = {"format": FORMAT, "version": VERSION, **fields, "recipe": checkpoint.recipe.plain()}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise InputError(f"'{path}' is not a checkpoint of bitat-deploy")
     version = document.pop("version", None)
-    if version != VERSION:
+    if version == 3:  # before stages had states of their own
+        document["memory"] = document.pop("bitat", None)
+    elif version != VERSION:
         raise InputError(
             f"checkpoint '{path}' has version {version}, this program reads version {VERSION}; "
             "train again or use the matching release"

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.training.networks import BinaryLayer, QuantizedNetwork
-from bitat_deploy.training.networks.activations import UniqActivation
+from bitat_deploy.training.quantizers import Activation
 
 
 def network_cost(network: QuantizedNetwork) -> dict[str, int]:
@@ -28,9 +28,7 @@ def network_cost(network: QuantizedNetwork) -> dict[str, int]:
         network(torch.zeros(1, channels, height, width))
     for handle in handles:
         handle.remove()
-    activation_bits = next(
-        (part.bits for part in network.modules() if isinstance(part, UniqActivation)), 1
-    )
+    activation_bits = next(part.bits for part in network.modules() if isinstance(part, Activation))
     cost: dict[str, int] = {"weight_bits": 0}
 
     def count(weight: Tensor, bits: int, name: str, times: int) -> None:

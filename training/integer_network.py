@@ -39,7 +39,7 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
         "dataset": recipe.dataset,
         "recipe": recipe.name,
         "seed": str(recipe.seed),
-        "method": recipe.method_text,
+        "method": recipe.sections.description(),
     }
     if checkpoint.top1 is not None:
         metadata |= {"top1": f"{checkpoint.top1:.4f}", "images": str(checkpoint.test_images)}

@@ -11,12 +11,15 @@ def reestimate_normalization(
 ) -> None:
     """Set the running statistics to the plain average over ``images``, [N, C, H, W] in [0, 1].
 
-    All normalisations but those in ``frozen``. Leaves the network in evaluation mode.
+    Of all normalisations that have some, but those in ``frozen``. Leaves the network in
+    evaluation mode.
     """
     normalizations = [
         module
         for module in network.modules()
-        if isinstance(module, nn.BatchNorm2d) and module not in frozen
+        if isinstance(module, nn.BatchNorm2d)
+        and module.track_running_stats
+        and module not in frozen
     ]
     momenta = [module.momentum for module in normalizations]
     network.eval()

@@ -77,9 +77,12 @@ def describe_stage(record: dict[str, Any]) -> str:
     if record["validation_top1"] is not None:
         parts.append(f"validation {record['validation_top1']:.4f}")
     if "signs_flipped_fraction" in record:
-        parts.append(
-            f"output error {record['relative_output_error_before']:.3f} -> "
-            f"{record['relative_output_error_after']:.3f}"
-        )
-        parts.append(f"{record['signs_flipped_fraction']:.1%} of signs flipped at its commit")
+        parts.append(f"{describe_commit(record)} at its commit")
     return ", ".join(parts) + f", {record['elapsed_seconds']:.0f} s"
+
+
+def describe_commit(record: dict[str, Any]) -> str:
+    """What the commit of a layer did."""
+    before, after = (record[f"relative_output_error_{when}"] for when in ("before", "after"))
+    flipped = record["signs_flipped_fraction"]
+    return f"output error {before:.3f} -> {after:.3f}, {flipped:.1%} of signs flipped"

@@ -1,7 +1,7 @@
 """A training recipe: every hyper-parameter of a run, read from one YAML file."""
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,60 +10,27 @@ import yaml
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
-from bitat_deploy.training.bitat.options import BitatOptions
+from bitat_deploy.training.methods import Method
+from bitat_deploy.training.networks import QuantizedNetwork
 from bitat_deploy.training.recipe_sections import (
     DataRecipe,
     DistillationRecipe,
-    FineTuneRecipe,
     NetworkRecipe,
     OptimizerRecipe,
-    ProgressiveRecipe,
     QuantizationRecipe,
     StageRecipe,
 )
-
-__all__ = [
-    "METHODS",
-    "DataRecipe",
-    "DistillationRecipe",
-    "FineTuneRecipe",
-    "NetworkRecipe",
-    "OptimizerRecipe",
-    "ProgressiveRecipe",
-    "QuantizationRecipe",
-    "Recipe",
-    "StageRecipe",
-    "load_recipe",
-    "recipe_from_mapping",
-    "recipe_names",
-]
-
-# The stages of each method after its full-precision twin: the recipe has a section for each.
-METHODS = {
-    "full-precision": (),
-    "straight-through": ("quantized",),
-    "uniq": ("quantized",),
-    "reactnet": ("binary_activations", "quantized"),
-    "bitat": ("binary_activations", "progressive", "fine_tune"),
-}
-
-_METHOD_TEXTS = {
-    "full-precision": "full precision",
-    "straight-through": "straight-through sign, scales mean|w| (XNOR-Net, arXiv 1603.05279)",
-    "uniq": "UniQ, learned steps (arXiv 2104.00210)",
-    "reactnet": "two steps, activations first (ReActNet, arXiv 2003.03488)",
-    "bitat": "BiTAT (arXiv 2207.01394), layer by layer, our reconstruction",
-}
+from bitat_deploy.training.registry import ARCHITECTURES, METHODS
+from bitat_deploy.training.stages import FullPrecision, Stage
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All of a run's hyper-parameters. See ``training/recipes`` for examples.
 
-    ``method`` says which stages there are, see :data:`METHODS`: each has its section, the others
-    are None. Every method begins with the full-precision twin, trained in the run
-    (``full_precision``) or read from the checkpoint of another run of the same network (``init``).
-    ``bitat`` switches the parts of BiTAT.
+    ``sections`` are those of the ``method``; in YAML they stand beside the other keys. Every
+    method begins with the full-precision twin, trained in the run (``full_precision``) or read
+    from the checkpoint of another run of the same network (``init``).
     """
 
     name: str
@@ -77,53 +44,40 @@ class Recipe:
     init: str | None = None
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     full_precision: StageRecipe | None = None
-    binary_activations: StageRecipe | None = None
-    quantized: StageRecipe | None = None
-    progressive: ProgressiveRecipe | None = None
-    fine_tune: FineTuneRecipe | None = None
-    bitat: BitatOptions | None = None
     distillation: DistillationRecipe = field(default_factory=DistillationRecipe)
+    sections: Method = field(default_factory=Method)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}, not '{self.method}'")
-        wanted = METHODS[self.method]
-        for name in ("binary_activations", "quantized", "progressive", "fine_tune"):
-            given = getattr(self, name) is not None
-            if given and name not in wanted:
-                raise InputError(f"{name} is no stage of method '{self.method}': remove it")
-            if name in wanted and not given:
-                raise InputError(f"method '{self.method}' needs the section {name}")
-        self._check_twin()
-        if self.bitat is not None and self.method != "bitat":
-            raise InputError(f"bitat is for method 'bitat', not '{self.method}': remove it")
-        uniq = self.quantization.quantizer == "uniq"
-        if self.method != "full-precision" and uniq != (self.method == "uniq"):
+        method, quantizer = METHODS[self.method], self.quantization.quantizer
+        self._check_twin(method)
+        if method.quantizer not in (None, quantizer):
             raise InputError(
-                f"method '{self.method}' and quantization.quantizer "
-                f"'{self.quantization.quantizer}' contradict each other"
+                f"method '{self.method}' and quantization.quantizer '{quantizer}' contradict "
+                "each other"
             )
-        if self.quantization.signed_bottleneck and self.network.architecture != "mobilenet-v2":
-            raise InputError("quantization.signed_bottleneck is for mobilenet-v2")
+        bottlenecks = ARCHITECTURES[self.network.architecture].linear_bottlenecks
+        if self.quantization.signed_bottleneck and not bottlenecks:
+            raise InputError(
+                f"quantization.signed_bottleneck is not for {self.network.architecture}: it has no "
+                "linear bottlenecks"
+            )
 
-    @property
-    def bitat_options(self) -> BitatOptions:
-        """The parts of BiTAT, those by default where the recipe says nothing."""
-        return self.bitat or BitatOptions()
+    def stages(self, network: QuantizedNetwork) -> list[Stage]:
+        """The stages in order, the full-precision twin's first."""
+        twin = [] if self.full_precision is None else [FullPrecision(network, self.full_precision)]
+        return [*twin, *self.sections.stages(network)]
 
-    @property
-    def method_text(self) -> str:
-        """The method in words, for a network's metadata."""
-        text = _METHOD_TEXTS[self.method]
-        if self.fine_tune is not None and self.fine_tune.signs:
-            text += "; then signs fine-tuned together, straight-through"
-        return text
+    def plain(self) -> dict[str, Any]:
+        """Plain values with the keys of the YAML file, for :func:`recipe_from_mapping`."""
+        values = asdict(self)
+        sections = values.pop("sections")
+        return values | sections
 
-    def _check_twin(self) -> None:
+    def _check_twin(self, method: type[Method]) -> None:
         """Where the full-precision twin comes from."""
-        if self.method == "full-precision":
+        if not method.quantizes:
             if self.full_precision is None or self.init is not None:
-                raise InputError("method 'full-precision' needs full_precision, and no init")
+                raise InputError(f"method '{self.method}' needs full_precision, and no init")
             if self.distillation.weight and self.distillation.teacher is None:
                 raise InputError("distillation.weight needs distillation.teacher here")
         elif (self.full_precision is None) == (self.init is None):
@@ -193,10 +147,29 @@ def apply_change(document: dict[str, Any], change: str) -> None:
 def recipe_from_mapping(document: dict[str, Any]) -> Recipe:
     """Build and check a recipe from plain values, as YAML or a checkpoint holds them."""
     try:
-        recipe: Recipe = build_record(Recipe, document, "recipe")
+        return _built(document)
     except InputError as error:
         raise InputError(f"recipe '{document.get('name')}': {error}") from error
-    return recipe
+
+
+def _built(document: dict[str, Any]) -> Recipe:
+    name = document.get("method")
+    if not isinstance(name, str):
+        recipe: Recipe = build_record(Recipe, document, "recipe")  # says what is missing
+        return recipe
+    sections = {entry.name: entry for entry in fields(METHODS[name])}
+    foreign = {entry.name for other in METHODS for entry in fields(METHODS[other])} - set(sections)
+    for key, value in document.items():
+        if key in foreign | {"sections"} and value is not None:
+            raise InputError(f"{key} is no section of method '{name}': remove it")
+    given = {key: document[key] for key in sections if document.get(key) is not None}
+    for key, entry in sections.items():
+        required = entry.default is MISSING and entry.default_factory is MISSING
+        if required and key not in given:
+            raise InputError(f"method '{name}' needs the section {key}")
+    rest = {key: document[key] for key in document if key not in foreign | set(sections)}
+    recipe = build_record(Recipe, rest, "recipe")
+    return replace(recipe, sections=build_record(METHODS[name], given, "recipe"))
 
 
 def _directory() -> Any:

@@ -4,29 +4,18 @@ import math
 from dataclasses import dataclass
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.registry import ARCHITECTURES, QUANTIZERS
 
-# What an entry of ``blocks`` holds, by architecture, and the kinds of block there are of it.
-ENTRIES = {
-    "mobilenet-v1": ("channels", "stride"),
-    "mobilenet-v2": ("expansion", "channels", "repeats", "stride"),
-}
-BLOCKS = {
-    "mobilenet-v1": ("chain", "shortcut", "reactnet"),
-    "mobilenet-v2": ("chain", "shortcut"),
-}
-QUANTIZERS = ("sign", "uniq")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 RATE_SCHEDULES = ("cosine", "linear")
-BITS = (1, 2, 3, 4, 8)
 
 
 @dataclass(frozen=True)
 class NetworkRecipe:
     """Which network, in numbers of channels that ``width`` multiplies.
 
-    ``architecture`` is one of :data:`ENTRIES`, which says what each of ``blocks`` holds.
-    ``block``: "chain" (no float between binary layers), "shortcut" (a shortcut around each) or
-    "reactnet" (ReActNet-A's block); each architecture has its :data:`BLOCKS`.
+    ``architecture`` is the name of an :class:`~bitat_deploy.training.networks.Architecture`,
+    which says what each of ``blocks`` holds and which kinds of ``block`` there are.
     """
 
     architecture: str
@@ -37,9 +26,10 @@ class NetworkRecipe:
     blocks: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        _choose("architecture", self.architecture, tuple(ENTRIES))
-        _choose(f"block of {self.architecture}", self.block, BLOCKS[self.architecture])
-        entries = ENTRIES[self.architecture]
+        architecture = ARCHITECTURES[self.architecture]
+        kinds = (*architecture.chains, *architecture.streams)
+        _choose(f"block of {self.architecture}", self.block, kinds)
+        entries = architecture.entries
         if not self.blocks:
             raise InputError("blocks is empty")
         if any(len(block) != len(entries) for block in self.blocks):
@@ -52,18 +42,22 @@ class NetworkRecipe:
         columns = dict(zip(entries, zip(*self.blocks, strict=True), strict=True))
         if any(stride not in (1, 2) for stride in (self.stem_stride, *columns["stride"])):
             raise InputError("blocks and stem_stride: strides must be 1 or 2")
-        if any(int(self.width * n) < 1 for n in (self.stem_channels, *columns["channels"])):
+        if any(self.scaled(n) < 1 for n in (self.stem_channels, *columns["channels"])):
             raise InputError("width leaves a layer without a channel: raise it")
+
+    def scaled(self, channels: int) -> int:
+        """Channels at this width, rounded down."""
+        return int(channels * self.width)
 
 
 @dataclass(frozen=True)
 class QuantizationRecipe:
     """How weights and activations are quantized.
 
-    ``quantizer``: "sign" (-1 and +1, scales mean|w|) or "uniq" (UniQ's learned steps, 1 to 4 bits
-    or 8). UniQ alone: ``per_channel`` gives each filter a step of its own; ``signed_bottleneck``
-    keeps the sign of what MobileNetV2's linear bottlenecks give. ``depthwise``: depthwise layers
-    are quantized like the others.
+    ``quantizer`` is the name of a :class:`~bitat_deploy.training.quantizers.Quantizer`. For those
+    that have steps, ``per_channel`` gives each filter one of its own and ``signed_bottleneck``
+    keeps the sign of what linear bottlenecks give. ``depthwise``: depthwise layers are quantized
+    like the others.
     """
 
     quantizer: str = "sign"
@@ -74,18 +68,19 @@ class QuantizationRecipe:
     depthwise: bool = True
 
     def __post_init__(self) -> None:
-        _choose("quantizer", self.quantizer, QUANTIZERS)
-        bits = (self.weight_bits, self.activation_bits)
-        if any(count not in BITS for count in bits):
-            raise InputError(f"weight_bits and activation_bits must be one of {_listed(BITS)}")
-        if self.quantizer == "sign":
-            if bits != (1, 1):
-                raise InputError(
-                    "quantizer 'sign' has 1 bit; take quantizer 'uniq' for weight_bits "
-                    f"{self.weight_bits} and activation_bits {self.activation_bits}"
-                )
-            if self.per_channel or self.signed_bottleneck:
-                raise InputError("per_channel and signed_bottleneck are for quantizer 'uniq'")
+        quantizer, bits = QUANTIZERS[self.quantizer], {self.weight_bits, self.activation_bits}
+        if not bits <= set(quantizer.bits):
+            able = [f"'{name}'" for name in QUANTIZERS if bits <= set(QUANTIZERS[name].bits)]
+            raise InputError(
+                f"quantizer '{self.quantizer}' has bits {_listed(quantizer.bits)}, not weight_bits "
+                f"{self.weight_bits} and activation_bits {self.activation_bits}"
+                + (f"; take quantizer {' or '.join(able)}" if able else "")
+            )
+        if not quantizer.steps and (self.per_channel or self.signed_bottleneck):
+            raise InputError(
+                "per_channel and signed_bottleneck are for quantizers with steps, not "
+                f"'{self.quantizer}'"
+            )
 
 
 @dataclass(frozen=True)
@@ -155,31 +150,9 @@ class StageRecipe:
     warmup_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_rates(self.epochs, self.learning_rate)
+        check_rates(self.epochs, self.learning_rate)
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise InputError("warmup_epochs must be between 0 and epochs")
-
-
-@dataclass(frozen=True)
-class FineTuneRecipe(StageRecipe):
-    """BiTAT's last, joint stage: batch normalisation (alpha and thresholds with it), the 8-bit
-    stem and classifier; where ``signs`` is true also the committed signs, straight-through.
-    """
-
-    signs: bool = False
-
-
-@dataclass(frozen=True)
-class ProgressiveRecipe:
-    """BiTAT's layer-by-layer stage; epochs are for each layer that is depthwise, or is not."""
-
-    depthwise_epochs: float
-    pointwise_epochs: float
-    learning_rate: float
-
-    def __post_init__(self) -> None:
-        _check_rates(self.depthwise_epochs, self.learning_rate, "depthwise_epochs")
-        _check_rates(self.pointwise_epochs, self.learning_rate, "pointwise_epochs")
 
 
 @dataclass(frozen=True)
@@ -211,7 +184,8 @@ def _listed(values: tuple[object, ...]) -> str:
     return ", ".join(map(str, values))
 
 
-def _check_rates(epochs: float, learning_rate: float, name: str = "epochs") -> None:
+def check_rates(epochs: float, learning_rate: float, name: str = "epochs") -> None:
+    """Raise InputError for epochs (``name``) below 0, or a rate that is not in (0, 1]."""
     if not (math.isfinite(epochs) and epochs >= 0):
         raise InputError(f"{name} must not be negative")
     if not 0 < learning_rate <= 1:

@@ -4,7 +4,6 @@ import json
 import platform
 import resource
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     return {
         "schema_version": SCHEMA_VERSION,
-        "recipe": asdict(checkpoint.recipe),
+        "recipe": checkpoint.recipe.plain(),
         "seed": checkpoint.recipe.seed,
         "accuracy": checkpoint.result,
         "cost": network_cost(finished_network(checkpoint)),

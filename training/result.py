@@ -18,7 +18,7 @@ def evaluate(state: Checkpoint, network: QuantizedNetwork, test: ImageSet) -> di
     """
     float_top1 = network_top1(network, test)
     result: dict[str, Any] = {"images": len(test), "float_top1": float_top1}
-    if state.recipe.method == "full-precision":
+    if not state.recipe.sections.quantizes:
         return {**result, "top1": float_top1, "evaluation": "floating point"}
     try:
         integers = checkpoint_network(state)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
-from bitat_deploy.training.bitat.block import CommitRecord
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.data import (
+    Batch,
     images_to_tensor,
     split_training,
     steps_per_epoch,
@@ -21,26 +21,16 @@ from bitat_deploy.training.data import (
     training_batches,
 )
 from bitat_deploy.training.distributed import Workers, synchronize_normalization
-from bitat_deploy.training.divergence import check_parameters
 from bitat_deploy.training.evaluation import EVALUATION_BATCH, network_logits, network_top1
+from bitat_deploy.training.loop import StageRun
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.normalization import reestimate_normalization
 from bitat_deploy.training.open_epoch import OpenEpoch, signs_of
 from bitat_deploy.training.progress import TrainingProgress, describe_epoch, describe_stage
-from bitat_deploy.training.progressive import Progressive
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.result import evaluate
-from bitat_deploy.training.schedule import (
-    Stage,
-    StageKind,
-    build_stages,
-    configure,
-    modules_below,
-)
-from bitat_deploy.training.stage_run import StageRun
+from bitat_deploy.training.stages import Stage
 from bitat_deploy.training.twin import load_twin, teacher_logits
-
-_CHECK_STEPS = 100
 
 
 class Trainer:
@@ -85,9 +75,8 @@ class Trainer:
             synchronize_normalization(self._network)
         self._network.to(self._workers.device())
         self._layers = list(self._network.binary_layers())
-        self.stages = build_stages(recipe, self._network)
+        self.stages = recipe.stages(self._network)
         self._steps_per_epoch = steps_per_epoch(self.training, recipe.data.batch_size)
-        self._progressive = Progressive(self._network, recipe.bitat_options, self._run_calibration)
 
     def start(self) -> Checkpoint:
         """The state before the first step."""
@@ -118,6 +107,7 @@ class Trainer:
             self._save(state)
             progress.note(describe_stage(state.history[-1]))
         if state.result is None:
+            self.stages[-1].configure()  # a resumed run may come here first
             result = evaluate(state, self._network, self._test) if self._workers.main else None
             state = replace(state, result=result)
             self._save(state)
@@ -125,38 +115,31 @@ class Trainer:
 
     def begin(self, state: Checkpoint) -> StageRun:
         """Prepare the stage that ``state`` is in, of which it may have done some steps."""
-        stage, network = self.stages[state.stage], self._network
-        layer = stage.layer
-        if layer is not None and state.bitat is not None:
-            self._progressive.restore(layer, state.bitat)
-        configure(network, stage)
-        if state.step == 0 and state.open_epoch is None:
-            if stage.kind is StageKind.QUANTIZED:
-                network.calibrate(self._calibration())
-            if stage.signs and state.bitat is not None:
-                self._progressive.release(state.bitat)
-            if layer is not None:
-                self._progressive.begin(layer)
-            configure(network, stage)
+        stage = self.stages[state.stage]
+        if state.memory is not None:
+            stage.restore(state.memory)
         run = StageRun(
-            network,
             stage,
-            self.recipe,
+            self._calibration,
             self._steps_per_epoch,
-            None if layer is None else self._progressive,
-            state.teacher,
+            self.recipe.optimizer,
+            self.recipe.distillation,
             self._workers,
+            resumed=state.step > 0 or state.open_epoch is not None,
         )
         if state.optimizer is not None:
             run.optimizer.load_state_dict(state.optimizer)
         return run
 
-    def commit_layer(self, index: int) -> CommitRecord:
-        """End the stage of a layer of BiTAT: fix its signs and scales."""
-        return self._progressive.commit(index)
+    def train_batch(self, run: StageRun, step: int, batch: Batch, teacher: Tensor | None) -> float:
+        """One step; ``teacher`` holds the logits for all training images. Gives the loss."""
+        device = self._workers.device()
+        soft = None if teacher is None else teacher[batch.index].to(device)
+        images = images_to_tensor(batch.images.to(device))
+        return run.step(step, images, batch.labels.to(device), soft)
 
     def _steps(self, stage: Stage) -> int:
-        return round(stage.epochs * self._steps_per_epoch)
+        return stage.steps(self._steps_per_epoch)
 
     def _run_stage(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
         stage, data = self.stages[state.stage], self.recipe.data
@@ -167,19 +150,17 @@ class Trainer:
         batches = training_batches(self.training, data, seed, state.step, run.steps, self._part)
         for step, batch in enumerate(batches, start=state.step):
             before = time.monotonic()
-            loss = run.step(step, batch)
+            loss = self.train_batch(run, step, batch, state.teacher)
             epoch.add(loss, time.monotonic() - before)
             progress.step(epoch.recent_loss)
             last = step + 1 == run.steps
-            if step % _CHECK_STEPS == 0 or last:
-                check_parameters(self._network, run.where(step))
             if (step + 1) % self._steps_per_epoch == 0 or last:
                 record = self._close(epoch, stage, step)
                 state = replace(state, epochs=(*state.epochs, record))
                 epoch = OpenEpoch(signs_of(self._layers))
                 progress.note(describe_epoch(record))
             if not last and time.monotonic() - saved > self._seconds:
-                check_parameters(self._network, run.where(step))
+                run.check(step)
                 saved = time.monotonic()
                 self._save(
                     replace(
@@ -187,7 +168,7 @@ class Trainer:
                         network=self._copied(),
                         optimizer=run.optimizer.state_dict(),
                         step=step + 1,
-                        bitat=self._progressive.state() if stage.layer is not None else None,
+                        memory=stage.state(),
                         open_epoch=epoch.state(),
                         elapsed=state.elapsed + saved - began,
                     )
@@ -199,29 +180,21 @@ class Trainer:
         rank_images = self._part.stop - self._part.start
         record = epoch.record(self._layers, rank_images * self._workers.count)
         accuracy = network_top1(self._network, self._validation)
-        configure(self._network, stage)
+        stage.configure()
         where = {"stage": stage.name, "epoch": (step + 1) / self._steps_per_epoch}
         return {**where, **record, "validation_top1": accuracy}
 
     def _finish(self, state: Checkpoint, run: StageRun, began: float) -> Checkpoint:
-        """Commit a progressive stage's layer and tell what that did; settle the statistics."""
-        stage, network = self.stages[state.stage], self._network
-        teacher, bitat = state.teacher, None
-        record: dict[str, Any] = {"stage": stage.name, "kind": stage.kind.value, "steps": run.steps}
-        frozen: set[torch.nn.Module] = set()
-        if stage.layer is not None:
-            record["validation_top1_before_commit"] = network_top1(network, self._validation)
-            commit = self.commit_layer(stage.layer)
-            bitat = self._progressive.state()
-            record |= {
-                "relative_output_error_before": commit.error_before,
-                "relative_output_error_after": commit.error_after,
-                "signs_flipped_fraction": commit.flipped,
-            }
-            frozen = set(modules_below(network, self._layers[stage.layer]))
-        reestimate_normalization(network, frozen, self._calibration())
-        own_teacher = self.recipe.distillation.weight and teacher is None
-        if stage.kind is StageKind.FULL_PRECISION and own_teacher:
+        """Let the stage finish, tell what that did, and settle the statistics."""
+        stage, network, teacher = self.stages[state.stage], self._network, state.teacher
+        record: dict[str, Any] = {
+            "stage": stage.name,
+            "kind": stage.title.replace(" ", "-"),
+            "steps": run.steps,
+            **stage.finish(lambda: network_top1(network, self._validation)),
+        }
+        reestimate_normalization(network, stage.frozen(), self._calibration())
+        if stage.teaches and self.recipe.distillation.weight and teacher is None:
             teacher = network_logits(network, self.training.images)
         record["validation_top1"] = network_top1(network, self._validation)
         elapsed = state.elapsed + time.monotonic() - began
@@ -231,7 +204,7 @@ class Trainer:
             optimizer=None,
             stage=state.stage + 1,
             step=0,
-            bitat=bitat,
+            memory=stage.state(),
             teacher=teacher,
             open_epoch=None,
             history=(*state.history, {**record, "elapsed_seconds": round(elapsed, 1)}),
@@ -249,10 +222,3 @@ class Trainer:
         count = min(self.recipe.data.calibration_images, len(self.training))
         for images in self.training.images[:count].split(EVALUATION_BATCH):
             yield images_to_tensor(images.to(self._workers.device()))
-
-    def _run_calibration(self) -> Iterator[None]:
-        """Put the calibration images through the network in evaluation mode."""
-        self._network.eval()
-        for images in self._calibration():
-            self._network(images)
-            yield

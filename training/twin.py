@@ -9,7 +9,6 @@ from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.evaluation import network_logits
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
 from bitat_deploy.training.recipe import Recipe
-from bitat_deploy.training.schedule import build_stages, configure
 
 
 def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
@@ -20,8 +19,10 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
     """
     checkpoint = load_checkpoint(path)
     other = checkpoint.recipe
-    if other.method != "full-precision":
-        raise InputError(f"init '{path}' is of method '{other.method}', not 'full-precision'")
+    if other.sections.quantizes:
+        raise InputError(
+            f"init '{path}' is of method '{other.method}'; give a run in full precision"
+        )
     if checkpoint.result is None:
         raise InputError(f"init '{path}' is of a run that is not over; finish it first")
     for what, own, its in (
@@ -55,5 +56,5 @@ def finished_network(checkpoint: Checkpoint) -> QuantizedNetwork:
         recipe.network, recipe.quantization, checkpoint.input_shape, len(checkpoint.class_names)
     )
     network.load_state_dict(checkpoint.network)
-    configure(network, build_stages(recipe, network)[-1])
+    recipe.stages(network)[-1].configure()
     return network.eval()

@@ -1,7 +1,6 @@
 """Comparisons: their runs, and the page made of the runs' reports."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def write_report(comparison: Comparison, index: int, top1: float, folder: Path) 
     run = comparison.runs()[index]
     epoch = {"stage": "quantized", "epoch": 2.0, "fastest_step_seconds": 0.05}
     report = {
-        "recipe": asdict(run.recipe(Path("elsewhere"))),
+        "recipe": run.recipe(Path("elsewhere")).plain(),
         "accuracy": {"top1": top1},
         "stages": [{"validation_top1": top1}],
         "epochs": [epoch],
@@ -72,7 +71,7 @@ def test_twins_come_first_and_each_run_once(comparison: Comparison) -> None:
     assert names == ["full-seed1", "signs-seed1", "warm-seed1", "full-seed2", "signs-seed2"]
     recipe = comparison.runs()[2].recipe(Path("runs"))
     assert recipe.init == "runs/stripes-full-seed1/checkpoint.pt"
-    assert recipe.quantized.warmup_epochs == 1
+    assert recipe.sections.quantized.warmup_epochs == 1
     assert comparison.runs()[4].recipe(Path("runs")).seed == 2
 
 
@@ -96,8 +95,9 @@ def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None
     names = [run.name.removeprefix("stripes-") for run in comparison.runs()]
     assert names[:3] == ["full-seed1", "warm-seed1-rate0.01", "warm-seed1-rate0.1"]
     recipe = comparison.runs()[2].recipe(Path("runs"))
-    assert recipe.quantized.learning_rate == 0.1
-    assert (recipe.quantized.epochs, recipe.quantized.warmup_epochs) == (0.5, 0.25)
+    assert recipe.sections.quantized.learning_rate == 0.1
+    quantized = recipe.sections.quantized
+    assert (quantized.epochs, quantized.warmup_epochs) == (0.5, 0.25)
     for index, top1 in ((1, 0.5), (2, 0.6)):
         write_report(comparison, index, top1, tmp_path)
     page = results_page([comparison], tmp_path)
@@ -127,12 +127,13 @@ def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
         if "-rate" in run.name:
             continue
         recipe = run.recipe(Path("runs"))
-        sections = (recipe.binary_activations, recipe.quantized, recipe.fine_tune)
-        total = sum(section.epochs for section in sections if section is not None)
-        if recipe.progressive is not None:
+        sections = recipe.sections.__dict__.items()
+        stages = {name: section for name, section in sections if hasattr(section, "learning_rate")}
+        layers = stages.pop("progressive", None)
+        total = sum(section.epochs for section in stages.values())
+        if layers is not None:
             pairs = len(recipe.network.blocks)
-            epochs = recipe.progressive.depthwise_epochs + recipe.progressive.pointwise_epochs
-            total += pairs * epochs
+            total += pairs * (layers.depthwise_epochs + layers.pointwise_epochs)
         if recipe.method != "full-precision":
             totals.add(round(total, 6))
     assert len(totals) == 1
@@ -144,7 +145,7 @@ def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
         ("twin", "half", "no row 'half'"),
         ("part", "half", "no part 'half'"),
         ("colour", "red", "unknown keys: colour"),
-        ("set", {"method": "bitat"}, "method 'bitat' needs the section"),
+        ("set", {"method": "bitat"}, "quantized is no section of method 'bitat'"),
     ],
 )
 def test_mistakes_are_named(key: str, value: object, complaint: str, tmp_path: Path) -> None:

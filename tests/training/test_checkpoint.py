@@ -69,6 +69,17 @@ def test_unusable_files_are_told_apart(checkpoint: Checkpoint, tmp_path: Path) -
         load_checkpoint_network(path)
 
 
+def test_a_run_begun_by_version_3_goes_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(replace(checkpoint, memory={"magnitudes": []}), path)
+    document = torch.load(path, weights_only=True)
+    document |= {"version": 3, "bitat": document.pop("memory")}
+    document["recipe"] |= {"quantized": None}  # it named the sections of all methods
+    torch.save(document, path)
+    loaded = load_checkpoint(path)
+    assert (loaded.recipe, loaded.memory) == (checkpoint.recipe, {"magnitudes": []})
+
+
 def test_weights_of_another_shape(checkpoint: Checkpoint, tmp_path: Path) -> None:
     recipe = load_recipe("smoke", ["network.width=0.5"])
     other = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)

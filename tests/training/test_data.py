@@ -12,7 +12,7 @@ from bitat_deploy.training.data import (
     training_batch,
     training_batches,
 )
-from bitat_deploy.training.recipe import DataRecipe
+from bitat_deploy.training.recipe_sections import DataRecipe
 
 RECIPE = DataRecipe(None, 0, None, batch_size=8, flip=True, shift=3)
 

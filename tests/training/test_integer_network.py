@@ -14,7 +14,7 @@ from bitat_deploy.training.folding.requantize import fold_requantize
 from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.integer_network import integer_logits, to_integer_network
 from bitat_deploy.training.networks import NormalizedLayer, build_network
-from bitat_deploy.training.recipe import QuantizationRecipe
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from tests.drawn_networks import draw_images as draw_numpy_images
 from tests.drawn_networks import draw_network, numpy_logits
 from tests.training.trained_networks import (

@@ -8,16 +8,14 @@ import torch.nn.functional as functional
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.networks import (
-    Activation,
     QuantizedNetwork,
     StreamBlock,
     StreamRange,
-    UniqActivation,
-    WeightMode,
     build_network,
 )
 from bitat_deploy.training.networks.stream import average_pool
-from bitat_deploy.training.recipe import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.quantizers import Activation, WeightMode
+from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 from tests.training.trained_networks import (
     CHAINS,
     CLASSES,
@@ -132,7 +130,7 @@ def test_only_bottlenecks_are_signed_and_only_if_wanted() -> None:
         marked = [
             layer.name
             for layer in layers.values()
-            if isinstance(layer.activation, UniqActivation) and layer.activation.signed
+            if layer.activation is not None and layer.activation.signed
         ]
         projections = [layer.name for layer in layers.values() if layer.name.endswith("project")]
         assert marked == (projections if name == "signed" else [])

@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ from bitat_deploy.training.recipe import load_recipe, recipe_from_mapping, recip
 def test_every_recipe_in_the_package_loads(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
-    assert recipe_from_mapping(asdict(recipe)) == recipe
+    assert recipe_from_mapping(recipe.plain()) == recipe
 
 
 def test_changes_are_applied_by_dotted_key() -> None:
     recipe = load_recipe("smoke", ["seed=9", "data.test_images=50", "fine_tune.epochs=1e-3"])
-    assert (recipe.seed, recipe.data.test_images, recipe.fine_tune.epochs) == (9, 50, 1e-3)
-    assert not load_recipe("smoke", ["bitat.trained_basis=false"]).bitat_options.trained_basis
+    assert (recipe.seed, recipe.data.test_images, recipe.sections.fine_tune.epochs) == (9, 50, 1e-3)
+    assert not load_recipe("smoke", ["bitat.trained_basis=false"]).sections.bitat.trained_basis
 
 
 STRAIGHT = ["method=straight-through", "quantized={epochs: 1, learning_rate: 0.01}"]
@@ -26,7 +25,7 @@ STRAIGHT += [f"{name}=null" for name in ("binary_activations", "progressive", "f
 
 
 def test_one_recipe_becomes_another_method() -> None:
-    assert load_recipe("smoke", STRAIGHT).quantized.warmup_epochs == 0
+    assert load_recipe("smoke", STRAIGHT).sections.quantized.warmup_epochs == 0
     uniq = ["method=uniq", "quantization={quantizer: uniq, weight_bits: 2, activation_bits: 2}"]
     assert load_recipe("smoke", [*STRAIGHT, *uniq]).quantization.weight_bits == 2
     twin = ["full_precision=null", "init=runs/twin/checkpoint.pt"]
@@ -36,14 +35,17 @@ def test_one_recipe_becomes_another_method() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        (["method=straight-through"], "binary_activations is no stage of method 'straight-"),
+        (["method=straight-through"], "binary_activations is no section of method 'straight-"),
         ([*STRAIGHT, "quantized=null"], "needs the section quantized"),
-        ([*STRAIGHT, "bitat.max_rows=64"], "bitat is for method 'bitat'"),
+        ([*STRAIGHT, "bitat.max_rows=64"], "bitat is no section of method 'straight-through'"),
         ([*STRAIGHT, "init=twin.pt"], "either trained .* or read"),
         ([*STRAIGHT, "quantization.quantizer=uniq"], "contradict each other"),
         (["quantization.weight_bits=2"], "take quantizer 'uniq'"),
-        (["method=sign"], "method must be one of full-precision, straight"),
+        (["method=sign"], "method must be one of .*reactnet, straight-through, uniq"),
         (["network.architecture=mobilenet-v2"], "lists of 4 numbers each for mobilenet-v2"),
+        (["sections.fine_tune=1"], "sections is no section of method 'bitat'"),
+        (["network.architecture=vgg"], "network.architecture must be one of .*mobilenet-v1"),
+        (["quantization.quantizer=lsq"], "quantization.quantizer must be one of sign, uniq"),
         (["distillation={weight: 0, teacher: a.pt}"], "teacher is given but weight is 0"),
     ],
 )
@@ -53,7 +55,7 @@ def test_contradictions_are_named(changes: list[str], complaint: str) -> None:
 
 
 def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
-    document = asdict(load_recipe("smoke"))
+    document = load_recipe("smoke").plain()
     del document["name"]
     document["network"]["blocks"] = [list(block) for block in document["network"]["blocks"]]
     path = tmp_path / "mine.yaml"

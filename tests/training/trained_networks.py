@@ -6,14 +6,15 @@ import torch
 
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.networks import (
-    Activation,
     NormalizedLayer,
     QuantizedNetwork,
     RPReLU,
-    WeightMode,
     build_network,
 )
-from bitat_deploy.training.recipe import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.quantizers import Activation, WeightMode
+from bitat_deploy.training.recipe import load_recipe, recipe_names
+from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.registry import ARCHITECTURES
 
 INPUT_SHAPE = (11, 9, 3)
 CLASSES = 10
@@ -66,6 +67,23 @@ STREAMS = [
     Kind(of_block(V2, "shortcut"), SIGN),
     Kind(of_block(V2, "shortcut"), uniq(1, 2, signed=True)),
 ]
+
+
+def _add_those_of_recipes() -> None:
+    """Architectures and blocks that only the package's recipes have, at a narrow width."""
+    seen = {(kind.network.architecture, kind.network.block) for kind in CHAINS + STREAMS}
+    for recipe in map(load_recipe, recipe_names()):
+        network = recipe.network
+        if (network.architecture, network.block) not in seen:
+            seen.add((network.architecture, network.block))
+            architecture = ARCHITECTURES[network.architecture]
+            place = architecture.entries.index("channels")
+            least = min(network.stem_channels, *(entry[place] for entry in network.blocks))
+            kind = Kind(replace(network, width=8 / least), recipe.quantization)
+            (CHAINS if network.block in architecture.chains else STREAMS).append(kind)
+
+
+_add_those_of_recipes()
 
 
 def draw_images(count: int) -> torch.Tensor:

@@ -37,15 +37,10 @@ class CommitRecord:
 
 
 class Block:
-    """The layers of one block, taken from the bottom; those committed are remembered.
+    """The layers of one block, taken from the bottom; those committed are remembered."""
 
-    ``run`` puts the calibration images through the network, one batch for each step of the
-    iterator it gives.
-    """
-
-    def __init__(self, options: BitatOptions, run: Callable[[], Iterable[Any]]) -> None:
+    def __init__(self, options: BitatOptions) -> None:
         self._options = options
-        self._run = run
         self._below: list[CommittedLayer] = []
         self._gains: list[Tensor] = []
         self._chosen: CommitRecord | None = None  # at the start of the layer that trains now
@@ -75,16 +70,19 @@ class Block:
             for layer, entry in zip(below, state["below"], strict=True)
         ]
 
-    def prepare(self, layer: ConvolutionMatrices, normalized: bool) -> Problem:
+    def prepare(
+        self, layer: ConvolutionMatrices, normalized: bool, run: Callable[[], Iterable[Any]]
+    ) -> Problem:
         """Step a of the schedule: statistics on the partly quantized network [P].
 
-        ``normalized``: whether a batch normalisation follows. With compensation "start" the
-        layer's weight is moved to the target (5) here; with the descent at the start its signs
-        change here, each weight keeping its magnitude.
+        ``run`` puts the calibration images through the network, one batch for each step of the
+        iterator it gives. ``normalized``: whether a batch normalisation follows. With compensation
+        "start" the layer's weight is moved to the target (5) here; with the descent at the start
+        its signs change here, each weight keeping its magnitude.
         """
         options = self._options
         centred = options.centred and normalized
-        statistics = collect_statistics(layer, self._below, self._run, centred, options.positions)
+        statistics = collect_statistics(layer, self._below, run, centred, options.positions)
         arriving = None
         if statistics.gain is not None:
             self._gains.append(statistics.gain)

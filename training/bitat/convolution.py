@@ -1,25 +1,15 @@
 """A convolution of a user's network with 1-bit inputs and weights."""
 
-from enum import Enum
-
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.native import sign_of_activation
-from bitat_deploy.training.quantizers import binarized_weight
+from bitat_deploy.training.quantizers import WeightMode, binarized_weight
 
 
-class ConvolutionMode(Enum):
-    """What a binarized convolution multiplies with."""
-
-    FULL = "full"  # the latent weights
-    BINARY = "binary"  # mean|w| * sign(latent), straight-through gradient
-    COMMITTED = "committed"  # alpha * signs, where only alpha may train
-
-
-class BinarizedConv2d(nn.Module, ConvolutionMatrices):
+class BinarizedConv2d(ConvolutionMatrices):
     """Takes the place of an nn.Conv2d: sign of the input against a threshold, 1-bit weights.
 
     Inputs [N, C, H, W] of any range become sign(x - threshold), one trainable threshold for each
@@ -29,11 +19,12 @@ class BinarizedConv2d(nn.Module, ConvolutionMatrices):
 
     spread: Tensor
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    def __init__(self, convolution: nn.Conv2d, name: str = "") -> None:
         super().__init__()
+        self.name = name
         self.weight = convolution.weight
         self.bias = convolution.bias
-        self.stride = convolution.stride
+        self.strides = convolution.stride
         self.dilation = convolution.dilation
         self.groups = convolution.groups
         self.padding = padding_of(convolution)
@@ -41,19 +32,14 @@ class BinarizedConv2d(nn.Module, ConvolutionMatrices):
         self.threshold = nn.Parameter(self.weight.new_zeros(shape))
         self.register_buffer("spread", self.weight.new_ones(()))
         self.alpha = nn.Parameter(self.weight.new_ones(convolution.out_channels, 1, 1, 1))
-        self.mode = ConvolutionMode.FULL
+        self.weight_mode = WeightMode.FULL
         self.binary_input = True
-
-    @property
-    def module(self) -> nn.Module:
-        """Itself: this convolution is a module of the network."""
-        return self
 
     def effective_weight(self) -> Tensor:
         """What this layer multiplies with now, of the shape of ``weight``."""
-        if self.mode is ConvolutionMode.BINARY:
+        if self.weight_mode is WeightMode.BINARY:
             return binarized_weight(self.weight)
-        if self.mode is ConvolutionMode.COMMITTED:
+        if self.weight_mode is WeightMode.COMMITTED:
             return self.alpha * self.weight
         return self.weight
 
@@ -79,7 +65,18 @@ class BinarizedConv2d(nn.Module, ConvolutionMatrices):
         with torch.no_grad():
             self.weight.copy_(self.ungrouped(signs))
             self.alpha.copy_(alpha.reshape(self.alpha.shape))
-        self.mode = ConvolutionMode.COMMITTED
+        self.weight_mode = WeightMode.COMMITTED
+
+    def release(self, magnitude: Tensor) -> None:
+        """Latent weights alpha * signs, small enough for signs to change."""
+        with torch.no_grad():
+            self.weight.mul_(self.alpha)
+
+    def conclude(self) -> None:
+        """What is left is alpha and signs, as after a commit."""
+        weight = self.effective_weight().detach()
+        alpha = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        self.commit(self.grouped(weight / alpha).sign(), alpha)
 
 
 def padding_of(convolution: nn.Conv2d) -> tuple[int, int, int, int]:

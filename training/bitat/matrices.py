@@ -7,27 +7,26 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from bitat_deploy.training.quantizers import WeightMode
 
-class ConvolutionMatrices(ABC):
-    """A convolution with 1-bit weights, seen as matrices W [groups, d, outputs of a group].
+
+class ConvolutionMatrices(nn.Module, ABC):
+    """A layer with a convolution of 1-bit weights, as matrices W [groups, d, outputs / groups].
 
     ``weight`` [outputs, C / groups, k, k] is what trains. A dense layer is one group with
     d = C k k; a depthwise one a group for each channel, d = k k.
     """
 
+    name: str
     weight: Tensor
+    weight_mode: WeightMode
     groups: int
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...] = (1, 1)
 
-    @property
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """The module that is called with the layer's inputs, for hooks."""
-
-    @abstractmethod
     def operand(self, inputs: Tensor) -> Tensor:
-        """What the weights meet of the module's inputs: [N, C, H, W], not padded."""
+        """What the weights meet of the layer's inputs: [N, C, H, W], not padded."""
+        return inputs
 
     @abstractmethod
     def padded(self, operand: Tensor) -> Tensor:
@@ -41,6 +40,14 @@ class ConvolutionMatrices(ABC):
     def commit(self, signs: Tensor, alpha: Tensor) -> None:
         """Fix the signs, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""
 
+    @abstractmethod
+    def release(self, magnitude: Tensor) -> None:
+        """Let committed signs change again; ``magnitude`` is |weight| before the commit."""
+
+    @abstractmethod
+    def conclude(self) -> None:
+        """Fix what training straight-through has left, where the layer needs that."""
+
     @property
     def taps(self) -> int:
         """Weights of one filter and input channel: kernel height times width."""
@@ -52,7 +59,7 @@ class ConvolutionMatrices(ABC):
             self.padded(operand),
             self.effective_weight(),
             None,
-            cast(tuple[int, int], self.stride),
+            cast(tuple[int, int], self.strides),
             0,
             cast(tuple[int, int], self.dilation),
             self.groups,
@@ -60,7 +67,7 @@ class ConvolutionMatrices(ABC):
 
     def columns(self, operand: Tensor, step: int = 1) -> Tensor:
         """im2col of [N, C, H, W] at every ``step``-th output: [positions, C * taps]."""
-        stride = (self.stride[0] * step, self.stride[1] * step)
+        stride = (self.strides[0] * step, self.strides[1] * step)
         padded = self.padded(operand)
         if self.taps == 1:
             picked = padded[:, :, :: stride[0], :: stride[1]]

@@ -79,7 +79,7 @@ def collect_statistics(
             if last:
                 previous.append(lower.layer.sums(operand))
 
-        handles.append(lower.layer.module.register_forward_pre_hook(lower_hook))
+        handles.append(lower.layer.register_forward_pre_hook(lower_hook))
 
     def own_hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         operand = layer.operand(inputs[0])
@@ -91,7 +91,7 @@ def collect_statistics(
         rows.clear()
         previous.clear()
 
-    handles.append(layer.module.register_forward_pre_hook(own_hook))
+    handles.append(layer.register_forward_pre_hook(own_hook))
     try:
         with torch.no_grad():
             for _ in run():
@@ -107,7 +107,7 @@ def alignment(above: Sequence[ConvolutionMatrices]) -> int:
     """Every how many positions of a layer one output of the last of those ``above`` lies."""
     step = 1
     for layer in above:
-        step *= layer.stride[0]
+        step *= layer.strides[0]
     return step
 
 

@@ -145,7 +145,7 @@ def _continues(
     if block[-1].output_shape != entry.input_shape:
         return False
     chain = [*block[1:], entry]
-    if any(layers[other.name].stride[0] != layers[other.name].stride[1] for other in chain):
+    if any(layers[other.name].strides[0] != layers[other.name].strides[1] for other in chain):
         return False
     for index, lower in enumerate(block):
         step = alignment([layers[other.name] for other in chain[index:]])

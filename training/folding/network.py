@@ -27,7 +27,6 @@ from bitat_deploy.training.folding.weights import (
     stem_weight,
 )
 from bitat_deploy.training.networks import (
-    Activation,
     BinaryLayer,
     EightBitDepthwise,
     NormalizedLayer,
@@ -36,6 +35,7 @@ from bitat_deploy.training.networks import (
     RPReLU,
     StreamBlock,
 )
+from bitat_deploy.training.quantizers import Activation
 
 
 def fold_layers(network: QuantizedNetwork) -> tuple[Layer, ...]:

@@ -44,15 +44,7 @@ def binary_weight(layer: BinaryLayer, source: CodeSource) -> FoldedWeight:
     UnsupportedOperatorError for more bits than the device has.
     """
     check_bits(layer.name, layer.weight_bits, "weights")
-    weight = layer.weight.detach()
-    if layer.quantizer is None:
-        levels = np.where((weight >= 0).cpu().numpy(), 1, -1)
-        unit = np.abs(float64(weight)).reshape(len(weight), -1).mean(axis=1)
-    else:
-        codes = layer.quantizer.codes(weight).cpu().numpy()
-        levels = 2 * codes - (2**layer.weight_bits - 1)
-        half_step = float64(layer.quantizer.distance()) / 2
-        unit = np.broadcast_to(half_step, len(weight))
+    levels, unit = layer.quantizer.levels(layer.weight)
     # A filter of nothing but zeros has the sign +1 and no size: any positive one leaves it so.
     unit = np.maximum(unit, 1e-12) * source.unit
     return _folded(levels, unit, source.bottom, source.top)

@@ -1,10 +1,6 @@
 """Networks to train: floating-point modules that can become an integer network."""
 
-from bitat_deploy.training.networks.activations import (
-    Activation,
-    SignActivation,
-    UniqActivation,
-)
+from bitat_deploy.training.networks.architecture import Architecture
 from bitat_deploy.training.networks.build import build_network
 from bitat_deploy.training.networks.layers import (
     BinaryLayer,
@@ -12,14 +8,14 @@ from bitat_deploy.training.networks.layers import (
     EightBitDepthwise,
     NormalizedLayer,
     QuantizedStem,
-    WeightMode,
 )
 from bitat_deploy.training.networks.network import QuantizedNetwork
+from bitat_deploy.training.networks.staged import StagedNetwork
 from bitat_deploy.training.networks.stream import RPReLU, StreamBlock
 from bitat_deploy.training.networks.stream_range import StreamRange
 
 __all__ = [
-    "Activation",
+    "Architecture",
     "BinaryLayer",
     "Classifier",
     "EightBitDepthwise",
@@ -27,10 +23,8 @@ __all__ = [
     "QuantizedNetwork",
     "QuantizedStem",
     "RPReLU",
-    "SignActivation",
+    "StagedNetwork",
     "StreamBlock",
     "StreamRange",
-    "UniqActivation",
-    "WeightMode",
     "build_network",
 ]

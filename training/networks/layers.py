@@ -5,26 +5,21 @@ as full-precision twin, as network with binary activations, and as fully binary 
 layers have 1 to 8 bits: 1 is what they are made for.
 """
 
-from enum import Enum
-
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.native import depthwise_convolution, normalize
-from bitat_deploy.training.networks.activations import Activation
 from bitat_deploy.training.networks.stream_range import StreamRange
-from bitat_deploy.training.quantizers import binarized_weight, int8_weight
+from bitat_deploy.training.quantizers import (
+    Activation,
+    WeightMode,
+    binary_sign,
+    int8_weight,
+    quantizer_of,
+)
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
-from bitat_deploy.training.uniq import WeightQuantizer
-
-
-class WeightMode(Enum):
-    """What a binary layer multiplies with."""
-
-    FULL = "full"  # the latent weights
-    BINARY = "binary"  # quantized, straight-through gradient
-    COMMITTED = "committed"  # the stored weight is alpha * signs already; no gradient
 
 
 class NormalizedLayer(nn.Module):
@@ -71,11 +66,11 @@ class QuantizedStem(NormalizedLayer):
         return outputs
 
 
-class BinaryLayer(NormalizedLayer):
+class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
     """Depthwise 3x3 or dense convolution of codes with weights of 1 to 8 bits.
 
-    ``quantization``: the sign of the weights with mean|w| as scale, padding with +1, or UniQ's
-    levels, padding with 0. ``kernel`` is 1 or 3, for depthwise layers 3.
+    ``quantization`` says which levels they take and with what inputs are padded. ``kernel`` is 1
+    or 3, for depthwise layers 3.
     """
 
     def __init__(
@@ -97,45 +92,56 @@ class BinaryLayer(NormalizedLayer):
         self.depthwise = depthwise
         self.groups = channels if depthwise else 1
         self.stride = stride
+        self.strides = (stride, stride)
         self.padding = self.kernel // 2
-        self.padding_value = 1.0 if quantization.quantizer == "sign" else 0.0
+        self.padding_value = quantizer_of(quantization).padding_value
         self.weight_bits = quantization.weight_bits
         taps = (self.kernel, self.kernel)
         self.weight = nn.Parameter(torch.empty(out_channels, channels // self.groups, *taps))
         self.weight_mode = WeightMode.FULL
         nn.init.kaiming_normal_(self.weight)
-        self.quantizer: WeightQuantizer | None = None
-        if quantization.quantizer == "uniq":
-            bits, per_channel = quantization.weight_bits, quantization.per_channel
-            self.quantizer = WeightQuantizer(self.weight, bits, per_channel)
+        self.quantizer = quantizer_of(quantization).weight(self.weight, quantization)
 
     def effective_weight(self) -> Tensor:
         """The weight this layer multiplies with now, of the shape of ``weight``."""
         if self.weight_mode is not WeightMode.BINARY:
             return self.weight
-        if self.quantizer is None:
-            return binarized_weight(self.weight)
         quantized: Tensor = self.quantizer(self.weight)
         return quantized
 
     def padded(self, inputs: Tensor) -> Tensor:
-        """Pad [N, C, H, W] with +1, the value of bit 1, or with UniQ's code 0."""
+        """Pad [N, C, H, W] with the quantizer's value."""
         if not self.padding:
             return inputs
         return functional.pad(inputs, (self.padding,) * 4, value=self.padding_value)
 
-    def sums(self, inputs: Tensor) -> Tensor:
-        """The convolution alone: [N, C, H, W] to [N, out, H', W']."""
-        weight = self.effective_weight()
-        if self.depthwise and self.kernel == 3:
-            return depthwise_convolution(inputs, weight, self.stride, self.padding_value)
-        if self.padding_value == 0:
-            return functional.conv2d(inputs, weight, stride=self.stride, padding=self.padding)
-        return functional.conv2d(self.padded(inputs), weight, stride=self.stride)
+    def commit(self, signs: Tensor, alpha: Tensor) -> None:
+        """Replace the latent weight by alpha times signs."""
+        with torch.no_grad():
+            self.weight.copy_(self.ungrouped(alpha * signs))
+        self.weight_mode = WeightMode.COMMITTED
+
+    def release(self, magnitude: Tensor) -> None:
+        """Latent weights again, of the magnitude that they had before the commit.
+
+        Those that were near a change of sign still are; alpha would hold all of them equally.
+        """
+        with torch.no_grad():
+            self.weight.copy_(binary_sign(self.weight) * magnitude)
+
+    def conclude(self) -> None:
+        """Nothing: export takes the latent weights' signs and mean|w|."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Levels [N, C, H, W] to [N, out, H', W']."""
-        return self.activate(self.sums(inputs))
+        weight = self.effective_weight()
+        if self.depthwise and self.kernel == 3:
+            sums = depthwise_convolution(inputs, weight, self.stride, self.padding_value)
+        elif self.padding_value == 0:
+            sums = functional.conv2d(inputs, weight, stride=self.stride, padding=self.padding)
+        else:
+            sums = functional.conv2d(self.padded(inputs), weight, stride=self.stride)
+        return self.activate(sums)
 
 
 class EightBitDepthwise(NormalizedLayer):

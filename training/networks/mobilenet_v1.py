@@ -12,15 +12,41 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from bitat_deploy.training.networks.activations import Activation, make_activation
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.networks.architecture import Architecture
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.stream import RPReLU, StreamBlock
-from bitat_deploy.training.recipe_sections import QuantizationRecipe
+from bitat_deploy.training.quantizers import Activation, make_activation, quantizer_of
+from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.registry import ARCHITECTURES
 
 Blocks = Sequence[tuple[int, int]]
 
 
-def chain_body(channels: int, blocks: Blocks, quantization: QuantizationRecipe) -> nn.Sequential:
+def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: int) -> nn.Sequential:
+    blocks = [(network.scaled(out_channels), stride) for out_channels, stride in network.blocks]
+    if network.block == "chain":
+        return _chain_body(channels, blocks, quantization)
+    reactnet = network.block == "reactnet"
+    if reactnet and not quantization.depthwise:
+        raise InputError(
+            "quantization.depthwise is false, but network.block 'reactnet' has no depthwise layers"
+        )
+    return _stream_body(channels, blocks, quantization, reactnet)
+
+
+ARCHITECTURES.add(
+    "mobilenet-v1",
+    Architecture(
+        entries=("channels", "stride"),
+        chains=("chain",),
+        streams=("shortcut", "reactnet"),
+        body=_body,
+    ),
+)
+
+
+def _chain_body(channels: int, blocks: Blocks, quantization: QuantizationRecipe) -> nn.Sequential:
     """``blocks`` are (output channels, stride); ``channels`` are the stem's."""
     body = nn.Sequential()
     for number, (out_channels, stride) in enumerate(blocks):
@@ -41,7 +67,7 @@ def chain_body(channels: int, blocks: Blocks, quantization: QuantizationRecipe) 
     return body
 
 
-def stream_body(
+def _stream_body(
     channels: int, blocks: Blocks, quantization: QuantizationRecipe, reactnet: bool
 ) -> nn.Sequential:
     """The body with shortcuts: ReActNet's, or of depthwise layers."""
@@ -82,7 +108,7 @@ def depthwise_layer(
 ) -> BinaryLayer | EightBitDepthwise:
     """Binary depthwise layer or, where the recipe leaves it so, one with 8-bit weights."""
     if not quantization.depthwise:
-        border = 1.0 if quantization.quantizer == "sign" else 0.0
+        border = quantizer_of(quantization).padding_value
         return EightBitDepthwise(name, channels, stride, border, activation)
     return BinaryLayer(
         name,
@@ -106,7 +132,7 @@ def _around(
     ReActNet's nonlinearity is its RPReLU, so that in full precision signs become the identity.
     """
     out_channels = layer.weight.shape[0]
-    linear = reactnet and quantization.quantizer == "sign"
+    linear = reactnet and quantizer_of(quantization).signed
     return StreamBlock(
         make_activation(quantization, linear, channels if reactnet else None),
         [layer],

@@ -8,34 +8,30 @@ What a linear bottleneck gives has no ReLU behind it, so its activations may be 
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import nn
 
-from bitat_deploy.training.networks.activations import Activation, make_activation
+from bitat_deploy.training.networks.architecture import Architecture
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.mobilenet_v1 import depthwise_layer
 from bitat_deploy.training.networks.stream import StreamBlock
-from bitat_deploy.training.recipe_sections import QuantizationRecipe
+from bitat_deploy.training.quantizers import Activation, make_activation
+from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
+from bitat_deploy.training.registry import ARCHITECTURES
 
-HEAD_FACTOR = 4  # the last 1x1 layer's channels over the last block's: 1280 / 320
+_HEAD_FACTOR = 4  # the last 1x1 layer's channels over the last block's: 1280 / 320
 
 
-def inverted_residual_body(
-    channels: int,
-    blocks: Sequence[tuple[int, int, int, int]],
-    quantization: QuantizationRecipe,
-    shortcuts: bool,
-) -> nn.Sequential:
-    """``blocks`` are (expansion, output channels, repeats, stride of the first).
-
-    ``channels`` are the stem's. The last layer, "head", is 1x1 with HEAD_FACTOR times the last
-    block's channels, at every width.
+def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: int) -> nn.Sequential:
+    """The last layer, "head", is 1x1 with _HEAD_FACTOR times the last block's channels, at every
+    width.
     """
+    shortcuts = network.block == "shortcut"
     body = nn.Sequential()
     entry = make_activation(quantization)  # behind the stem there is a nonlinearity
     number = 0
-    for expansion, out_channels, repeats, first_stride in blocks:
+    for expansion, unscaled, repeats, first_stride in network.blocks:
+        out_channels = network.scaled(unscaled)
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             name = f"block{number}"
@@ -56,13 +52,25 @@ def inverted_residual_body(
     head = BinaryLayer(
         "head",
         channels,
-        HEAD_FACTOR * channels,
+        _HEAD_FACTOR * channels,
         depthwise=False,
         quantization=quantization,
         activation=make_activation(quantization),
     )
     body.add_module("head", head)
     return body
+
+
+ARCHITECTURES.add(
+    "mobilenet-v2",
+    Architecture(
+        entries=("expansion", "channels", "repeats", "stride"),
+        chains=("chain",),
+        streams=("shortcut",),
+        body=_body,
+        linear_bottlenecks=True,
+    ),
+)
 
 
 def _layers(

@@ -1,24 +1,25 @@
 """A network to train, whatever its blocks, and its switches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.training.networks.activations import Activation
+from bitat_deploy.training.bitat.survey import SurveyedConvolution
 from bitat_deploy.training.networks.layers import (
     BinaryLayer,
     Classifier,
     NormalizedLayer,
     QuantizedStem,
-    WeightMode,
 )
+from bitat_deploy.training.networks.staged import StagedNetwork
+from bitat_deploy.training.quantizers import Activation, WeightMode
 from bitat_deploy.training.uniq import ActivationQuantizer, calibrate
-from bitat_deploy.training.uniq.modules import Quantizer
 
 
-class QuantizedNetwork(nn.Module):
+class QuantizedNetwork(StagedNetwork):
     """Stem, body, classifier. ``input_shape`` is (height, width, channels).
 
     ``body`` is made of :class:`BinaryLayer`, :class:`EightBitDepthwise`, :class:`StreamBlock` and
@@ -60,15 +61,42 @@ class QuantizedNetwork(nn.Module):
     def set_weights(self, mode: WeightMode) -> None:
         """Switch every binary layer's weights at once.
 
-        Raises InputError for committed weights with UniQ, whose levels are not alpha * signs.
+        Raises InputError for committed weights of a quantizer that has other levels than signs.
         """
-        for layer in self.binary_layers():
-            if mode is WeightMode.COMMITTED and layer.quantizer is not None:
-                raise InputError("UniQ's weights cannot be committed: use the quantizer 'sign'")
+        layers = list(self.binary_layers())
+        if mode is WeightMode.COMMITTED and not all(part.quantizer.committable for part in layers):
+            raise InputError(
+                "only signs can be committed: use a quantizer of signs, such as 'sign'"
+            )
+        for layer in layers:
             layer.weight_mode = mode
 
+    def modules_below(self, layer: nn.Module) -> Iterator[nn.Module]:
+        """Networks register their modules from the bottom up."""
+        holders = {module for module in self.modules() if layer in set(module.modules())}
+        for module in self.modules():
+            if module is layer:
+                return
+            if module not in holders:
+                yield module
+
+    def survey(self, run: Callable[[], Iterator[Any]]) -> list[SurveyedConvolution]:
+        """From one calibration batch."""
+        found: list[SurveyedConvolution] = []
+
+        def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            shapes = (tuple(inputs[0].shape), tuple(output.shape))
+            found.append(SurveyedConvolution(str(layer.name), *shapes, normalized=True))
+
+        handles = [layer.register_forward_hook(note) for layer in self.binary_layers()]
+        with torch.no_grad():
+            next(run())
+        for handle in handles:
+            handle.remove()
+        return found
+
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Set UniQ's first steps; does nothing where signs are taken.
+        """Set the first steps of learned quantizers; does nothing where there are none.
 
         The weights' steps follow from the weights. The activations' follow from ``batches``
         [N, C, H, W] in [0, 1], of which the first 100 are taken, in the full-precision twin. Modes
@@ -79,8 +107,7 @@ class QuantizedNetwork(nn.Module):
             return
         modes = [layer.weight_mode for layer in layers]
         for layer in layers:
-            if layer.quantizer is not None:
-                layer.quantizer.initialize(layer.weight)
+            layer.quantizer.initialize(layer.weight)
             layer.weight_mode = WeightMode.FULL
         try:
             calibrate(self, batches)
@@ -112,21 +139,21 @@ class QuantizedNetwork(nn.Module):
         ]
 
     def load_twin(self, state: dict[str, Tensor]) -> None:
-        """Take over the parameters of a full-precision run: all but quantizers' steps.
+        """Take over the parameters of a full-precision run: all but the quantizers'.
 
         ``state`` is the state_dict of a network of the same shape, whose numbers of bits may
         differ. Weights' steps are set anew; the activations' await :meth:`calibrate`. Raises
         InputError where it is another network.
         """
-        own = self.state_dict()
-        steps = {
-            f"{name}.step" for name, part in self.named_modules() if isinstance(part, Quantizer)
-        }
-        taken = {key: value for key, value in state.items() if not key.endswith("quantizer.step")}
-        expected = {key: value.shape for key, value in own.items() if key not in steps}
-        if {key: value.shape for key, value in taken.items()} != expected:
+
+        def shared(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {key: value for key, value in values.items() if ".quantizer." not in key}
+
+        taken, own = shared(state), shared(self.state_dict())
+        if {key: value.shape for key, value in taken.items()} != {
+            key: value.shape for key, value in own.items()
+        }:
             raise InputError("the full-precision checkpoint is of another network")
         self.load_state_dict(taken, strict=False)
         for layer in self.binary_layers():
-            if layer.quantizer is not None:
-                layer.quantizer.initialize(layer.weight)
+            layer.quantizer.initialize(layer.weight)

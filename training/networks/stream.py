@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.networks.activations import Activation
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.stream_range import StreamRange
+from bitat_deploy.training.quantizers import Activation
 
 
 class RPReLU(nn.Module):

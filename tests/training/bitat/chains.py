@@ -33,8 +33,9 @@ def commit_chain(
 ) -> tuple[float, ...]:
     """Commit layer after layer as one block, without training; each record's error after it."""
     chain = nn.Sequential(*layers)
-    block = Block(options, lambda: (chain(batch) for batch in images.split(16)))
+    block = Block(options)
     errors = []
     for index, layer in enumerate(layers):
-        errors.append(block.commit(str(index), block.prepare(layer, False)).error_after)
+        problem = block.prepare(layer, False, lambda: (chain(batch) for batch in images.split(16)))
+        errors.append(block.commit(str(index), problem).error_after)
     return tuple(errors)

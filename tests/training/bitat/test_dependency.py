@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -6,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.block import Block
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d, ConvolutionMode
+from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.dependency import DependencyLoss, Problem, compensated_target
 from bitat_deploy.training.bitat.options import BitatOptions
+from bitat_deploy.training.quantizers import WeightMode
 from tests.training.bitat.chains import commit_chain, correlated_images, linear_layer
 
 EXACT = BitatOptions(
@@ -31,10 +33,14 @@ def committed_below(
     """The last layer's problem, the others committed by the plain sign."""
     chain = nn.Sequential(*layers)
     plain = replace(options, descent_sweeps=0, compensation="none")
-    block = Block(plain, lambda: (chain(batch) for batch in images.split(16)))
+    block = Block(plain)
+
+    def run() -> Iterator[Tensor]:
+        return (chain(batch) for batch in images.split(16))
+
     for layer in layers[:-1]:
-        block.commit("lower", block.prepare(layer, False))
-    return block.prepare(layers[-1], False)
+        block.commit("lower", block.prepare(layer, False, run))
+    return block.prepare(layers[-1], False, run)
 
 
 def relative(difference: Tensor, outputs: Tensor) -> Tensor:
@@ -49,12 +55,12 @@ def test_loss_is_the_measured_error_of_the_whole_chain(kind: str) -> None:
     problem = committed_below(layers, images)
     assert problem.parts == (8, 10, 12)
     top = layers[-1]
-    top.mode = ConvolutionMode.BINARY
+    top.weight_mode = WeightMode.BINARY
     loss = DependencyLoss(problem, EXACT)(train_basis=False).detach()
     chain = nn.Sequential(*layers)
-    top.mode = ConvolutionMode.FULL
+    top.weight_mode = WeightMode.FULL
     energy = chain(images).square().sum()  # of the layer on its quantized inputs
-    top.mode = ConvolutionMode.BINARY
+    top.weight_mode = WeightMode.BINARY
     measured = ((expected - chain(images)).square().sum() / energy).detach()
     assert float(loss) == pytest.approx(float(measured), rel=1e-4)
 
@@ -66,11 +72,11 @@ def test_a_depthwise_layer_sees_its_own_error_exactly_and_one_row_from_below() -
     bottom = committed_below(chain_of("depthwise")[1:], correlated_images(40, 10, 5, seed=1))
     assert bottom.moment.shape == (10, 9, 9)
     layer = bottom.layer
-    layer.mode = ConvolutionMode.BINARY
+    layer.weight_mode = WeightMode.BINARY
     loss = DependencyLoss(bottom, EXACT)(train_basis=False).detach()
     inputs = correlated_images(40, 10, 5, seed=1)
     quantized = layer(inputs)
-    layer.mode = ConvolutionMode.FULL
+    layer.weight_mode = WeightMode.FULL
     measured = relative(layer(inputs) - quantized, layer(inputs))
     assert float(loss) == pytest.approx(float(measured), rel=1e-4)
 
@@ -87,7 +93,7 @@ def test_a_joint_basis_knows_what_a_block_diagonal_one_cannot() -> None:
         layers = copy.deepcopy(pair)
         problem = committed_below(layers, images)
         top = layers[-1]
-        top.mode = ConvolutionMode.BINARY
+        top.weight_mode = WeightMode.BINARY
         loss = DependencyLoss(problem, replace(EXACT, off_diagonal=kind))
         optimizer = torch.optim.Adam([top.weight], lr=0.003)
         for _ in range(300):
@@ -139,8 +145,9 @@ def test_a_commit_records_the_measured_errors_of_sign_and_of_what_it_chose(kerne
     layer, images = linear_layer(8, 10, kernel=kernel), correlated_images(80, 8, 5, seed=8)
     latent = layer.weight.detach().clone()
     expected = layer(images).detach()
-    block = Block(EXACT, lambda: (layer(batch) for batch in images.split(16)))
-    record = block.commit("layer", block.prepare(layer, False))
+    block = Block(EXACT)
+    problem = block.prepare(layer, False, lambda: (layer(batch) for batch in images.split(16)))
+    record = block.commit("layer", problem)
     chosen = layer(images).detach()
     mean = latent.abs().mean(dim=(1, 2, 3), keepdim=True)
     plain = nn.functional.conv2d(images, mean * latent.sign(), padding=kernel // 2)
@@ -153,7 +160,7 @@ def test_steps_need_no_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> No
     layers, images = chain_of("pointwise"), correlated_images(20, 8, 4, seed=7)
     problem = committed_below(layers, images, replace(EXACT, trained_basis=True))
     loss = DependencyLoss(problem, replace(EXACT, trained_basis=True))
-    layers[-1].mode = ConvolutionMode.BINARY
+    layers[-1].weight_mode = WeightMode.BINARY
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("an eigendecomposition on the step's path")

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from bitat_deploy.training.bitat import output_error
-from bitat_deploy.training.bitat.convolution import BinarizedConv2d, ConvolutionMode
+from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.statistics import collect_statistics
+from bitat_deploy.training.quantizers import WeightMode
 
 
 def drawn_layer(
@@ -28,11 +29,11 @@ def drawn_layer(
 def test_loss_is_the_measured_output_error(kernel: int, groups: int, stride: int) -> None:
     layer, batches = drawn_layer(kernel, groups, stride)
     statistics = collect_statistics(layer, (), lambda: map(layer, batches), centred=False)
-    layer.mode = ConvolutionMode.BINARY
+    layer.weight_mode = WeightMode.BINARY
     quantized = layer.effective_weight().detach()
     predicted = output_error(statistics.own, layer.grouped(layer.weight.detach() - quantized))
     outputs = [layer(batch) for batch in batches]
-    layer.mode = ConvolutionMode.FULL
+    layer.weight_mode = WeightMode.FULL
     exact = [layer(batch) for batch in batches]
     squares = (torch.cat(exact) - torch.cat(outputs)).square()
     measured = squares.mean(dim=(0, 2, 3)).sum()  # per position, summed over channels

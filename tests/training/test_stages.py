@@ -1,28 +1,24 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 
-from bitat_deploy.training.bitat.options import BitatOptions
-from bitat_deploy.training.networks import QuantizedNetwork, WeightMode, build_network
+from bitat_deploy.training.loop import rate_at
+from bitat_deploy.training.networks import QuantizedNetwork, build_network
 from bitat_deploy.training.normalization import reestimate_normalization
-from bitat_deploy.training.progressive import Progressive
+from bitat_deploy.training.quantizers import WeightMode
 from bitat_deploy.training.recipe import load_recipe
-from bitat_deploy.training.schedule import (
-    Stage,
-    StageKind,
-    build_stages,
-    configure,
-    modules_below,
-    rate_at,
-)
+from bitat_deploy.training.recipe_sections import StageRecipe
+from bitat_deploy.training.stages import CommitLayer, Quantized, Stage
 
 
-def smoke_network(*changes: str) -> tuple[QuantizedNetwork, tuple]:
+def smoke_network(*changes: str) -> tuple[QuantizedNetwork, list[Stage]]:
     torch.manual_seed(0)
-    recipe = load_recipe("smoke", changes)
+    recipe = load_recipe("smoke", ["bitat.max_rows=8", *changes])
     network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
-    return network, build_stages(recipe, network)
+    return network, recipe.stages(network)
+
+
+def layer_stages(stages: list[Stage]) -> list[CommitLayer]:
+    return [stage for stage in stages if isinstance(stage, CommitLayer)]
 
 
 def test_layers_are_committed_from_the_bottom() -> None:
@@ -34,8 +30,7 @@ def test_layers_are_committed_from_the_bottom() -> None:
 
 def test_a_progressive_stage_freezes_what_is_below_and_binarizes_its_layer() -> None:
     network, stages = smoke_network()
-    stage = next(stage for stage in stages if stage.layer == 2)
-    configure(network, stage)
+    layer_stages(stages)[2].configure()
     modes = [layer.weight_mode for layer in network.binary_layers()]
     full, committed = WeightMode.FULL, WeightMode.COMMITTED
     assert modes == [committed, committed, WeightMode.BINARY, full]
@@ -53,72 +48,91 @@ def test_a_progressive_stage_freezes_what_is_below_and_binarizes_its_layer() -> 
 def test_fine_tune_leaves_the_signs_unless_asked() -> None:
     for signs, change in ((False, ()), (True, ("fine_tune.signs=true",))):
         network, stages = smoke_network(*change)
-        assert stages[-1].kind is StageKind.FINE_TUNE
-        configure(network, stages[-1])
+        stages[-1].configure()
         assert all(layer.weight.requires_grad is signs for layer in network.binary_layers())
         assert all(layer.normalization.weight.requires_grad for layer in network.binary_layers())
 
 
-def progressive(network: QuantizedNetwork, images: torch.Tensor) -> Progressive:
-    def run() -> Iterator[None]:
-        network.eval()
-        for batch in images.split(8):
-            network(batch)
-            yield
+def batches(count: int = 2) -> list[torch.Tensor]:
+    return [torch.rand(8, 1, 28, 28) for _ in range(count)]
 
-    return Progressive(network, BitatOptions(max_rows=8), run)
+
+def begun(stage: Stage, images: list[torch.Tensor]) -> None:
+    stage.configure()
+    stage.begin(lambda: iter(images))
+    stage.configure()
 
 
 def test_commit_keeps_what_the_layer_multiplies_with() -> None:
     """alpha * signs is stored: binarizing the stored weight again gives the same."""
     network, stages = smoke_network()
-    parts = progressive(network, torch.rand(16, 1, 28, 28))
-    for index, layer in enumerate(network.binary_layers()):
-        configure(network, next(stage for stage in stages if stage.layer == index))
-        parts.begin(index)
-        record = parts.commit(index)
+    images = batches()
+    for stage, layer in zip(layer_stages(stages), network.binary_layers(), strict=True):
+        begun(stage, images)
+        record = stage.finish(lambda: 0.25)
         layer.weight_mode = WeightMode.BINARY
         binary = layer.effective_weight().detach()
         torch.testing.assert_close(binary, layer.weight.detach())
         assert set(binary.sign().unique().tolist()) == {-1.0, 1.0}
-        assert record.error_after <= record.error_before
-        layer.weight_mode = WeightMode.COMMITTED
-    assert len(parts.state()["block"]["below"]) == 4
+        assert record["relative_output_error_after"] <= record["relative_output_error_before"]
+        assert record["validation_top1_before_commit"] == 0.25
+    assert len(stage.state()["block"]["below"]) == 4
 
 
 def test_a_progressive_stage_goes_on_from_its_state() -> None:
     network, stages = smoke_network()
-    images = torch.rand(16, 1, 28, 28)
-    one = progressive(network, images)
-    for index in range(3):
-        configure(network, next(stage for stage in stages if stage.layer == index))
-        one.begin(index)
-        if index < 2:
-            one.commit(index)
-    optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
-    one.loss(0).backward()
+    images = batches()
+    first, second, third = layer_stages(stages)[:3]
+    for stage in (first, second):
+        begun(stage, images)
+        stage.finish(lambda: None)
+    begun(third, images)
+    (group,) = third.parameters()
+    optimizer = torch.optim.SGD(group["params"], lr=0.1)
+    third.loss(0).backward()
     optimizer.step()
-    two = progressive(network, images)
-    two.restore(2, one.state())
+    recipe = load_recipe("smoke", ["bitat.max_rows=8"])
+    resumed = layer_stages(recipe.stages(network))[2]
+    resumed.restore(third.state())
     for step in (1, 8, 9):
-        assert torch.equal(one.loss(step), two.loss(step))
-    pairs = zip(one.parameters(), two.parameters(), strict=True)
+        assert torch.equal(third.loss(step), resumed.loss(step))
+    (other,) = resumed.parameters()
+    pairs = zip(group["params"], other["params"], strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     weight = list(network.binary_layers())[2].weight
     before = weight.detach().clone()
-    first = one.commit(2)
+    record = third.finish(lambda: None)
     signs = weight.detach().clone()
     with torch.no_grad():
         weight.copy_(before)
-    assert two.commit(2) == first
+    assert resumed.finish(lambda: None) == record
     assert torch.equal(weight, signs)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_released_signs_are_those_committed_with_the_trained_magnitudes(resumed: bool) -> None:
+    network, stages = smoke_network("fine_tune.signs=true")
+    images, layers = batches(), list(network.binary_layers())
+    trained = [layer.weight.detach().clone() for layer in layers]
+    for stage in layer_stages(stages):
+        begun(stage, images)
+        stage.finish(lambda: None)
+    committed = [layer.weight.detach().clone() for layer in layers]
+    assert any((a.sign() != b.sign()).any() for a, b in zip(trained, committed, strict=True))
+    last = stages[-1]
+    if resumed:
+        last = load_recipe("smoke", ["fine_tune.signs=true"]).stages(network)[-1]
+        last.restore(layer_stages(stages)[-1].state())
+    begun(last, images)
+    for layer, weight, signs in zip(layers, trained, committed, strict=True):
+        assert torch.equal(layer.weight.detach(), signs.sign() * weight.abs())
 
 
 def test_statistics_are_those_of_the_calibration_images() -> None:
     network, stages = smoke_network()
-    configure(network, stages[-1])
+    stages[-1].configure()
     layer = list(network.binary_layers())[1]
-    frozen = set(modules_below(network, layer))
+    frozen = set(network.modules_below(layer))
     assert network.stem.normalization in frozen
     assert layer.normalization not in frozen
     images = torch.rand(32, 1, 28, 28)
@@ -134,7 +148,7 @@ def test_statistics_are_those_of_the_calibration_images() -> None:
 
 @pytest.mark.parametrize("kind", ["cosine", "linear"])
 def test_the_rate_rises_and_falls_to_zero(kind: str) -> None:
-    stage = Stage("any", StageKind.QUANTIZED, epochs=10, learning_rate=0.1, warmup_epochs=2)
+    stage = Quantized(smoke_network()[0], StageRecipe(10, 0.1, warmup_epochs=2))
     rates = [rate_at(stage, kind, step, 100, 10) for step in range(101)]
     assert rates[:20] == pytest.approx([0.005 * (step + 1) for step in range(20)])
     assert rates[20:] == sorted(rates[20:], reverse=True)

@@ -1,0 +1,107 @@
+"""The training loop's inner part: a stage's optimizer and its steps, on any network."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bitat_deploy.training.distributed import Workers
+from bitat_deploy.training.divergence import check_parameters, raise_for_loss
+from bitat_deploy.training.objective import task_loss
+from bitat_deploy.training.recipe_sections import DistillationRecipe, OptimizerRecipe
+from bitat_deploy.training.stages import Stage
+from bitat_deploy.training.stages.stage import Images
+
+_CHECK_STEPS = 100
+
+
+class StageRun:
+    """A stage in work: prepared, or where ``resumed`` only configured, ready for its steps.
+
+    ``images()`` are the calibration batches.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        images: Images,
+        steps_per_epoch: int,
+        optimizer: OptimizerRecipe,
+        distillation: DistillationRecipe,
+        workers: Workers | None = None,
+        resumed: bool = False,
+    ) -> None:
+        stage.configure()
+        if not resumed:
+            stage.begin(images)
+            stage.configure()
+        self.steps = stage.steps(steps_per_epoch)
+        self._stage = stage
+        self._steps_per_epoch = steps_per_epoch
+        self._schedule = optimizer.schedule
+        self._distillation = distillation
+        self._workers = workers or Workers()
+        self._forward = self._workers.wrapped(stage.network)
+        groups = []
+        for group in stage.network.parameter_groups(optimizer.weight_decay):
+            trained = [parameter for parameter in group["params"] if parameter.requires_grad]
+            if trained:
+                groups.append({**group, "params": trained, "factor": 1.0})
+        groups += stage.parameters()
+        self.optimizer = make_optimizer(groups, optimizer, stage.plan.learning_rate)
+
+    def step(self, step: int, images: Tensor, labels: Tensor, teacher: Tensor | None) -> float:
+        """Train on one batch; the loss before it.
+
+        ``images`` [N, C, H, W], ``labels`` [N] and the ``teacher``'s logits [N, classes] are on the
+        network's device. Raises TrainingDivergedError where the loss or, looked at now and then, a
+        parameter is not finite.
+        """
+        rate = rate_at(self._stage, self._schedule, step, self.steps, self._steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        kind = images.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+            logits = self._forward(images)
+        loss = task_loss(logits.float(), labels, teacher, self._distillation)
+        own = self._stage.loss(step)
+        if own is not None:
+            loss = loss + own
+        value = self._workers.mean(loss)
+        if not math.isfinite(value):
+            raise_for_loss(value, self._stage.network, self._where(step), images)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if step % _CHECK_STEPS == 0 or step + 1 == self.steps:
+            self.check(step)
+        return value
+
+    def check(self, step: int) -> None:
+        """Raise TrainingDivergedError where a parameter is not finite."""
+        check_parameters(self._stage.network, self._where(step))
+
+    def _where(self, step: int) -> str:
+        return f"stage '{self._stage.name}', step {step} of {self.steps}"
+
+
+def rate_at(stage: Stage, kind: str, step: int, steps: int, steps_per_epoch: int) -> float:
+    """The learning rate: linear warm-up, then "cosine" or "linear" decay to 0 at the end."""
+    highest = stage.plan.learning_rate
+    warmup = round(stage.plan.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return highest * (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    decay = 0.5 * (1 + math.cos(math.pi * done)) if kind == "cosine" else 1 - done
+    return highest * decay
+
+
+def make_optimizer(
+    groups: list[dict[str, Any]], recipe: OptimizerRecipe, learning_rate: float
+) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD over parameter groups that have their own weight decay."""
+    if recipe.kind == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=recipe.momentum)
+    kind = torch.optim.AdamW if recipe.kind == "adamw" else torch.optim.Adam
+    return kind(groups, lr=learning_rate)

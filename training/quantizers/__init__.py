@@ -1,0 +1,28 @@
+"""Quantization of weights and activations, each kind registered by its name in recipes.
+
+sign(0) = +1 everywhere, as on the device.
+"""
+
+from bitat_deploy.training.quantizers.eight_bit import int8_scale, int8_weight
+from bitat_deploy.training.quantizers.quantizer import (
+    Activation,
+    Quantizer,
+    WeightMode,
+    WeightQuantizer,
+    make_activation,
+    quantizer_of,
+)
+from bitat_deploy.training.quantizers.sign import binarized_weight, binary_sign
+
+__all__ = [
+    "Activation",
+    "Quantizer",
+    "WeightMode",
+    "WeightQuantizer",
+    "binarized_weight",
+    "binary_sign",
+    "int8_scale",
+    "int8_weight",
+    "make_activation",
+    "quantizer_of",
+]

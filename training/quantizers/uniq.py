@@ -1,0 +1,72 @@
+"""The quantizer "uniq": UniQ's learned steps (:mod:`bitat_deploy.training.uniq`)."""
+
+import numpy as np
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bitat_deploy.training.quantizers.quantizer import Activation, Quantizer, WeightQuantizer
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
+from bitat_deploy.training.registry import QUANTIZERS
+from bitat_deploy.training.uniq import ActivationQuantizer
+from bitat_deploy.training.uniq import WeightQuantizer as LearnedStep
+
+
+class UniqWeight(LearnedStep, WeightQuantizer):
+    """UniQ's weight quantizer in a binary layer."""
+
+    def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Odd levels, of which 1 stands for half a step."""
+        levels = 2 * self.codes(weight).cpu().numpy() - (2**self.bits - 1)
+        half_step = self.distance().cpu().double().numpy() / 2
+        return levels, np.broadcast_to(half_step, len(weight))
+
+
+class UniqActivation(Activation):
+    """UniQ's quantizer; in full precision ReLU.
+
+    ``signed`` takes the symmetric levels, for what a linear bottleneck gives.
+    """
+
+    def __init__(self, bits: int, signed: bool, linear: bool, channels: int | None) -> None:
+        super().__init__(linear, channels)
+        self.quantizer = ActivationQuantizer(bits, signed)
+        self.bits, self.signed = bits, signed
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[N, C, H, W] to the same shape."""
+        values = self.moved(values)
+        calibrating = self.quantizer.calibrating
+        if self.quantized and not calibrating:
+            result: Tensor = self.quantizer(values)  # unsigned levels hold the ReLU
+            return result
+        values = values if self.linear else functional.relu(values)
+        return self.quantizer(values) if calibrating else values
+
+    def unit(self) -> float:
+        """The step of the levels u; half of it where they are 2 u - (2^bits - 1)."""
+        step = float(self.quantizer.distance())
+        return step / 2 if self.signed else step
+
+    def levels_begin(self) -> NDArray[np.float64]:
+        """Half-way between the levels; the upper one has the middle."""
+        codes = np.arange(1, 2**self.bits)
+        step = float(self.quantizer.distance())
+        return step * (codes - 2 ** (self.bits - 1) if self.signed else codes - 0.5)
+
+
+def _activation(recipe: QuantizationRecipe, linear: bool, channels: int | None) -> UniqActivation:
+    signed = linear and recipe.signed_bottleneck
+    return UniqActivation(recipe.activation_bits, signed, linear, channels)
+
+
+QUANTIZERS.add(
+    "uniq",
+    Quantizer(
+        weight=lambda weight, recipe: UniqWeight(weight, recipe.weight_bits, recipe.per_channel),
+        activation=_activation,
+        padding_value=0.0,
+        bits=(1, 2, 3, 4, 8),
+        steps=True,
+    ),
+)
