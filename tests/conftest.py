@@ -73,6 +73,12 @@ def rpi4_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _build("rpi4", _folder_of_the_run(tmp_path_factory))
 
 
+@pytest.fixture(scope="session")
+def rpi_32bit_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network, built for a 32-bit Raspberry Pi OS: a static bundle."""
+    return _build("rpi-32bit", _folder_of_the_run(tmp_path_factory))
+
+
 def _build(target: str, root: Path) -> Path:
     """One worker builds it; the others wait for that."""
     folder = root / f"{target}-bundle"

@@ -20,6 +20,7 @@ VIRTUAL_PI = "virtual Pi"
 LONG = (
     "tests/operators/",
     "tests/bundle/test_static_runner.py",
+    "tests/bundle/test_device_library.py",
     "tests/examples/",
     "tests/tuning/",
     "tests/baseline/",

@@ -1,10 +1,13 @@
-// A network in ONNX Runtime: what takes the compiled network's place in the runner for a baseline.
+// A network in ONNX Runtime: the device library's runtime in the runner of a baseline.
 //
-// Takes the ONNX file's input "image", uint8 [1, channels, height, width], to its output "logits".
-// All that a program would do to be fast is done: all optimizations of the graph, tensors that are
-// allocated once and used in every run.
+// Computes the ONNX file's output "logits" from its input "image", uint8
+// [1, channels, height, width]. It is as fast as a program with ONNX Runtime can be: all
+// optimizations of the graph are on, and tensors are allocated once.
+#include <unistd.h>
+
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "network.h"
 #include "onnx_runtime.h"
@@ -15,22 +18,22 @@ namespace {
 
 class OnnxNetwork : public Network {
  public:
-  OnnxNetwork(const std::string& path, const std::vector<std::int64_t>& shape, int threads) {
+  OnnxNetwork(const std::string& path, const bitat_info& info) {
     OrtEnv* environment = nullptr;
     OrtSessionOptions* options = nullptr;
     OrtMemoryInfo* memory = nullptr;
     runtime_.Call(kCreateEnv, kLogErrors, "baseline", &environment);
     runtime_.Call(kCreateSessionOptions, &options);
     runtime_.Call(kSetSessionGraphOptimizationLevel, options, kAllOptimizations);
-    runtime_.Call(kSetIntraOpNumThreads, options, threads);
+    runtime_.Call(kSetIntraOpNumThreads, options, info.threads);
     runtime_.Call(kSetInterOpNumThreads, options, 1);
     runtime_.Call(kCreateSession, environment, path.c_str(), options, &session_);
 
-    const std::vector<std::int64_t> batch = {1, shape[2], shape[0], shape[1]};
-    image_.resize(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]));
+    const std::vector<std::int64_t> shape = {1, info.channels, info.height, info.width};
+    image_.resize(static_cast<std::size_t>(info.channels) * info.height * info.width);
     runtime_.Call(kCreateCpuMemoryInfo, kArenaAllocator, kDefaultMemory, &memory);
     runtime_.Call(kCreateTensorWithDataAsOrtValue, memory, image_.data(), image_.size(),
-                  batch.data(), batch.size(), kUint8, &input_);
+                  shape.data(), shape.size(), kUint8, &input_);
   }
 
   std::uint8_t* input() override { return image_.data(); }
@@ -44,12 +47,11 @@ class OnnxNetwork : public Network {
   }
 
   const float* logits() const override { return logits_; }
-  std::int64_t classes() const override { return classes_; }
+  int classes() const override { return classes_; }
 
-  void Watch(Watcher&) override {
+  void Watch(bitat_watcher, void*) override {
     throw std::runtime_error("layers are not timed in ONNX Runtime");
   }
-  void Unwatch() override {}
 
  private:
   void DescribeOutput() {
@@ -63,26 +65,30 @@ class OnnxNetwork : public Network {
     runtime_.Call(kGetTensorMutableData, output_, &data);
     if (type != kFloat || count == 0) throw std::runtime_error("the result is not float32");
     logits_ = static_cast<const float*>(data);
-    classes_ = static_cast<std::int64_t>(count);
+    classes_ = static_cast<int>(count);
   }
 
-  // What it hands out is needed until the process ends, and so never released.
+  // Nothing of it is released: it is needed until the process ends.
   const OnnxRuntime runtime_;
   OrtSession* session_ = nullptr;
   std::vector<std::uint8_t> image_;
   OrtValue* input_ = nullptr;
   OrtValue* output_ = nullptr;  // made by the first run, written by every other
   const float* logits_ = nullptr;
-  std::int64_t classes_ = 0;
+  int classes_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Network> LoadNetwork(const std::string& path,
-                                     const std::vector<std::int64_t>& shape, int batch,
-                                     int threads) {
-  if (batch != 1) throw std::runtime_error("the twins take one image at a time");
-  return std::make_unique<OnnxNetwork>(path, shape, threads);
+std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info) {
+  if (access(path.c_str(), R_OK) != 0) {
+    throw Failure(BITAT_BAD_FILE, "cannot read the model '" + path + "'");
+  }
+  bitat_info own{};
+  own.batch = 1;
+  Settle(info, own);
+  if (info.threads == 0) info.threads = 1;
+  return std::make_unique<OnnxNetwork>(path, info);
 }
 
 }  // namespace bitat_deploy

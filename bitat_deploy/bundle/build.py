@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from bitat_deploy.bundle import build_cache
 from bitat_deploy.bundle.bundle import (
+    DEVICE_LIBRARY,
     LIBRARY_FOLDER,
+    MODEL_DESCRIPTION,
     MODEL_LIBRARY,
     MODEL_ONNX,
+    NETWORK_OBJECT,
     NOTICES,
     RUNNER,
     Bundle,
@@ -21,16 +24,16 @@ from bitat_deploy.bundle.bundle import (
     folder_name,
     write_bundle,
 )
+from bitat_deploy.bundle.device_library import device_library, runner_program, static_runner
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.notices import notices
-from bitat_deploy.bundle.runner_program import runner_program
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
-from bitat_deploy.bundle.static_runner import link_static_runner
 from bitat_deploy.onnx_format.model import data_file
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
 
 if TYPE_CHECKING:
+    from bitat_deploy.compiler.compile import CompiledModel
     from bitat_deploy.foreign import Preprocessing
 
 _VERSIONS = ("bitat-deploy", "apache-tvm", "apache-tvm-ffi", "ziglang")
@@ -108,9 +111,13 @@ def _compile(
     # Not above: importing TVM takes seconds, and what was built before does not need it.
     from bitat_deploy.compiler.compile import compile_model
 
-    network = workspace / ("network.o" if target.is_static else MODEL_LIBRARY)
+    name = NETWORK_OBJECT if target.is_static else MODEL_LIBRARY
+    network = workspace / name
     compiled = compile_model(model, target, network, preprocessing, batch)
-    contents = {MODEL_ONNX: compiled.onnx, NOTICES: workspace / NOTICES}
+    contents = {name: network, MODEL_ONNX: compiled.onnx, NOTICES: workspace / NOTICES}
+    if not target.is_static:
+        contents[MODEL_DESCRIPTION] = workspace / MODEL_DESCRIPTION
+        contents[MODEL_DESCRIPTION].write_text(_description(compiled, batch))
     contents |= _programs(network, target, status)
     contents[NOTICES].write_text(notices(target), encoding="utf-8")
     status("writing the bundle")
@@ -132,12 +139,23 @@ def _compile(
     return manifest, contents
 
 
+def _description(compiled: "CompiledModel", batch: int) -> str:
+    """What ``runner/relax/model_file.cc`` reads: a key and its values on each line.
+
+    Keys that it does not know are left out there, so that more of them can be added.
+    """
+    shape = " ".join(map(str, compiled.input_shape))
+    return f"bitat-deploy network 1\nshape {shape}\nbatch {batch}\nclasses {compiled.classes}\n"
+
+
 def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:
     """What runs the compiled ``network``: path in the bundle to the file it is now."""
     if target.is_static:
         runner = network.with_name(RUNNER)
-        link_static_runner(network, runner, target, status)
+        static_runner(network, runner, target, status)
         return {RUNNER: runner}
     status(f"fetching TVM's runtime libraries for {target.architecture}")
-    libraries = {f"{LIBRARY_FOLDER}/{path.name}": path for path in runtime_libraries(target)}
-    return {MODEL_LIBRARY: network, RUNNER: runner_program(target, status), **libraries}
+    libraries = {path.name: path for path in runtime_libraries(target)}
+    libraries[DEVICE_LIBRARY] = device_library(target, status)
+    in_bundle = {f"{LIBRARY_FOLDER}/{name}": path for name, path in libraries.items()}
+    return {RUNNER: runner_program(target, status), **in_bundle}

@@ -28,7 +28,7 @@ MAXIMUM_ENTRIES = 20  # about 10 MB each
 # What of this package decides what is in a bundle.
 _STAGES = ("network", "onnx_format", "foreign", "operators", "compiler", "bundle", "runner")
 _MODULES = ("target.py",)
-_SOURCES = frozenset({".py", ".c", ".cc", ".h", ".txt"})
+_SOURCES = frozenset({".py", ".c", ".cc", ".h", ".hpp", ".map", ".txt"})
 
 _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnxruntime", "ziglang")
 

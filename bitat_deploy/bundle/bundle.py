@@ -20,9 +20,14 @@ from bitat_deploy.target import Target
 MANIFEST = "manifest.json"
 MODEL_ONNX = "model.onnx"
 MODEL_LIBRARY = "model.so"
+MODEL_DESCRIPTION = "model.txt"  # what the device library has to know of model.so
+NETWORK_OBJECT = "network.o"  # the network of a static bundle, for programs besides the runner
 RUNNER = "runner"
 NOTICES = "NOTICES.txt"
 LIBRARY_FOLDER = "lib"
+DEVICE_LIBRARY = "libbitat_deploy.so"
+
+_STAYS_HERE = frozenset({MODEL_ONNX, NETWORK_OBJECT, NOTICES})  # the device does not need it
 
 _LONGEST_NAME = 150  # file systems take 255 bytes; reports add an ending
 
@@ -72,7 +77,7 @@ def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
             sha256=file_sha256(source),
             size=source.stat().st_size,
             executable=path == RUNNER,
-            push=path not in (MODEL_ONNX, NOTICES),
+            push=path not in _STAYS_HERE,
         )
         for path, source in sorted(contents.items())
     )

@@ -1,4 +1,4 @@
-"""Native programs for a target; cached, as the compiler takes a while."""
+"""Native programs and libraries for a target; cached, as the compiler takes a while."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -18,28 +18,31 @@ def native_program(
     packages: Sequence[str],
     include_directories: Sequence[Path] = (),
     libraries: Sequence[Path] = (),
+    rpath: str = "$ORIGIN/lib",
     status: Callable[[str], None] = lambda message: None,
 ) -> Path:
     """Path of the program ``name``, compiled if the cache has none of these ``sources``.
 
-    The sources are C++ files and the headers beside them. ``packages`` names the others that it
-    is made of. It looks for libraries in ``lib`` beside it; ``status`` is told what takes long.
+    ``sources`` are C++ files, their headers, and of a shared library the version script
+    (``.map``). ``packages`` names the Python packages that also go into it. ``rpath`` is where it
+    looks for its libraries, ``$ORIGIN`` being its own folder. ``status`` is told what takes long.
     Raises BuildError.
     """
     folder = cache_directory() / "runner" / _fingerprint(name, sources, target, packages)
     program, checksum = folder / name, folder / f"{name}.sha256"
     if not _is_intact(program, checksum):
         status(
-            f"compiling the {name} for {target.architecture} "
+            f"compiling {name} for {target.architecture} "
             "(a minute or two the first time, then it is cached)"
         )
         compile_cpp(
             [source for source in sources if source.suffix == ".cc"],
             program,
             target,
+            exports=next((source for source in sources if source.suffix == ".map"), None),
             include_directories=include_directories,
             libraries=libraries,
-            rpath="$ORIGIN/lib",
+            rpath=rpath,
         )
         checksum.write_text(_sha256(program.read_bytes()))
     return program
@@ -54,7 +57,7 @@ def _is_intact(program: Path, checksum: Path) -> bool:
 def _fingerprint(
     name: str, sources: Sequence[Path], target: Target, packages: Sequence[str]
 ) -> str:
-    """Names everything that the program is made of."""
+    """Checksum of everything that the program is made of."""
     parts = [f"{name} {target.architecture} {target.glibc}"]
     parts += [f"{package} {metadata.version(package)}" for package in packages]
     for source in sources:

@@ -1,8 +1,8 @@
-"""``NOTICES.txt``: the licences of others' work in a bundle, as their licences ask for.
+"""``NOTICES.txt``: the licences of others' work in a bundle, which those licences require.
 
 The texts are those of the installed packages, whose versions are the ones that are linked or
-copied. What is in there was read off the runner (its strings name libunwind and libc++abi) and
-off the licence files of TVM; its CUDA parts are not in ``libtvm_runtime.so``.
+copied. The components were found in the runner's strings, which name libunwind and libc++abi, and
+in the licence files of TVM; TVM's CUDA parts are not in ``libtvm_runtime.so``.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _TVM = _Component(
 )
 _FOREIGN_FUNCTIONS = _Component(
     "Apache TVM FFI and DLPack; in the library also libbacktrace",
-    "lib/libtvm_ffi.so and, compiled from headers, runner",
+    "lib/libtvm_ffi.so and, compiled from headers, lib/libbitat_deploy.so",
     "Apache-2.0; BSD-3-Clause",
     "apache-tvm-ffi",
     ("licenses/LICENSE", "licenses/NOTICE", "tvm_ffi/3rdparty/libbacktrace/LICENSE"),
@@ -48,10 +48,13 @@ _FOREIGN_FUNCTIONS_HEADERS = _Component(
     "apache-tvm-ffi",
     ("licenses/LICENSE", "licenses/NOTICE"),
 )
-_COMPILER_RT = _Component("Zig's compiler-rt", "runner", "MIT", "ziglang", ("ziglang/LICENSE",))
+_OUR_PROGRAMS = "runner and, where there is one, lib/libbitat_deploy.so"
+_COMPILER_RT = _Component(
+    "Zig's compiler-rt", _OUR_PROGRAMS, "MIT", "ziglang", ("ziglang/LICENSE",)
+)
 _LLVM = _Component(
     "LLVM's libc++, libc++abi and libunwind (one text: theirs differ in the name only)",
-    "runner",
+    _OUR_PROGRAMS,
     "Apache-2.0 WITH LLVM-exception",
     "ziglang",
     ("ziglang/lib/libcxx/LICENSE.TXT",),
@@ -61,8 +64,8 @@ _MUSL = _Component("musl", "runner", "MIT", "ziglang", ("ziglang/lib/libc/musl/C
 _HEAD = """\
 Licences of what is in this bundle
 
-The runner is a part of bitat-deploy, Apache-2.0; the text of that licence is below. The network
-in {network} is of whoever trained it. What else is in the bundle:
+The runner and the device library are parts of bitat-deploy, Apache-2.0; the text of that licence is
+below. The network in {network} belongs to whoever trained it. What else is in the bundle:
 """
 _GLIBC = """
 The runner's first instructions and a few wrappers come from the GNU C Library's start-up files.

@@ -17,13 +17,15 @@ from bitat_deploy.target import Target
 class CompiledModel:
     """What a bundle has to know of the network it carries.
 
-    ``input_shape`` is (height, width, channels) of the uint8 image. ``onnx`` is the file that
+    ``input_shape`` is (height, width, channels) of the uint8 image; ``classes`` counts the logits,
+    which ``class_names`` may leave unnamed. ``onnx`` is the file that
     stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
     that is not ours, one with its preprocessing and our layers in it.
     """
 
     name: str
     input_shape: tuple[int, int, int]
+    classes: int
     class_names: tuple[str, ...]
     metadata: dict[str, str]
     layers: tuple[LayerReport, ...]
@@ -58,6 +60,7 @@ def compile_model(
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,
+        classes=layers[-1].report.output_shape[-1],
         class_names=network.class_names,
         metadata={k: v for k, v in network.metadata.items() if k != LOGITS_TOLERANCE},
         layers=tuple(layer.report for layer in layers),
@@ -83,6 +86,7 @@ def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> Compi
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,
+        classes=len(network.class_names),
         class_names=network.class_names,
         metadata=network.metadata | {LOGITS_TOLERANCE: f"{FLOAT_TOLERANCE:g}"},
         layers=reports,

@@ -25,13 +25,14 @@ def compile_cpp(
     output: Path,
     target: Target,
     *,
-    shared: bool = False,
+    exports: Path | None = None,
     include_directories: Sequence[Path] = (),
     libraries: Sequence[Path] = (),
     rpath: str | None = None,
 ) -> None:
-    """Compile C++17 ``sources`` into a stripped program (or shared library) for ``target``.
+    """Compile C++17 ``sources`` into a stripped program for ``target``.
 
+    With ``exports``, a linker's version script, it is a shared library that exports those symbols.
     Object files may be among the sources. ``include_directories`` are third-party headers, whose
     warnings are not ours. ``libraries`` are shared libraries to link against; ``rpath`` says where
     the program looks for them when it runs (``$ORIGIN`` is the program's own folder). The C++
@@ -42,8 +43,9 @@ def compile_cpp(
     arguments += ["-std=c++17", "-O2", "-s", "-fvisibility=hidden", *_WARNINGS]
     for directory in include_directories:
         arguments += ["-isystem", str(directory)]
-    if shared:
-        arguments += ["-shared", "-fPIC"]
+    if exports is not None:
+        arguments += ["-shared", "-fPIC", f"-Wl,-soname,{output.name}"]
+        arguments += [f"-Wl,--version-script={exports}"]
     # Also libraries that are needed only by what the program loads later.
     arguments += ["-Wl,--no-as-needed", *(str(path) for path in (*sources, *libraries))]
     if rpath is not None:

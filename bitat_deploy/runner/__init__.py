@@ -1,1 +1,1 @@
-"""Source of the native program that runs a network on the device."""
+"""Sources of the device library and of the runner, the program that measures a network with it."""

@@ -51,8 +51,8 @@ int Integer(const std::string& option, const std::string& text, int lowest, int 
   return static_cast<int>(value);
 }
 
-std::vector<std::int64_t> Shape(const std::string& option, const std::string& text) {
-  std::vector<std::int64_t> shape;
+std::vector<int> Shape(const std::string& option, const std::string& text) {
+  std::vector<int> shape;
   std::size_t start = 0;
   while (start <= text.size()) {
     const std::size_t end = text.find('x', start);
@@ -70,7 +70,7 @@ std::vector<std::int64_t> Shape(const std::string& option, const std::string& te
 
 std::size_t Arguments::ImageBytes() const {
   std::size_t bytes = 1;
-  for (const std::int64_t extent : shape) bytes *= static_cast<std::size_t>(extent);
+  for (const int extent : shape) bytes *= static_cast<std::size_t>(extent);
   return bytes;
 }
 

@@ -23,7 +23,7 @@ struct Arguments {
   std::string model;
   std::string images;
   std::string logits;
-  std::vector<std::int64_t> shape;  // of one image: height, width, channels
+  std::vector<int> shape;  // of one image: height, width, channels
   int warmup = 10;
   int min_runs = 50;
   int max_runs = 1000000;

@@ -35,7 +35,7 @@ std::ifstream OpenImages(const Arguments& arguments, std::int64_t* count) {
 }
 
 // The next `count` images, or one batch if that is less. The rest of the batch stays as it is.
-std::int64_t ReadBatch(std::ifstream& file, std::int64_t count, Network& network,
+std::int64_t ReadBatch(std::ifstream& file, std::int64_t count, bitat::Network& network,
                        const Arguments& arguments) {
   const std::int64_t images = std::min<std::int64_t>(count, arguments.batch);
   file.read(reinterpret_cast<char*>(network.input()),
@@ -88,7 +88,7 @@ void CheckImages(const Arguments& arguments) {
   OpenImages(arguments, &images);
 }
 
-void ReadFirstBatch(Network& network, const Arguments& arguments) {
+void ReadFirstBatch(bitat::Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
   const std::size_t bytes = arguments.ImageBytes();
@@ -98,7 +98,7 @@ void ReadFirstBatch(Network& network, const Arguments& arguments) {
   }
 }
 
-Measurement MeasureLatency(Network& network, const Arguments& arguments) {
+Measurement MeasureLatency(bitat::Network& network, const Arguments& arguments) {
   ReadFirstBatch(network, arguments);
 
   Measurement result;
@@ -123,7 +123,7 @@ Measurement MeasureLatency(Network& network, const Arguments& arguments) {
   return result;
 }
 
-std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
+std::int64_t WriteLogits(bitat::Network& network, const Arguments& arguments) {
   std::int64_t images = 0;
   std::ifstream file = OpenImages(arguments, &images);
   struct stat status {};
@@ -138,7 +138,7 @@ std::int64_t WriteLogits(Network& network, const Arguments& arguments) {
     const std::int64_t read = ReadBatch(file, images - done, network, arguments);
     network.Run();
     logits.write(reinterpret_cast<const char*>(network.logits()),
-                 static_cast<std::streamsize>(read * network.classes() * sizeof(float)));
+                 static_cast<std::streamsize>(read * network.info().classes * sizeof(float)));
     done += read;
   }
   logits.close();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "network.h"
+#include "library/bitat_deploy.hpp"
 
 namespace bitat_deploy {
 
@@ -32,13 +32,13 @@ struct Measurement {
 void CheckImages(const Arguments& arguments);
 
 // Makes the first images the network's input, repeated where there are less than it takes at once.
-void ReadFirstBatch(Network& network, const Arguments& arguments);
+void ReadFirstBatch(bitat::Network& network, const Arguments& arguments);
 
 // Times the first batch: one first run, the warm-up, then the measured runs.
-Measurement MeasureLatency(Network& network, const Arguments& arguments);
+Measurement MeasureLatency(bitat::Network& network, const Arguments& arguments);
 
 // Writes the logits of every image. Returns how many images there were.
-std::int64_t WriteLogits(Network& network, const Arguments& arguments);
+std::int64_t WriteLogits(bitat::Network& network, const Arguments& arguments);
 
 // Processor time of all threads of this process.
 std::int64_t ProcessorNanoseconds();

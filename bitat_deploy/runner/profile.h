@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "arguments.h"
-#include "network.h"
+#include "library/bitat_deploy.hpp"
 
 namespace bitat_deploy {
 
@@ -16,7 +16,7 @@ struct LayerTime {
 };
 
 // Times the layers, in the order in which they run, over `profile_runs` runs of the first image.
-// Every later run of `network` is a little slower: comes last.
-std::vector<LayerTime> ProfileLayers(Network& network, const Arguments& arguments);
+// Every later run of `network` is a little slower, so this comes last.
+std::vector<LayerTime> ProfileLayers(bitat::Network& network, const Arguments& arguments);
 
 }  // namespace bitat_deploy

@@ -1,7 +1,7 @@
 // Measures a compiled network on the device: latency, logits of every image, peak memory.
 //
-// Needs libtvm_runtime.so and libtvm_ffi.so beside it in lib/, and nothing else that a Linux system
-// with a C++ library lacks. `runner --help` lists its options.
+// A program on the device library, which it finds beside it in lib/. `runner --help` lists its
+// options.
 
 #include <unistd.h>
 
@@ -9,15 +9,15 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <memory>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "arguments.h"
+#include "library/bitat_deploy.hpp"
 #include "measure.h"
-#include "network.h"
 #include "profile.h"
 
 namespace bitat_deploy {
@@ -72,19 +72,20 @@ void PrintDocument(const Arguments& arguments, std::int64_t load_ns, const Measu
 
 int Run(const Arguments& arguments) {
   if (arguments.stop_at_end_of_input) StopAtEndOfInput();
-  if (access(arguments.model.c_str(), R_OK) != 0) {
-    throw FileError("cannot read the model '" + arguments.model + "'");
-  }
   CheckImages(arguments);  // before memory is taken for one
+  bitat::Options options;
+  options.threads = arguments.threads;
+  options.batch = arguments.batch;
+  options.height = arguments.shape[0];
+  options.width = arguments.shape[1];
+  options.channels = arguments.shape[2];
   const std::int64_t start = Nanoseconds();
-  const std::unique_ptr<Network> loaded =
-      LoadNetwork(arguments.model, arguments.shape, arguments.batch, arguments.threads);
-  Network& network = *loaded;
+  bitat::Network network(arguments.model, options);
   const std::int64_t load_ns = Nanoseconds(start);
   const Measurement measured = MeasureLatency(network, arguments);
   const std::int64_t images = WriteLogits(network, arguments);
   const std::vector<LayerTime> layers = ProfileLayers(network, arguments);
-  PrintDocument(arguments, load_ns, measured, images, network.classes(), layers);
+  PrintDocument(arguments, load_ns, measured, images, network.info().classes, layers);
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     throw FileError(std::string("cannot write the result: ") + std::strerror(errno));
   }
@@ -92,20 +93,23 @@ int Run(const Arguments& arguments) {
 }
 
 int Fail(ExitCode code, const std::string& message) {
-  const std::string first_line = message.substr(0, message.find('\n'));
-  std::fprintf(stderr, "error: %s\n", first_line.c_str());
+  std::fprintf(stderr, "error: %s\n", message.c_str());
   return code;
 }
 
 const char* const kMemoryMessage = "not enough memory; end other programs on this device";
 
-// What TVM and the dynamic loader say of it: their exceptions do not pass to this program.
-bool IsAboutMemory(const std::string& message) {
-  for (const char* const words : {"bad_alloc", "annot allocate memory", "failed to map segment",
-                                  "out of memory", "Resource temporarily unavailable"}) {
-    if (message.find(words) != std::string::npos) return true;
+ExitCode CodeFor(bitat_status status) {
+  switch (status) {
+    case BITAT_BAD_ARGUMENT:
+      return kBadUsage;
+    case BITAT_BAD_FILE:
+      return kBadFile;
+    case BITAT_NO_MEMORY:
+      return kNoMemory;
+    default:
+      return kBadNetwork;
   }
-  return false;
 }
 
 int Main(int count, char** values) {
@@ -120,12 +124,14 @@ int Main(int count, char** values) {
     return Fail(kBadUsage, std::string(error.what()) + "; see runner --help");
   } catch (const FileError& error) {
     return Fail(kBadFile, error.what());
+  } catch (const bitat::Error& error) {
+    return Fail(CodeFor(error.status()), error.what());
   } catch (const std::bad_alloc&) {
     return Fail(kNoMemory, kMemoryMessage);
+  } catch (const std::system_error&) {  // no thread could be started
+    return Fail(kNoMemory, kMemoryMessage);
   } catch (const std::exception& error) {
-    const std::string message = error.what();
-    if (IsAboutMemory(message)) return Fail(kNoMemory, kMemoryMessage);
-    return Fail(kBadNetwork, message);
+    return Fail(kBadNetwork, error.what());
   }
 }
 

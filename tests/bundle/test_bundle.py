@@ -30,7 +30,9 @@ def test_what_is_written_is_read(host_bundle: Path, tmp_path: Path) -> None:
     assert again.directory.joinpath("runner").stat().st_mode & 0o111
     assert {file.path for file in again.pushed_files} == {
         "model.so",
+        "model.txt",
         "runner",
+        "lib/libbitat_deploy.so",
         "lib/libtvm_ffi.so",
         "lib/libtvm_runtime.so",
     }

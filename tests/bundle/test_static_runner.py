@@ -79,5 +79,5 @@ def test_needs_no_file_and_says_what_is_wrong(
     assert [layer["name"] for layer in layers] == layer_symbols([x.name for x in network.layers])
 
     finished = call("9x11x3")
-    assert finished.returncode == 4
-    assert finished.stderr == "error: the network is for images of another shape\n"
+    assert finished.returncode == 2
+    assert finished.stderr == "error: the network is for images of the shape 11x9x3, not 9x11x3\n"

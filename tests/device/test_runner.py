@@ -101,12 +101,13 @@ def test_measures_for_as_long_as_asked(host_bundle: Path, images: Path) -> None:
         ("--images", "/", 3, "cannot read the images"),
         ("--images", "/dev/zero", 3, "cannot read the images"),
         ("--images", "/proc/self/status", 3, "not a whole number of images"),
-        ("--model", "/", 4, "cannot be read"),
+        ("--model", "/", 3, "cannot read the model '//model.so'"),
         ("--model", "/proc/self/status", 4, "no compiled network"),
         ("--shape", "28x28x3", 3, "not a whole number of images"),
         ("--logits", "/nowhere/logits", 3, "cannot write the logits '/nowhere/logits'"),
         ("--logits", "/dev/null", 3, "cannot write the logits '/dev/null'"),
-        ("--shape", "14x28x1", 4, "shape"),
+        ("--shape", "14x56x1", 2, "images of the shape 28x28x1, not 14x56x1"),
+        ("--batch", "2", 2, "batches of 1, not of 2"),
     ],
 )
 def test_bad_input(

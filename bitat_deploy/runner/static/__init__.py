@@ -1,1 +1,1 @@
-"""C++ sources that a static runner has in place of TVM's virtual machine."""
+"""C++ sources of the device library that run a network which is linked into the program."""

@@ -1,8 +1,8 @@
 // A network that is part of the program: its kernels, its constants and the memory around them.
 
-#include <stdexcept>
+#include <atomic>
 
-#include "../network.h"
+#include "../library/network.h"
 #include "plan.h"
 #include "tvm_functions.h"
 
@@ -10,42 +10,51 @@ namespace bitat_deploy {
 
 namespace {
 
+std::atomic<bool> is_open{false};  // there is one memory for its tensors
+
 class StaticNetwork : public Network {
  public:
+  ~StaticNetwork() override { is_open = false; }
+
   std::uint8_t* input() override { return static_cast<std::uint8_t*>(plan_.input->data); }
   const float* logits() const override { return static_cast<const float*>(plan_.output->data); }
-  std::int64_t classes() const override { return plan_.output->shape[1]; }
+  int classes() const override { return static_cast<int>(plan_.output->shape[1]); }
 
   void Run() override {
     for (std::int32_t i = 0; i < plan_.count; ++i) {
       const Call& call = plan_.calls[i];
-      if (watcher_ != nullptr) watcher_->Before(call.name);
+      if (watcher_ != nullptr) watcher_(context_, call.name, 0);
       TVMFFIAny nothing = {};
       if (call.kernel(nullptr, call.arguments, call.count, &nothing) != 0) {
         throw std::runtime_error(KernelError());
       }
-      if (watcher_ != nullptr) watcher_->After(call.name);
+      if (watcher_ != nullptr) watcher_(context_, call.name, 1);
     }
   }
 
-  void Watch(Watcher& watcher) override { watcher_ = &watcher; }
-  void Unwatch() override { watcher_ = nullptr; }
+  void Watch(bitat_watcher watcher, void* context) override {
+    watcher_ = watcher;
+    context_ = context;
+  }
 
  private:
   const Plan& plan_ = bitat_deploy_plan;
-  Watcher* watcher_ = nullptr;
+  bitat_watcher watcher_ = nullptr;
+  void* context_ = nullptr;
 };
 
 }  // namespace
 
-// The kernels run in one thread and take one image at a time; `path` is this program.
-std::unique_ptr<Network> LoadNetwork(const std::string&, const std::vector<std::int64_t>& shape,
-                                     int batch, int threads) {
-  if (batch != 1) throw std::runtime_error("the network takes one image at a time");
-  if (threads != 1) throw std::runtime_error("the network runs in one thread");
-  const std::int64_t* const expected = bitat_deploy_plan.input->shape + 1;
-  if (shape != std::vector<std::int64_t>(expected, expected + 3)) {
-    throw std::runtime_error("the network is for images of another shape");
+// The kernels run in one thread and take one image at a time; the path is of no use.
+std::unique_ptr<Network> LoadNetwork(const std::string&, bitat_info& info) {
+  const std::int64_t* const shape = bitat_deploy_plan.input->shape;
+  const std::int64_t classes = bitat_deploy_plan.output->shape[1];
+  const auto whole = [](std::int64_t value) { return static_cast<int>(value); };
+  Settle(info, {1, 1, whole(shape[1]), whole(shape[2]), whole(shape[3]), whole(classes)});
+  if (info.threads > 1) throw Failure(BITAT_BAD_ARGUMENT, "the network runs in one thread");
+  info.threads = 1;
+  if (is_open.exchange(true)) {
+    throw Failure(BITAT_BAD_ARGUMENT, "the network of this program is open already; close it first");
   }
   return std::make_unique<StaticNetwork>();
 }

@@ -1,6 +1,8 @@
 #include "relax_network.h"
 
+#include <climits>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -26,7 +28,7 @@ struct AlignedMemory {
 };
 
 // Calls by tvm-ffi's C interface, where a failure is a return code. libtvm_ffi.so is built with
-// another C++ standard library than this program, so no exception may pass from one to the other,
+// another C++ standard library than this one, so no exception may pass from one to the other,
 // as it would with `function(arguments...)`.
 template <typename Result = ffi::Any, typename... Arguments>
 Result Call(const ffi::Function& function, Arguments&&... arguments) {
@@ -46,20 +48,36 @@ ffi::Function GetFunction(const ffi::Module& module, const std::string& name) {
   return found.value();
 }
 
-ffi::Tensor AllocateImages(const std::vector<std::int64_t>& shape, int batch) {
-  std::vector<std::int64_t> extents = {batch};
-  extents.insert(extents.end(), shape.begin(), shape.end());
-  return ffi::Tensor::FromNDAlloc(AlignedMemory(), ffi::ShapeView(extents.data(), extents.size()),
+// The number of threads of this process, which is `wanted` if that is not 0. TVM reads it from the
+// environment whenever a thread runs its first parallel loop, so that it must not change.
+int DecideThreads(int wanted) {
+  static std::mutex mutex;
+  static int decided = 0;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (decided == 0) {
+    decided = wanted == 0 ? 1 : wanted;
+    setenv("TVM_NUM_THREADS", std::to_string(decided).c_str(), 1);
+  }
+  if (wanted != 0 && wanted != decided) {
+    throw Failure(BITAT_BAD_ARGUMENT,
+                  "the networks of a process share one number of threads, which is " +
+                      std::to_string(decided) + " since the first was opened");
+  }
+  return decided;
+}
+
+ffi::Tensor AllocateImages(const bitat_info& info) {
+  return ffi::Tensor::FromNDAlloc(AlignedMemory(),
+                                  ffi::Shape({info.batch, info.height, info.width, info.channels}),
                                   DLDataType{kDLUInt, 8, 1}, DLDevice{kDLCPU, 0});
 }
 
 }  // namespace
 
-RelaxNetwork::RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape,
-                           int batch)
+RelaxNetwork::RelaxNetwork(const std::string& path, const bitat_info& info)
     : executable_(LoadModule(path)),
       machine_(Call<ffi::Module>(GetFunction(executable_, "vm_load_executable"))),
-      input_(AllocateImages(shape, batch)) {
+      input_(AllocateImages(info)) {
   Call(GetFunction(machine_, "vm_initialization"), static_cast<int>(kDLCPU), 0, kPooledAllocator);
   main_ = GetFunction(machine_, "main");
 }
@@ -68,14 +86,15 @@ void RelaxNetwork::Run() {
   ffi::Tensor output = Call<ffi::Tensor>(main_, input_);
   const DLDataType type = output.dtype();
   if (output.ndim() != 2 || output.size(0) != input_.size(0) || output.size(1) < 1 ||
-      type.code != kDLFloat || type.bits != 32 || type.lanes != 1) {
+      output.size(1) > INT_MAX || type.code != kDLFloat || type.bits != 32 || type.lanes != 1) {
     throw std::runtime_error("the model's result is not float32 [images, classes]");
   }
   output_ = std::move(output);
 }
 
-void RelaxNetwork::Watch(Watcher& watcher) {
-  watcher_ = &watcher;
+void RelaxNetwork::Watch(bitat_watcher watcher, void* context) {
+  watcher_ = watcher;
+  context_ = context;
   Call(GetFunction(machine_, "set_instrument"),
        ffi::Function::FromExternC(this, &RelaxNetwork::Instrument, nullptr));
 }
@@ -83,30 +102,30 @@ void RelaxNetwork::Watch(Watcher& watcher) {
 // The machine calls it around each call: function, its name, whether before, result, arguments.
 int RelaxNetwork::Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny*) {
   TVM_FFI_SAFE_CALL_BEGIN();
-  Watcher* const watcher = static_cast<RelaxNetwork*>(self)->watcher_;
-  if (watcher == nullptr) return 0;
+  const auto* const network = static_cast<RelaxNetwork*>(self);
+  if (network->watcher_ == nullptr) return 0;
   const ffi::PackedArgs given(reinterpret_cast<const ffi::AnyView*>(arguments), count);
-  const auto function = given[1].cast<const char*>();
-  if (given[2].cast<bool>()) {
-    watcher->Before(function);
-  } else {
-    watcher->After(function);
-  }
+  network->watcher_(network->context_, given[1].cast<const char*>(), !given[2].cast<bool>());
   TVM_FFI_SAFE_CALL_END();
 }
 
-std::unique_ptr<Network> LoadNetwork(const std::string& path,
-                                     const std::vector<std::int64_t>& shape, int batch,
-                                     int threads) {
-  CheckModelFile(path);
-  // TVM reads it when its thread pool starts, with the first parallel loop.
-  setenv("TVM_NUM_THREADS", std::to_string(threads).c_str(), 1);
+std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info) {
+  const std::string model = ModelFile(path);
+  CheckModelFile(model);
+  Settle(info, ReadDescription(model));
+  if (info.batch == 0) info.batch = 1;
+  if (info.height == 0 || info.width == 0 || info.channels == 0) {
+    throw Failure(BITAT_BAD_FILE, "'" + DescriptionFile(model) +
+                                      "' is missing; build again, or give the shape of an image");
+  }
   try {
-    return std::make_unique<RelaxNetwork>(path, shape, batch);
+    auto network = std::make_unique<RelaxNetwork>(model, info);
+    info.threads = DecideThreads(info.threads);
+    return network;
   } catch (const ffi::Error& error) {
     // TVM's own words for a model of another version are a line of its source.
     if (std::string(error.what()).find("version == ") == std::string::npos) throw;
-    throw std::runtime_error("the model '" + path +
+    throw std::runtime_error("the model '" + model +
                              "' was compiled by another version of TVM; build the bundle again");
   }
 }

@@ -1,7 +1,7 @@
-// A compiled network: TVM's Relax virtual machine and the tensors around it.
+// A compiled network in TVM's Relax virtual machine, and the tensors around it.
 #pragma once
 
-// tvm-ffi's classes stay private to this program, which is compiled with -fvisibility=hidden. They
+// tvm-ffi's classes stay private to this library, which is compiled with -fvisibility=hidden. They
 // contain types of our own C++ standard library: exported, they would take the place of the same
 // classes inside libtvm_ffi.so, which is built with another one, and crash with its first exception.
 #define TVM_FFI_DLL
@@ -13,23 +13,22 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
-#include "network.h"
+#include "../library/network.h"
 
 namespace bitat_deploy {
 
 class RelaxNetwork : public Network {
  public:
-  // Loads model.so, whose function "main" takes uint8 [batch, *shape]. Throws std::exception.
-  RelaxNetwork(const std::string& path, const std::vector<std::int64_t>& shape, int batch);
+  // Loads model.so, whose function "main" takes uint8 [batch, height, width, channels]. Throws
+  // std::exception.
+  RelaxNetwork(const std::string& path, const bitat_info& info);
 
   std::uint8_t* input() override { return static_cast<std::uint8_t*>(input_.data_ptr()); }
   void Run() override;
   const float* logits() const override { return static_cast<const float*>(output_.data_ptr()); }
-  std::int64_t classes() const override { return output_.size(1); }
-  void Watch(Watcher& watcher) override;
-  void Unwatch() override { watcher_ = nullptr; }
+  int classes() const override { return static_cast<int>(output_.size(1)); }
+  void Watch(bitat_watcher watcher, void* context) override;
 
  private:
   static int Instrument(void* self, const TVMFFIAny* arguments, int count, TVMFFIAny* result);
@@ -39,7 +38,8 @@ class RelaxNetwork : public Network {
   tvm::ffi::Function main_;
   tvm::ffi::Tensor input_;
   tvm::ffi::Tensor output_;
-  Watcher* watcher_ = nullptr;
+  bitat_watcher watcher_ = nullptr;
+  void* context_ = nullptr;
 };
 
 }  // namespace bitat_deploy

@@ -1,0 +1,1 @@
+"""C and C++ sources of the device library: what every runtime shares."""

@@ -1,0 +1,106 @@
+#include "model_file.h"
+
+#include <elf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+#include "../library/network.h"
+
+namespace bitat_deploy {
+
+namespace {
+
+// Whether `size` bytes from `offset` on lie within `total`.
+bool Fits(std::uint64_t offset, std::uint64_t size, std::uint64_t total) {
+  return offset <= total && size <= total - offset;
+}
+
+template <typename Value>
+std::vector<Value> Read(std::ifstream& file, std::uint64_t offset, std::size_t count) {
+  std::vector<Value> values(count);
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(reinterpret_cast<char*>(values.data()),
+            static_cast<std::streamsize>(count * sizeof(Value)));
+  if (!file) throw std::runtime_error("the model cannot be read to its end; build it again");
+  return values;
+}
+
+}  // namespace
+
+std::string ModelFile(const std::string& path) {
+  struct stat status {};
+  const bool is_folder = stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  return is_folder ? path + "/model.so" : path;
+}
+
+void CheckModelFile(const std::string& model) {
+  const std::string named = "the model '" + model + "'";
+  if (access(model.c_str(), R_OK) != 0) {
+    throw Failure(BITAT_BAD_FILE, "cannot read " + named + ": " + std::strerror(errno));
+  }
+  std::ifstream own("/proc/self/exe", std::ios::binary);
+  std::ifstream file(model, std::ios::binary | std::ios::ate);
+  if (!file || !own) throw Failure(BITAT_BAD_FILE, "cannot read " + named);
+  const auto total = static_cast<std::uint64_t>(file.tellg());
+  if (total < sizeof(Elf64_Ehdr)) throw std::runtime_error(named + " is no compiled network");
+  const Elf64_Ehdr header = Read<Elf64_Ehdr>(file, 0, 1)[0];
+  const Elf64_Ehdr program = Read<Elf64_Ehdr>(own, 0, 1)[0];
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_type != ET_DYN ||
+      header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr)) {
+    throw std::runtime_error(named + " is no compiled network");
+  }
+  if (header.e_machine != program.e_machine) {
+    throw std::runtime_error(named + " is for another processor; build for this device's target");
+  }
+  const std::string damaged = named + " is cut off or damaged; build it again";
+  const std::uint64_t table = std::uint64_t{header.e_phnum} * sizeof(Elf64_Phdr);
+  if (header.e_phnum == 0 || !Fits(header.e_phoff, table, total) ||
+      !Fits(header.e_shoff, std::uint64_t{header.e_shnum} * header.e_shentsize, total)) {
+    throw std::runtime_error(damaged);
+  }
+  for (const Elf64_Phdr& segment : Read<Elf64_Phdr>(file, header.e_phoff, header.e_phnum)) {
+    if (!Fits(segment.p_offset, segment.p_filesz, total)) throw std::runtime_error(damaged);
+  }
+}
+
+std::string DescriptionFile(const std::string& model) {
+  const std::size_t name = model.rfind('/') + 1;  // 0 where there is no slash
+  const std::size_t dot = model.rfind('.');
+  const bool has_ending = dot != std::string::npos && dot > name;
+  return (has_ending ? model.substr(0, dot) : model) + ".txt";
+}
+
+bitat_info ReadDescription(const std::string& model) {
+  bitat_info info{};
+  const std::string path = DescriptionFile(model);
+  if (access(path.c_str(), F_OK) != 0) return info;
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || line != "bitat-deploy network 1") {
+    throw std::runtime_error("'" + path + "' is of another version; build the bundle again");
+  }
+  bool sound = true;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string key;
+    words >> key;
+    if (key == "shape") sound &= static_cast<bool>(words >> info.height >> info.width >> info.channels);
+    if (key == "batch") sound &= static_cast<bool>(words >> info.batch);
+    if (key == "classes") sound &= static_cast<bool>(words >> info.classes);
+  }
+  for (const int value : {info.height, info.width, info.channels, info.batch, info.classes}) {
+    sound &= value > 0;
+  }
+  if (!sound) throw std::runtime_error("'" + path + "' is damaged; build the bundle again");
+  return info;
+}
+
+}  // namespace bitat_deploy
