@@ -1,44 +1,50 @@
-// A program of your own that runs a network on the device: classify IMAGES
+// A program of your own that runs a network on the device: classify IMAGES [THREADS]
 //
 // IMAGES holds uint8 images, one after the other, each of them row by row, as the network takes
 // them. Prints a line for each: the likeliest class, then the logits of all classes.
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <string>
 
-#include "network.h"
+#include "bitat_deploy.hpp"
 
 namespace {
-
-// Of an image: `input_shape` in the bundle's manifest.json.
-constexpr int kHeight = 28, kWidth = 28, kChannels = 1;
 
 std::string FolderOf(const std::string& program) {
   const std::size_t slash = program.rfind('/');
   return slash == std::string::npos ? "." : program.substr(0, slash);
 }
 
-int Classify(const std::string& model, const std::string& images) {
+void Print(const float* logits, int classes) {
+  std::printf("class %d:", static_cast<int>(std::max_element(logits, logits + classes) - logits));
+  for (int i = 0; i < classes; ++i) {
+    std::printf(" %.9g", static_cast<double>(logits[i]));  // nine digits are all that a float has
+  }
+  std::printf("\n");
+}
+
+int Classify(bitat::Network& network, const std::string& images) {
   std::ifstream file(images, std::ios::binary);
   if (!file) {
     std::fprintf(stderr, "error: cannot read '%s'\n", images.c_str());
     return 1;
   }
-  example::Network network(model, kHeight, kWidth, kChannels);
-  const auto bytes = static_cast<std::streamsize>(network.input_bytes());
-  while (file.read(reinterpret_cast<char*>(network.input()), bytes)) {
-    const float* const logits = network.Run();
-    const float* const end = logits + network.classes();
-    std::printf("class %td:", std::max_element(logits, end) - logits);
-    for (const float* logit = logits; logit != end; ++logit) {
-      std::printf(" %.9g", static_cast<double>(*logit));  // nine digits are all that a float has
+  const auto bytes = static_cast<std::streamsize>(network.image_bytes());
+  const bitat_info& info = network.info();
+  do {
+    // A network that was built with --batch takes several images at once; the last may be fewer.
+    file.read(reinterpret_cast<char*>(network.input()), bytes * info.batch);
+    const std::streamsize count = file.gcount() / bytes;
+    if (count > 0) network.Run();
+    for (std::streamsize i = 0; i < count; ++i) {
+      Print(network.logits() + i * info.classes, info.classes);
     }
-    std::printf("\n");
-  }
-  if (file.gcount() != 0) {
+  } while (file);
+  if (file.gcount() % bytes != 0) {
     std::fprintf(stderr, "error: '%s' ends in the middle of an image\n", images.c_str());
     return 1;
   }
@@ -48,12 +54,15 @@ int Classify(const std::string& model, const std::string& images) {
 }  // namespace
 
 int main(int count, char** values) {
-  if (count != 2) {
-    std::fprintf(stderr, "usage: %s IMAGES\n", values[0]);
+  if (count != 2 && count != 3) {
+    std::fprintf(stderr, "usage: %s IMAGES [THREADS]\n", values[0]);
     return 2;
   }
   try {
-    return Classify(FolderOf(values[0]) + "/model.so", values[1]);
+    bitat::Options options;
+    options.threads = count == 3 ? std::atoi(values[2]) : 1;
+    bitat::Network network(FolderOf(values[0]), options);
+    return Classify(network, values[1]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 1;

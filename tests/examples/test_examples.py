@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bitat_deploy.bundle import runner_folder
 from bitat_deploy.errors import BundleError, InputError
 from bitat_deploy.onnx_format import reference_logits
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+EMULATORS: dict[str, tuple[object, ...]] = {
+    "host": (),
+    "rpi4": ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu"),
+    "rpi_32bit": ("qemu-arm", "-cpu", "cortex-a7"),
+}
 COUNT = 20
 
 
@@ -41,14 +46,13 @@ def reference(bundle: Path, images: Path) -> NDArray[np.float32]:
     return reference_logits(bundle / "model.onnx", pixels)
 
 
-@pytest.fixture(params=["host", "rpi4"])
+@pytest.fixture(params=EMULATORS)
 def cpp(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, tuple[object, ...]]:
     """A bundle, and how to start the program that was built from it."""
     bundle: Path = request.getfixturevalue(f"{request.param}_bundle")
     built = call(sys.executable, EXAMPLES / "cpp" / "build.py", bundle, tmp_path / "app")
     assert built.returncode == 0, built.stderr
-    program = tmp_path / "app" / "classify"
-    return bundle, (program,) if request.param == "host" else (*QEMU, program)
+    return bundle, (*EMULATORS[request.param], tmp_path / "app" / "classify")
 
 
 def test_cpp(cpp: tuple[Path, tuple[object, ...]], images: Path) -> None:
@@ -59,10 +63,26 @@ def test_cpp(cpp: tuple[Path, tuple[object, ...]], images: Path) -> None:
     classes = [int(number) for number in re.findall("^class ([0-9]+):", finished.stdout, re.M)]
     assert classes == expected.argmax(axis=1).tolist()
 
+    assert call(*program, images, 0).stdout == finished.stdout
+    assert "negative" in call(*program, images, -1).stderr
     images.write_bytes(images.read_bytes()[:-1])
     assert "middle of an image" in call(*program, images).stderr
     images.unlink()
     assert "cannot read" in call(*program, images).stderr
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_cpp_with_this_systems_compiler(host_bundle: Path, images: Path, tmp_path: Path) -> None:
+    """The library's interface is plain C, so that any compiler's programs can use it."""
+    shutil.copytree(host_bundle, tmp_path / "app")
+    with runner_folder() as sources:
+        command = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+        command += ["-I", str(sources / "library"), str(EXAMPLES / "cpp" / "classify.cc")]
+        command += ["-o", str(tmp_path / "app" / "classify"), "-L", str(tmp_path / "app" / "lib")]
+        command += ["-lbitat_deploy", "-Wl,-rpath,$ORIGIN/lib"]
+        subprocess.run(command, check=True)
+    finished = call(tmp_path / "app" / "classify", images, 2)
+    assert np.array_equal(logits(finished), reference(host_bundle, images))
 
 
 def test_cpp_without_a_bundle(tmp_path: Path) -> None:
