@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 from bitat_deploy.training.run import CHECKPOINT_NAME
+from bitat_deploy.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -158,12 +157,7 @@ class Run:
 
 def load_comparison(path: Path) -> Comparison:
     """Read a comparison and check all of its recipes. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"comparison '{path}' does not exist")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"comparison '{path}' is not valid YAML: {error}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"comparison '{path}' is not a mapping of keys to values")
     comparison: Comparison = build_record(Comparison, {"name": path.stem, **values}, path.stem)

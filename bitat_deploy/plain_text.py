@@ -1,4 +1,11 @@
-"""Text from outside, made safe to print."""
+"""Text from outside: made safe to print, and checked where it is a name."""
+
+import re
+
+# Safe as a file's name in every file system and shell: nothing hidden, no option, no folder.
+LONGEST_NAME = 100
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_RULE = "1 to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
 
 
 def foreign_text(text: str, limit: int = 200) -> str:
@@ -12,3 +19,17 @@ def foreign_text(text: str, limit: int = 200) -> str:
     spaced = (" " if character.isspace() else character for character in text)
     line = " ".join("".join(filter(str.isprintable, spaced)).split())
     return line if len(line) <= limit else f"{line[: limit - 3].rstrip()}..."
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` can be the name of a target, a network or a board; see NAME_RULE."""
+    return _NAME.fullmatch(text) is not None
+
+
+def as_file_name(text: str, limit: int = 150) -> str:
+    """``text`` as a name of at most ``limit`` characters: "-" in place of all that no name has.
+
+    File systems take 255 bytes, and reports add an ending. "model" where nothing is left.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")
+    return plain[:limit] or "model"

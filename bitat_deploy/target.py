@@ -1,19 +1,30 @@
 """Targets: what a network is compiled for. A board is one YAML file in ``targets/``."""
 
 import platform
+import re
+import reprlib
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record
+from bitat_deploy.yaml_file import read_yaml
 
 # What executes the network on the device: TVM's virtual machine, from shared libraries; or calls
 # that are compiled into the runner, which then is one program that needs nothing at all.
 RUNTIMES = ("tvm", "static")
+
+ARCHITECTURES = ("aarch64", "armv7l", "x86_64")
+_VECTOR_BYTES = (16, 32, 64)
+
+_PROCESSOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FEATURE = re.compile(r"[+-][A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TRIPLE_REST = re.compile(r"(-[a-z0-9_]{1,32})?-linux-[a-z0-9]{1,32}")
+_GLIBC = re.compile(r"2\.[0-9]{1,3}")
+_LONGEST_DESCRIPTION = 200
+_MOST_KIB = 1 << 21  # of a cache: 2 GiB
 
 # What the target of this machine may be, the best first; extensions that our operators use.
 _X86_64 = ("x86-64-avx512", "x86-64-avx2")
@@ -52,6 +63,47 @@ class Target:
     runtime: str = "tvm"
     model_cpu: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises InputError with the first field whose value is impossible.
+
+        What LLVM knows of processors and their features is checked when code is generated.
+        """
+        description = self.description
+        names = {"cpu": self.cpu, "model_cpu": self.model_cpu or self.cpu}
+        features = all(map(_FEATURE.fullmatch, self.features))
+        caches = {"l1d_kib": self.l1d_kib, "l2_kib": self.l2_kib, "l3_kib": self.l3_kib}
+        checks = [
+            ("name", is_name(self.name), NAME_RULE),
+            (
+                "description",
+                description.isprintable() and 0 < len(description) <= _LONGEST_DESCRIPTION,
+                f"one line of at most {_LONGEST_DESCRIPTION} printable characters",
+            ),
+            ("architecture", self.architecture in ARCHITECTURES, _one_of(ARCHITECTURES)),
+            (
+                "triple",
+                self.triple.startswith(self.architecture)
+                and _TRIPLE_REST.fullmatch(self.triple[len(self.architecture) :]),
+                f"the architecture and a Linux system, like {self.architecture}-linux-gnu",
+            ),
+            *((key, _PROCESSOR.fullmatch(name), "LLVM's name") for key, name in names.items()),
+            ("features", features, "LLVM's names, each with '+' or '-' before it"),
+            ("required", all(map(_PROCESSOR.fullmatch, self.required)), "the kernel's names"),
+            ("cores", 1 <= self.cores <= 1024, "from 1 to 1024"),
+            ("vector_bytes", self.vector_bytes in _VECTOR_BYTES, _one_of(_VECTOR_BYTES)),
+            ("vector_pipes", 0 <= self.vector_pipes <= 16, "from 0 to 16"),
+            *((key, 0 <= size <= _MOST_KIB, f"up to {_MOST_KIB}") for key, size in caches.items()),
+            ("runtime", self.runtime in RUNTIMES, _one_of(RUNTIMES)),
+            (
+                "glibc",
+                not self.glibc if self.is_static else _GLIBC.fullmatch(self.glibc),
+                "a version like 2.28 with the runtime 'tvm', and left out with 'static'",
+            ),
+        ]
+        for key, sound, rule in checks:
+            if not sound:
+                raise InputError(f"{key} must be {rule}, not {reprlib.repr(getattr(self, key))}")
+
     @property
     def is_static(self) -> bool:
         """Whether the bundle is one program without shared libraries."""
@@ -70,9 +122,7 @@ class Target:
 
 def target_names() -> list[str]:
     """Names of all targets, sorted."""
-    return sorted(
-        Path(entry.name).stem for entry in _directory().iterdir() if entry.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in _directory().glob("*.yaml"))
 
 
 def load_target(name: str) -> Target:
@@ -88,43 +138,34 @@ def load_target(name: str) -> Target:
                 f"unknown target '{name}'; choose one of: {', '.join(target_names())}; "
                 "or give the path of a file like theirs, which ends in .yaml"
             )
-        file = _directory().joinpath(f"{name}.yaml")
-    elif file.stem in target_names():
-        raise InputError(
-            f"'{name}' has the name of a target that there is already, '{file.stem}'; "
-            "give the file another name"
-        )
-    target = _read(file)
+        target = _read(_directory() / f"{name}.yaml")
+    else:
+        target = _read(file)
+        if target.name in target_names():
+            raise InputError(
+                f"'{name}' has the name of a target that exists already, '{target.name}'; "
+                "give the file another name"
+            )
     return _resolve_native(target) if target.cpu == "native" else target
 
 
-def _read(file: Any) -> Target:
-    """The target in ``file``, a path or a resource of the package."""
-    where = f"target file '{file.name}'"
+def _read(file: Path) -> Target:
+    document = read_yaml(file)
+    if isinstance(document, dict):
+        document = {"name": file.stem, **document}
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if isinstance(document, dict):
-            document = {"name": Path(file.name).stem, **document}
         target: Target = build_record(Target, document, "target")
-    except OSError as error:
-        raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f" (line {mark.line + 1})"
-        raise InputError(f"{where} is not YAML{line}; mend it") from error
     except InputError as error:
-        raise InputError(f"in the {where}, {error}; mend it") from error
-    if target.runtime not in RUNTIMES:
-        raise InputError(
-            f"{where} has the runtime '{target.runtime}'; choose one of: {', '.join(RUNTIMES)}"
-        )
-    if target.is_static == bool(target.glibc):
-        raise InputError(f"{where} is wrong: 'glibc' is needed, and only, with runtime 'tvm'")
+        raise InputError(f"in the target file '{file}', {error}; correct it") from error
     return target
 
 
-def _directory() -> Any:
-    return resources.files("bitat_deploy.targets")
+def _directory() -> Path:
+    return Path(str(resources.files("bitat_deploy.targets")))
+
+
+def _one_of(values: tuple[object, ...]) -> str:
+    return f"one of {', '.join(map(str, values))}"
 
 
 def _resolve_native(target: Target) -> Target:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.plain_text import as_file_name, foreign_text, is_name
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,21 @@ def test_any_text(text: str, limit: int) -> None:
     assert plain == " ".join(plain.split())
     assert foreign_text(plain, limit) == plain
     plain.encode()
+
+
+def test_file_name() -> None:
+    assert as_file_name("../a b/c-host") == "a-b-c-host"
+    assert as_file_name("///") == "model"
+    assert len(as_file_name("a" * 1000)) < 200
+
+
+@pytest.mark.parametrize("name", ["rpi4", "x86-64-avx2", "A.b_c-1", "a" * 100])
+def test_names(name: str) -> None:
+    assert is_name(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "../a", "a/b", "-rf", ".a", "a b", "a\n", "ä", "a\x1b", "a" * 101]
+)
+def test_no_names(text: str) -> None:
+    assert not is_name(text)

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import pytest
 
 import bitat_deploy.target
 from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import reference_logits, to_onnx
 from bitat_deploy.target import load_target, target_names
@@ -47,17 +49,38 @@ def test_bounds_follow_from_the_vector_pipes() -> None:
 @pytest.mark.parametrize(
     ("line", "changed", "expected"),
     [
-        ("cores: 4", "cores: four", r"'rpi4.yaml', target.cores must be of type int, not 'four'"),
+        ("cores: 4", "cores: four", r"rpi4.yaml', target.cores must be of type int, not 'four'"),
         ("cores: 4", "", "target has missing keys: cores"),
         ("cores: 4", "cores: 4\ncorse: 4", "target has unknown keys: corse"),
         ("[+neon]", "+neon", "target.features must be a list"),
-        ("cores: 4", "cores: [", r"'rpi4.yaml' is not YAML \(line"),
+        ("cores: 4", "cores: [", r"rpi4.yaml' is not YAML: .* \(line"),
+        ("cores: 4", "cores: " + "[" * 9 + "]" * 9, "more than 8 levels"),
+        ("cores: 4", "cores: &a 4\nl2_kib: *a", "has an alias"),
+        ("cores: 4", "cores: 0", "target.cores must be from 1 to 1024, not 0"),
+        ("cores: 4", "cores: " + "9" * 4000, "target.cores must be from 1 to 1024"),
+        ("vector_bytes: 16", "vector_bytes: -16", "target.vector_bytes must be one of 16, 32, 64"),
+        ("vector_pipes: 2", "vector_pipes: -1", "target.vector_pipes must be from 0"),
+        ("l1d_kib: 32", "l1d_kib: -1", "target.l1d_kib must be up to"),
+        ("triple: aarch64-linux-gnu", "triple: ''", "target.triple must be the architecture"),
+        ("triple: aarch64-linux-gnu", "triple: x86_64-linux-gnu", "target.triple must be the arch"),
+        ("triple: aarch64-linux-gnu", "triple: aarch64-none", "target.triple must be the arch"),
+        ("architecture: aarch64", "architecture: z80", "target.architecture must be one of"),
+        ("cpu: cortex-a72", "cpu: ''", "target.cpu must be LLVM's name"),
+        ("[+neon]", "[neon]", "target.features must be LLVM's names, each with"),
+        ("required: [asimd", "required: [as imd", "target.required must be the kernel's names"),
+        ('glibc: "2.28"', 'glibc: "new"', "target.glibc must be a version like 2.28"),
+        ('glibc: "2.28"', "", "target.glibc must be a version like 2.28"),
+        ("cores: 4", "cores: 4\nruntime: lua", "target.runtime must be one of tvm, static"),
+        ("cores: 4", "cores: 4\nruntime: static", "target.glibc must be .* left out with 'static'"),
+        ("cores: 4", "cores: 4\nname: ../../x", "target.name must be 1 to 100 letters"),
+        ("description: ", 'description: "\\e[2J" #', "target.description must be one line"),
     ],
 )
 def test_a_wrong_file_is_named(
     line: str, changed: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (TARGETS_FOLDER / "rpi4.yaml").read_text()
+    assert line in text
     (tmp_path / "rpi4.yaml").write_text(text.replace(line, changed))
     monkeypatch.setattr(bitat_deploy.target, "_directory", lambda: tmp_path)
     with pytest.raises(InputError, match=expected):
@@ -72,8 +95,23 @@ def test_a_board_of_your_own(tmp_path: Path) -> None:
     assert load_target(str(own)) == replace(load_target("rpi4"), name="my-board", cores=2)
     with pytest.raises(InputError, match="'rpi4'; give the file another name"):
         load_target(str(same))
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    own.write_text(f"{text}name: rpi5\n")
+    with pytest.raises(InputError, match="exists already, 'rpi5'"):
+        load_target(str(own))
+    with pytest.raises(InputError, match="is not a file"):
         load_target(str(tmp_path / "other.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"cpu": "cortex-a99"}, "the cpu 'cortex-a99' of target 'rpi4' is none that LLVM knows"),
+        ({"features": ("+neon", "+sve9")}, "the feature '[+]sve9' of target 'rpi4' is none"),
+    ],
+)
+def test_what_llvm_does_not_know_is_refused(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        tvm_target(replace(load_target("rpi4"), **changes))
 
 
 def test_x86_64_can_be_named() -> None:

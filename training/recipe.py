@@ -1,14 +1,14 @@
 """A training recipe: every hyper-parameter of a run, read from one YAML file."""
 
+import reprlib
 import typing
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.training.methods import Method
 from bitat_deploy.training.networks import QuantizedNetwork
@@ -22,6 +22,7 @@ from bitat_deploy.training.recipe_sections import (
 )
 from bitat_deploy.training.registry import ARCHITECTURES, METHODS
 from bitat_deploy.training.stages import FullPrecision, Stage
+from bitat_deploy.yaml_file import parse_yaml, read_yaml
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Recipe:
     sections: Method = field(default_factory=Method)
 
     def __post_init__(self) -> None:
+        if not is_name(self.name):
+            raise InputError(f"name must be {NAME_RULE}, not {reprlib.repr(self.name)}")
         method, quantizer = METHODS[self.method], self.quantization.quantizer
         self._check_twin(method)
         if method.quantizer not in (None, quantizer):
@@ -89,8 +92,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """Names of the recipes in the package, sorted."""
-    files = (Path(entry.name) for entry in _directory().iterdir())
-    return sorted(file.stem for file in files if file.suffix == ".yaml")
+    return sorted(path.stem for path in _directory().glob("*.yaml"))
 
 
 def load_recipe(name: str, changes: typing.Sequence[str] = ()) -> Recipe:
@@ -109,20 +111,14 @@ def read_recipe(name: str) -> dict[str, Any]:
     """A recipe's plain values as its file has them, with its name. Errors as load_recipe."""
     if name.endswith(".yaml"):
         path = Path(name)
-        if not path.is_file():
-            raise InputError(f"recipe file '{name}' does not exist")
-        text, stem = path.read_text(), path.stem
     elif name in recipe_names():
-        text, stem = _directory().joinpath(f"{name}.yaml").read_text(), name
+        path = _directory() / f"{name}.yaml"
     else:
         raise InputError(f"unknown recipe '{name}'; choose one of: {', '.join(recipe_names())}")
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"recipe '{name}' is not valid YAML: {_one_line(error)}") from error
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise InputError(f"recipe '{name}' is not a mapping of keys to values")
-    return {"name": stem, **document}
+    return {"name": path.stem, **document}
 
 
 def apply_change(document: dict[str, Any], change: str) -> None:
@@ -138,10 +134,7 @@ def apply_change(document: dict[str, Any], change: str) -> None:
             raise InputError(f"cannot set '{change}': '{parent}' has no keys")
     if not equals or not last:
         raise InputError(f"cannot set '{change}': write key=value with a key of the recipe")
-    try:
-        target[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"cannot set '{change}': the value is not valid YAML") from error
+    target[last] = parse_yaml(text, f"the value in '{change}'")
 
 
 def recipe_from_mapping(document: dict[str, Any]) -> Recipe:
@@ -172,9 +165,5 @@ def _built(document: dict[str, Any]) -> Recipe:
     return replace(recipe, sections=build_record(METHODS[name], given, "recipe"))
 
 
-def _directory() -> Any:
-    return resources.files("bitat_deploy.training").joinpath("recipes")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _directory() -> Path:
+    return Path(str(resources.files("bitat_deploy.training"))) / "recipes"

@@ -21,7 +21,6 @@ from bitat_deploy.bundle.bundle import (
     check_output,
     describe_files,
     file_sha256,
-    folder_name,
     write_bundle,
 )
 from bitat_deploy.bundle.device_library import device_library, runner_program, static_runner
@@ -30,6 +29,7 @@ from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.onnx_format.model import data_file
 from bitat_deploy.paths import cache_directory
+from bitat_deploy.plain_text import as_file_name
 from bitat_deploy.target import Target
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def build_bundle(
             manifest = cached.manifest
             contents = {file.path: cached.directory / file.path for file in manifest.files}
         if output is None:
-            name = folder_name(f"{manifest.model.name}-{target.name}")
+            name = as_file_name(f"{manifest.model.name}-{target.name}")
             output = cache_directory() / "builds" / name
         bundle = write_bundle(output, manifest, contents)
         # Not where the model was changed while it was compiled.

@@ -1,7 +1,6 @@
 """Bundles on disk: writing one whole or not at all, and reading it back with every check."""
 
 import hashlib
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -28,8 +27,6 @@ LIBRARY_FOLDER = "lib"
 DEVICE_LIBRARY = "libbitat_deploy.so"
 
 _STAYS_HERE = frozenset({MODEL_ONNX, NETWORK_OBJECT, NOTICES})  # the device does not need it
-
-_LONGEST_NAME = 150  # file systems take 255 bytes; reports add an ending
 
 
 @dataclass(frozen=True)
@@ -157,11 +154,6 @@ def read_bundle(directory: Path) -> Bundle:
     if identities[MODEL_ONNX] != manifest.model.sha256:
         raise BundleError(f"'{path}' is of another model than its '{MODEL_ONNX}'; build again")
     return Bundle(directory, manifest, _text_sha256(text))
-
-
-def folder_name(name: str) -> str:
-    """``name`` with everything replaced that is awkward in the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST_NAME].strip(".-") or "model"
 
 
 def file_sha256(path: Path) -> str:

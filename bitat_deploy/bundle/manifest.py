@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.target import Target
 
@@ -128,15 +129,15 @@ def _check_files(files: Sequence[BundleFile]) -> None:
 
 def _check_numbers(manifest: Manifest) -> None:
     """What a bench would otherwise carry on into a wrong number."""
-    model, target = manifest.model, manifest.target
+    model = manifest.model
     if not all(0 < extent <= _MAXIMUM_EXTENT for extent in model.input_shape):
         raise BundleError("has a wrong value in 'manifest.model.input_shape'")
     if not 0 < model.batch <= MAXIMUM_BATCH:
         raise BundleError("has a wrong value in 'manifest.model.batch'")
     if not _SHA256.fullmatch(model.sha256):
         raise BundleError("has a wrong value in 'manifest.model.sha256'")
-    if target.cores < 1 or target.vector_bytes < 1:
-        raise BundleError("has a wrong value in 'manifest.target'")
+    if not is_name(model.name):
+        raise BundleError(f"has a wrong value in 'manifest.model.name': it must be {NAME_RULE}")
     for index, layer in enumerate(manifest.layers):
         shapes = (*layer.input_shape, *layer.output_shape)
         numbers = (layer.weight_bits, layer.activation_bits, layer.macs)

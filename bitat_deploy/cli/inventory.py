@@ -7,10 +7,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bitat_deploy.bundle.bundle import folder_name
-from bitat_deploy.cli.yaml_file import is_plain_text, read_yaml
 from bitat_deploy.device.boards import Board
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import NAME_RULE, as_file_name, is_name
+from bitat_deploy.yaml_file import is_plain_text, read_yaml
 
 _KEYS = ("host", "name", "bundle")
 
@@ -43,7 +43,7 @@ def read_inventory(path: Path) -> list[Board]:
 
 def board_file(path: Path, board: Board) -> Path:
     """``path`` with the board's name in it: report.json becomes report.pi-kitchen.json."""
-    return path.with_name(f"{path.stem}.{folder_name(board.name)}{path.suffix}")
+    return path.with_name(f"{path.stem}.{as_file_name(board.name)}{path.suffix}")
 
 
 def _board(path: Path, number: int, entry: Any) -> Board:
@@ -55,6 +55,8 @@ def _board(path: Path, number: int, entry: Any) -> Board:
             f"entry {number} of '{path}' is no board; write a host, or a mapping with host and, "
             "if you like, name and bundle, all of them text"
         )
+    if "name" in entry and not is_name(entry["name"]):
+        raise InputError(f"the name of entry {number} of '{path}' must be {NAME_RULE}; change it")
     try:
         bundle = path.parent / Path(entry["bundle"]).expanduser() if "bundle" in entry else None
     except RuntimeError as error:
@@ -69,7 +71,7 @@ def _distinct(boards: list[Board], where: str) -> list[Board]:
     seen: set[str] = set()
     for board in boards:
         # Reports go to files with these names.
-        name = folder_name(board.name).lower()
+        name = as_file_name(board.name).lower()
         if name in seen:
             raise InputError(f"{where} names the board '{board.name}' twice; once is enough")
         seen.add(name)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from bitat_deploy.cli.yaml_file import is_plain_text, read_yaml
 from bitat_deploy.errors import InputError
+from bitat_deploy.yaml_file import is_plain_text, read_yaml
 
 PROJECT_FILE = Path("bitat.yaml")
 

@@ -1,5 +1,6 @@
 """Operators to one Relax module, and that to a shared library for the target."""
 
+import functools
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from tvm.ir import IRModule
 from tvm.ir.transform import Sequential
 from tvm.relax import transform
 from tvm.target import Target as TvmTarget
+from tvm.target import codegen
 
 from bitat_deploy.compiler.cross_compiler import link_shared
 from bitat_deploy.compiler.layer_report import layer_symbols
@@ -40,17 +42,31 @@ _PIPELINE = Sequential(
 )
 
 
+@functools.cache
 def tvm_target(target: Target) -> TvmTarget:
-    """The target as TVM's LLVM backend takes it."""
-    return TvmTarget(
-        {
-            "kind": "llvm",
-            "mtriple": target.triple,
-            "mcpu": target.cpu,
-            "mattr": list(target.features),
-            "num-cores": target.cores,
-        }
-    )
+    """The target as TVM's LLVM backend takes it.
+
+    Raises InputError for a processor or a feature that LLVM does not know: it would generate code
+    for another one, or abort.
+    """
+    remedy = "correct the target's file"
+    if not codegen.llvm_is_valid_cpu(target.cpu, target.triple):
+        raise InputError(
+            f"the cpu '{target.cpu}' of target '{target.name}' is none that LLVM knows for "
+            f"{target.triple}; {remedy}"
+        )
+    processor: dict[str, Any] = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu}
+    # What is switched on that LLVM knows is then there, also where the processor lacks it.
+    switched_on = [f"+{feature[1:]}" for feature in target.features]
+    known = set(codegen.llvm_get_cpu_features(TvmTarget({**processor, "mattr": switched_on})))
+    for feature in target.features:
+        if feature[1:] not in known:
+            raise InputError(
+                f"the feature '{feature}' of target '{target.name}' is none that LLVM knows for "
+                f"{target.cpu}; {remedy}"
+            )
+    features = list(target.features)
+    return TvmTarget({**processor, "mattr": features, "num-cores": target.cores})
 
 
 def relax_module(

@@ -20,6 +20,7 @@ from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import DOMAIN, OPTIMIZATIONS, load_onnx, read_network
+from bitat_deploy.plain_text import LONGEST_NAME, as_file_name
 from bitat_deploy.target import Target
 
 _LONGEST_KEY = 100
@@ -107,9 +108,9 @@ def _printable(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _name(name: str, path: Path) -> str:
-    """The graph's name, unless an exporter gave one that all graphs have."""
+    """The graph's name, or the file's where an exporter gave one that all graphs have."""
     common = ("main_graph", "torch_jit", "torch-jit-export", "main", "graph", "")
-    return path.stem if name in common or not name.isprintable() else name
+    return as_file_name(path.stem if name in common else name, LONGEST_NAME)
 
 
 def _spread(graph: Graph, tensors: set[str]) -> set[str]:

@@ -1,5 +1,6 @@
 """An ONNX file as a graph: read and checked, before its nodes are looked at."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from onnx import external_data_helper, helper, numpy_helper
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
+from bitat_deploy.plain_text import NAME_RULE, is_name
 
 _MAXIMUM_BYTES = (1 << 31) - 1  # protobuf's own limit
 _STANDARD = {"", "ai.onnx"}  # two names of one domain
@@ -64,10 +66,15 @@ def read_model(path: Path) -> Model:
             f"'{path}' has names or metadata with characters that cannot be printed; "
             "export the network again"
         )
+    if not is_name(graph.name):
+        raise InputError(
+            f"the network in '{path}' is called {reprlib.repr(graph.name)}; a network's name must "
+            f"be {NAME_RULE}: export it again by another name"
+        )
     class_names = metadata.pop("class_names", "")
     return Model(
         path=path,
-        name=graph.name or path.stem,
+        name=graph.name,
         input_name=inputs[0].name,
         output_name=graph.output[0].name,
         input_shape=_image_shape(path, inputs[0]),

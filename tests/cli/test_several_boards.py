@@ -90,6 +90,7 @@ def test_interrupt_leaves_nothing_on_any_board(
         ("- {", "not YAML"),
         ("\x00", "not YAML"),
         ("- {host: pi@a, bundle: ~nobody-2/x}", "no known user"),
+        ("- {host: pi@a, name: ../x}", "name of entry 1"),
         ("- &a pi@a\n- *a", "alias"),
     ],
 )

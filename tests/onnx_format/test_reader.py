@@ -157,6 +157,13 @@ def test_weights_in_another_file_are_refused(path: Path) -> None:
         read_network(save(model, path))
 
 
+def test_a_name_that_is_none(path: Path) -> None:
+    model = to_onnx(draw_network(0))
+    model.graph.name = "../../x"
+    with pytest.raises(InputError, match="a network's name must be 1 to 100 letters"):
+        read_network(save(model, path))
+
+
 def test_changed_function_body(path: Path) -> None:
     """ONNX Runtime would run it, and answer otherwise than our operator."""
     model = to_onnx(draw_network(0))

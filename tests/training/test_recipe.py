@@ -70,7 +70,9 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
         ("nothing", "write key=value"),
         ("dataset.name=3", "'dataset' has no keys"),
         ("fine_tune.learning_rate=fast", "must be of type float"),
-        ("seed=[1", "not valid YAML"),
+        ("seed=[1", "is not YAML"),
+        ("seed=&a [*a]", "alias"),
+        ("name=../../x", "name must be 1 to 100 letters"),
         ("seed=one", "seed must be of type int"),
         ("data.flip=1", "data.flip must be of type bool"),
         ("network.blocks=[]", "network.blocks is empty"),
@@ -94,11 +96,11 @@ def test_wrong_values_are_named(change: str, complaint: str) -> None:
 def test_unknown_names_and_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"choose one of: .*smoke"):
         load_recipe("imagenet")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="is not a file"):
         load_recipe(str(tmp_path / "none.yaml"))
     path = tmp_path / "broken.yaml"
     path.write_text("a: [1")
-    with pytest.raises(InputError, match="not valid YAML"):
+    with pytest.raises(InputError, match="is not YAML"):
         load_recipe(str(path))
     path.write_text("- 1")
     with pytest.raises(InputError, match="not a mapping"):

@@ -1,4 +1,4 @@
-"""Reading the small YAML files that users write by hand: ``bitat.yaml`` and inventories."""
+"""Reading YAML that users write by hand: projects, inventories, targets, recipes."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from bitat_deploy.errors import InputError
 
 # Hosts and paths of some hundred boards; what is much larger is something else.
 _MAXIMUM_BYTES = 64_000
-
 
 _DEEPEST = 8  # list and mapping in each other
 
@@ -52,14 +51,26 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"'{path}' cannot be read: {reason}") from error
     if len(content) > _MAXIMUM_BYTES:
         raise InputError(f"'{path}' is larger than {_MAXIMUM_BYTES} bytes; it is some other file")
+    return parse_yaml(content, f"'{path}'")
+
+
+def parse_yaml(content: bytes | str, what: str) -> Any:
+    """The document in ``content``, which messages call ``what``. Raises InputError."""
     try:
-        return yaml.load(content.decode(), _PlainLoader)  # noqa: S506  a kind of SafeLoader
+        text = content.decode() if isinstance(content, bytes) else content
+        return yaml.load(text, _PlainLoader)  # noqa: S506  a kind of SafeLoader
     except (yaml.YAMLError, RecursionError, LookupError, TypeError, ValueError) as error:
         # Others than YAMLError: PyYAML lets those of int(), date() and deep nesting through.
-        first_line = (str(error).splitlines() or ["it is malformed"])[0]
-        raise InputError(f"'{path}' is not YAML: {first_line}; mend it") from error
+        raise InputError(f"{what} is not YAML: {_reason(error)}; correct it") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and, where PyYAML says it, in which line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"{error.problem} (line {error.problem_mark.line + 1})"
+    return (str(error).splitlines() or ["it is malformed"])[0]
 
 
 def is_plain_text(value: Any) -> bool:
-    """Whether it is text that can be a host, a name or a path: not empty, one printable line."""
+    """Whether it can be a host or a path: text, not empty, one printable line."""
     return isinstance(value, str) and value != "" and value.isprintable()
