@@ -1,15 +1,20 @@
 """The tuning records that ship: sound, of schedules that exist, and used by a build."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from benchmarks.random_networks import random_mobilenet_v1, random_mobilenet_v2
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.compiler.record import DEFAULT, MODEL, processor
+from bitat_deploy.compiler.record import DEFAULT, MODEL, Record, parse_record, processor
 from bitat_deploy.compiler.record_files import read_records, shipped_records_path
 from bitat_deploy.compiler.records import find_schedule, load_records
+from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import read_network
-from bitat_deploy.target import load_target, target_names
+from bitat_deploy.target import Target, load_target, target_names
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
 
 MODELLED = ["aarch64", "cortex-a55", "rpi-zero2w", "rpi3", "rpi4", "rpi5"]
@@ -58,3 +63,35 @@ def test_every_line_is_of_its_target(name: str) -> None:
         records = read_records(path, target)
         assert len(records) == len(lines) > 0
         assert {record.processor for record in records} == {processor(target)}
+
+
+@pytest.mark.parametrize("name", [*MODELLED, "host"])
+def test_every_record_still_applies(name: str) -> None:
+    """Some layer of the networks that records are made for has the workload and the schedules."""
+    path = shipped_records_path(load_target(name))
+    records = [parse_record(line) for line in path.read_text().splitlines()]
+    for target, group in _by_target(name, [record for record in records if record]):
+        layers = [layer for network in _networks() for layer in lower_layers(network, target)]
+        operators = {layer.operator.workload: layer.operator for layer in layers}
+        for record in group:
+            assert record.workload in operators, "no layer has this workload any more"
+            operator = operators[record.workload]
+            assert find_schedule(record.default, [operator.default_schedule]) is not None, record
+            is_default = record.schedule == DEFAULT
+            assert is_default or find_schedule(record.schedule, operator.space()), record
+
+
+@cache
+def _networks() -> list[IntegerNetwork]:
+    """Those of scripts/make-records."""
+    zoo = read_network(resolve_model(DEFAULT_MODEL))
+    return [zoo, random_mobilenet_v1(), random_mobilenet_v2()]
+
+
+def _by_target(name: str, records: list[Record]) -> Iterator[tuple[Target, list[Record]]]:
+    """Records by what they were compiled for: `host` has those of several processors."""
+    target = load_target("x86-64-avx512" if name == "host" else name)
+    for one in {record.processor for record in records}:
+        _, cpu, *features = one.split()
+        compiled = replace(target, cpu=cpu, features=tuple(features))
+        yield compiled, [record for record in records if record.processor == one]
