@@ -6,12 +6,11 @@ are those of its steady state, the block repeated without end. So it ranks sched
 instructions and their order; it does not predict milliseconds.
 """
 
-import dataclasses
 import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def kernel_cost(operator: Operator, target: Target) -> KernelCost:
             f"there is no static cycle model for target '{target.name}'; it covers 64-bit ARM"
         )
     tool = find_llvm_mca()
-    operator = dataclasses.replace(operator, target=dataclasses.replace(target, cores=1))  # type: ignore[type-var]
+    operator = replace(operator, target=replace(target, cores=1))
     blocks = _compiled_blocks(operator)
     arguments = len(operator.inputs) + len(operator.constants()) + 1
     try:

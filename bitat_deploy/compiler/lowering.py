@@ -1,20 +1,19 @@
-"""Layers of an integer network to our operators, one by one, each with what to say about it."""
+"""From the layers of an integer network to operators, each with its row of the layer table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bitat_deploy.compiler.choose_operator import layer_operator
 from bitat_deploy.compiler.describe_layer import describe_layer
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.records import Records
-from bitat_deploy.network import Convolution, Format, IntegerNetwork, Layer, Requantize
-from bitat_deploy.operators import Operator
+from bitat_deploy.network import Format, IntegerNetwork, Layer
+from bitat_deploy.operators import Operator, operator_for
 from bitat_deploy.target import Target
 
 
 @dataclass(frozen=True)
 class LoweredLayer:
-    """An operator, ready to be compiled, the layers it reads, and what to say about it."""
+    """An operator, the names of the tensors it reads, and its row of the layer table."""
 
     operator: Operator
     inputs: tuple[str, ...]
@@ -26,7 +25,7 @@ def lower_layers(
 ) -> tuple[LoweredLayer, ...]:
     """Find the operator for each layer; the order is the network's.
 
-    Where ``records`` know of its workload, the operator has the schedule that they say is fastest.
+    An operator whose workload is in ``records`` has the fastest schedule among them.
     """
     formats = network.formats()
     records = records or Records()
@@ -38,16 +37,9 @@ def lower_layer(
 ) -> LoweredLayer:
     """Find the operator for one layer, with ``formats`` of what it reads and writes."""
     source, output = formats[layer.input], formats[layer.name]
-    operator = layer_operator(layer, formats, target)
+    operator = operator_for(layer, formats, target)
     choice = records.choose(operator)
     if choice is not None and choice.schedule is not None:
         operator = operator.with_schedule(choice.schedule)
     report = describe_layer(layer, source, output, choice.origin if choice is not None else "")
-    return LoweredLayer(operator, _inputs(layer), report)
-
-
-def _inputs(layer: Layer) -> tuple[str, ...]:
-    """Names of the layers that it reads, in the order of its operator's inputs."""
-    stage = layer.output if isinstance(layer, Convolution) else None
-    shortcut = stage.shortcut if isinstance(stage, Requantize) else None
-    return (layer.input,) if shortcut is None else (layer.input, shortcut)
+    return LoweredLayer(operator, operator.reads, report)

@@ -1,4 +1,4 @@
-"""A mixed network to one Relax module: our operators, and TVM's for what is not binarized."""
+"""From a mixed network to one Relax module: our operators, and TVM's for the float32 layers."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +16,11 @@ from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
 from bitat_deploy.compiler.records import Records
 from bitat_deploy.compiler.relax_module import ENTRY_POINT, emit_layer
-from bitat_deploy.foreign import MixedNetwork, QuantizeFloat
+from bitat_deploy.foreign import MixedNetwork
 from bitat_deploy.foreign.float_layers import describe_float_layer, float_layers, macs
-from bitat_deploy.network import IMAGE, Codes, Convolution, MaxPool, Quantize
+from bitat_deploy.network import IMAGE, Codes, MaxPool, Quantize, QuantizeFloat
 from bitat_deploy.onnx_format import DOMAIN
-from bitat_deploy.operators.float_boundary import FloatQuantize
+from bitat_deploy.operators import operator_for
 from bitat_deploy.target import Target
 
 _FLOAT_BITS = 32
@@ -38,7 +38,7 @@ class _Step:
 def mixed_module(
     network: MixedNetwork, target: Target, records: Records
 ) -> tuple[IRModule, tuple[LayerReport, ...]]:
-    """The network as a Relax function ``main``, and what became of each layer.
+    """The network as a Relax function ``main``, and the rows of the layer table.
 
     Raises UnsupportedOperatorError naming the first node that nothing compiles.
     """
@@ -64,50 +64,47 @@ def mixed_module(
 def integer_layers(network: MixedNetwork, target: Target) -> tuple[LoweredLayer, ...]:
     """The layers that are ours, by their default schedules, in order; the rest is left out.
 
-    Inputs are named by the layer that writes them, or are tensors that none of ours does.
+    Inputs are named by the layer that writes them, or are tensors that none of ours writes.
     """
     names = {tensor: layer.name for tensor, layer in network.layers.items()}
-    records = Records()
     layers = []
-    for node in network.graph.nodes:
-        layer = network.layers.get(node.output[0])
-        if isinstance(layer, QuantizeFloat):
-            compiled = _boundary(layer, target).compiled
-        elif layer is not None:
-            compiled = lower_layer(layer, network.formats, target, records)
-        else:
-            continue
-        assert isinstance(compiled, LoweredLayer)
-        inputs = tuple(names.get(tensor, tensor) for tensor in compiled.inputs)
-        layers.append(replace(compiled, inputs=inputs))
+    for step in _our_steps(network, target, Records()).values():
+        assert isinstance(step.compiled, LoweredLayer)
+        inputs = tuple(names.get(tensor, tensor) for tensor in step.compiled.inputs)
+        layers.append(replace(step.compiled, inputs=inputs))
     return tuple(layers)
 
 
 def _steps(network: MixedNetwork, target: Target, records: Records) -> list[_Step]:
     """The layers in an order in which each comes after those that it reads."""
-    groups = float_layers(network.graph)
+    ours, groups = _our_steps(network, target, records), float_layers(network.graph)
     steps = []
     for node in network.graph.nodes:
-        if node.domain == DOMAIN:
-            layer = network.layers.get(node.output[0])
-            if isinstance(layer, QuantizeFloat):
-                steps.append(_boundary(layer, target))
-            elif layer is not None:
-                steps.append(_ours(network, layer, node.output[0], target, records))
-        elif node.name in groups:
+        if node.output[0] in ours:
+            steps.append(ours[node.output[0]])
+        elif node.name in groups and node.domain != DOMAIN:
             region = import_region(network.graph, groups[node.name], target)
             reports = _region_reports(network, region)
             steps.append(_Step(region, region.layer.outputs[0], reports))
     return steps
 
 
-def _ours(
-    network: MixedNetwork,
-    layer: Convolution | MaxPool,
-    output: str,
-    target: Target,
-    records: Records,
-) -> _Step:
+def _our_steps(network: MixedNetwork, target: Target, records: Records) -> dict[str, _Step]:
+    """Our layers in the graph's order, by the tensor that each writes."""
+    tensors = [node.output[0] for node in network.graph.nodes]
+    return {
+        tensor: _our_step(network, tensor, target, records)
+        for tensor in tensors
+        if tensor in network.layers
+    }
+
+
+def _our_step(network: MixedNetwork, output: str, target: Target, records: Records) -> _Step:
+    layer = network.layers[output]
+    if isinstance(layer, QuantizeFloat):
+        report = _boundary_report(layer)
+        operator = operator_for(layer, network.formats, target)
+        return _Step(LoweredLayer(operator, operator.reads, report), output, (report,))
     compiled = lower_layer(layer, network.formats, target, records)
     if isinstance(layer, MaxPool):
         return _Step(compiled, output, (compiled.report,))
@@ -124,10 +121,9 @@ def _ours(
     return _Step(compiled, output, (report,))
 
 
-def _boundary(layer: QuantizeFloat, target: Target) -> _Step:
-    operator = FloatQuantize(layer.input_shape, layer.channel, layer.sign, layer.thresholds, target)
+def _boundary_report(layer: QuantizeFloat) -> LayerReport:
     channels, height, width = layer.input_shape
-    report = LayerReport(
+    return LayerReport(
         name=layer.name,
         kind=f"quantization to {layer.bits} bit" + ("s" if layer.bits > 1 else ""),
         input_shape=(height, width, channels),
@@ -140,7 +136,6 @@ def _boundary(layer: QuantizeFloat, target: Target) -> _Step:
         packed_output=True,
         reason="it has no weights, and reads float32",
     )
-    return _Step(LoweredLayer(operator, (layer.input,), report), layer.name, (report,))
 
 
 def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerReport, ...]:

@@ -1,4 +1,4 @@
-"""Operators to one object file: their kernels, their constants, and the plan of the calls.
+"""From operators to one object file: their kernels, their constants, and the plan of the calls.
 
 What a static runner is linked with. No virtual machine is needed: all that it would work out, the
 order of calls and where tensors lie, is known here, and becomes initialised data in generated C.
@@ -21,7 +21,7 @@ from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer
 from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.network import IMAGE
-from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators import TensorSpec
 from bitat_deploy.target import Target
 
 _ALIGNMENT = 64  # what TVM's kernels take for granted

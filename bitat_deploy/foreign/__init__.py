@@ -2,14 +2,13 @@
 
 from bitat_deploy.foreign.check import ImportMismatchError
 from bitat_deploy.foreign.importing import import_foreign, load_network
-from bitat_deploy.foreign.mixed_network import MixedNetwork, QuantizeFloat
+from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.preprocessing import Preprocessing
 
 __all__ = [
     "ImportMismatchError",
     "MixedNetwork",
     "Preprocessing",
-    "QuantizeFloat",
     "import_foreign",
     "load_network",
 ]

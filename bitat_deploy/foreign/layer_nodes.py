@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from bitat_deploy.foreign.functions import QUANTIZE_FLOAT
 from bitat_deploy.foreign.graph import TensorType
 from bitat_deploy.foreign.graph_builder import FLOAT, INT32, UINT8, GraphBuilder
-from bitat_deploy.foreign.mixed_network import QuantizeFloat
 from bitat_deploy.network import (
     Codes,
     Convolution,
@@ -17,6 +16,7 @@ from bitat_deploy.network import (
     Image,
     MaxPool,
     Quantize,
+    QuantizeFloat,
     packed_bytes,
 )
 from bitat_deploy.onnx_format import DOMAIN, convolution_function

@@ -7,9 +7,8 @@ from bitat_deploy.foreign.binarized import Binarized, Quantizer, without_zero
 from bitat_deploy.foreign.elementwise import ChannelFunction
 from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.levels import ALWAYS, NEVER, CodeSteps, code_steps_like
-from bitat_deploy.foreign.mixed_network import QuantizeFloat
 from bitat_deploy.foreign.steps import find_steps, float_of_position
-from bitat_deploy.network import Convolution, Quantize, Sums
+from bitat_deploy.network import Convolution, Quantize, QuantizeFloat, Sums
 
 _INT32 = np.iinfo(np.int32)
 

@@ -23,9 +23,16 @@ from bitat_deploy.foreign.layers import (
     padding_level,
     sums_layer,
 )
-from bitat_deploy.foreign.mixed_network import QuantizeFloat
 from bitat_deploy.foreign.windows import Pool
-from bitat_deploy.network import Codes, Convolution, Format, MaxPool, Quantize, output_format
+from bitat_deploy.network import (
+    Codes,
+    Convolution,
+    Format,
+    MaxPool,
+    Quantize,
+    QuantizeFloat,
+    output_format,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from bitat_deploy.network.formats import (
     Stream,
     output_format,
     rounding,
+    shape_text,
     tensor_formats,
 )
 from bitat_deploy.network.integer_network import IntegerNetwork
@@ -37,6 +38,7 @@ from bitat_deploy.network.layers import (
     RPReLU,
     Sums,
 )
+from bitat_deploy.network.quantize_float import QuantizeFloat
 
 __all__ = [
     "IMAGE",
@@ -55,6 +57,7 @@ __all__ = [
     "MaxPool",
     "OutputStage",
     "Quantize",
+    "QuantizeFloat",
     "QuantizeStream",
     "QuantizedDense",
     "RPReLU",
@@ -69,6 +72,7 @@ __all__ = [
     "pack_codes",
     "packed_bytes",
     "rounding",
+    "shape_text",
     "tensor_formats",
     "unpack_bits",
     "unpack_codes",

@@ -5,7 +5,7 @@ integers that float32 holds exactly, so that float32 convolutions may compute it
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,6 +226,11 @@ def _dense(layer: QuantizedDense, source: Any) -> Logits:
     reach = int((largest + np.abs(layer.bias.astype(np.int64))).max())
     _check(reach <= _INT32, f"its sums may reach {reach}")
     return Logits((classes,))
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """A shape as reports and workloads write it: "14x14x256"."""
+    return "x".join(map(str, shape))
 
 
 def rounding(shift: int) -> int:

@@ -1,36 +1,64 @@
-"""Operators: each layer's TIR, the rearrangement of its weights, and its numpy reference."""
+"""Operators: the TIR of layers, the layout of their weights, and numpy references.
 
+To add one: its file in this folder, its import and its line in ``OPERATORS``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bitat_deploy.network import Format, Layer, QuantizeFloat
 from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv, DepthwiseSchedule
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.operators.bit_serial_conv import BitSerialConv, BitSerialSchedule
 from bitat_deploy.operators.bit_serial_depthwise import BitSerialDepthwiseConv
+from bitat_deploy.operators.float_boundary import FloatThresholdPack
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
 from bitat_deploy.operators.global_code_sum import GlobalCodeSum
+from bitat_deploy.operators.int8_dense import Int8Dense
 from bitat_deploy.operators.max_pool import MaxPoolCodes
 from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
-from bitat_deploy.operators.quantized_dense import QuantizedDense
-from bitat_deploy.operators.stream_pooling import AveragePoolStream, GlobalStreamSum
-from bitat_deploy.operators.unpack import Unpack
+from bitat_deploy.operators.stream_pooling import GlobalStreamSum, StreamAveragePool
+from bitat_deploy.target import Target
+
+# The most special first: the first one that computes a layer is taken.
+OPERATORS: tuple[type[Operator], ...] = (
+    BinaryPointwiseConv,
+    BinaryDepthwiseConv,
+    BitSerialDepthwiseConv,
+    BitSerialConv,
+    QuantizedConv,
+    GlobalBitCount,
+    GlobalCodeSum,
+    GlobalStreamSum,
+    MaxPoolCodes,
+    StreamAveragePool,
+    ThresholdPack,
+    FloatThresholdPack,
+    Int8Dense,
+)
+
+
+def operator_for(
+    layer: Layer | QuantizeFloat,
+    formats: Mapping[str, Format],
+    target: Target,
+    schedule: Any = None,
+) -> Operator:
+    """The operator for ``layer``; ``formats`` are those of what it reads and writes, by name."""
+    for kind in OPERATORS:
+        if kind.computes(layer, formats, target):
+            return kind(layer, formats, target, schedule)
+    raise LookupError(f"no operator computes layer '{layer.name}', a {type(layer).__name__}")
+
 
 __all__ = [
-    "AveragePoolStream",
-    "BinaryDepthwiseConv",
-    "BinaryPointwiseConv",
-    "BitSerialConv",
-    "BitSerialDepthwiseConv",
+    "OPERATORS",
     "BitSerialSchedule",
     "DepthwiseSchedule",
-    "GlobalBitCount",
-    "GlobalCodeSum",
-    "GlobalStreamSum",
-    "MaxPoolCodes",
     "Operator",
     "PointwiseSchedule",
-    "QuantizedConv",
-    "QuantizedDense",
     "TensorSpec",
-    "ThresholdPack",
-    "Unpack",
+    "operator_for",
 ]

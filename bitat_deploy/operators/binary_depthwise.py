@@ -16,6 +16,7 @@ Instructions, 3x3: 9 xor, 5 full and 2 half adders, 4 planes to compare: on AVX-
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import pack_bits, packed_bytes, unpack_bits
+from bitat_deploy.network import Format, pack_bits, packed_bytes
+from bitat_deploy.operators.binary_conv import BinaryConv
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
-from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.vector_code import keep, load, parts, sharing_threads, splat, store
 from bitat_deploy.target import Target
 
@@ -40,48 +41,22 @@ class DepthwiseSchedule:
     vector_bytes: int
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryDepthwiseConv(Operator):
+class BinaryDepthwiseConv(BinaryConv):
     """Binary depthwise convolution at a fixed shape; pads with +1.
 
-    ``weight`` uint8 {0, 1} [kernel, kernel, channels]; ``threshold`` int32 [channels], compared
-    with the sum of +1 and -1. Reads packed [1, height, width, ceil(channels / 8)].
+    Reads and writes packed [1, height, width, ceil(channels / 8)].
     """
 
     kind = "binary_depthwise"
 
-    height: int
-    width: int
-    weight: NDArray[np.uint8]
-    threshold: NDArray[np.int32]
-    stride: int
-    padding: int
-    target: Target
-    schedule: DepthwiseSchedule | None = None
-
-    @property
-    def channels(self) -> int:
-        """Channels of the input and of the output."""
-        return self.weight.shape[2]
-
-    @property
-    def kernel(self) -> int:
-        """Height and width of the filters."""
-        return self.weight.shape[0]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Packed activations."""
-        return (TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Packed activations."""
-        height, width = (
-            (size + 2 * self.padding - self.kernel) // self.stride + 1
-            for size in (self.height, self.width)
-        )
-        return TensorSpec((1, height, width, packed_bytes(self.channels)), "uint8")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """Depthwise ones, without dilation, whose border, if any, is +1."""
+        if not super().computes(layer, formats, target):
+            return False
+        # Codes of one bit, signed or not, have 1 for the top level.
+        padded_with_ones = layer.padding == 0 or layer.padding_level == 1
+        return bool(layer.depthwise and padded_with_ones and layer.dilation == 1)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Weights of each tap, then bit planes of the bounds: uint8 [taps + planes, period]."""
@@ -89,36 +64,25 @@ class BinaryDepthwiseConv(Operator):
         exact = (taps - self.threshold.astype(np.int64)) // 2 + 1
         bound = np.clip(exact, 0, taps + 1)
         planes = [(bound >> plane) & 1 for plane in range(self._planes)]
-        rows = pack_bits(np.concatenate([self.weight.reshape(taps, -1), np.array(planes)]))
+        weight = self.weight_bits.reshape(self.channels, taps).T
+        rows = pack_bits(np.concatenate([weight, np.array(planes)]))
         return (np.tile(rows, (1, self._period // rows.shape[1])),)
 
-    def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
-        """The sum of +1 and -1, tap by tap, in plain numpy."""
-        signs = 2 * unpack_bits(x, self.channels).astype(np.int32) - 1
-        border = (self.padding, self.padding)
-        signs = np.pad(signs, ((0, 0), border, border, (0, 0)), constant_values=1)
-        height, width = self.output.shape[1:3]
-        sums = np.zeros((1, height, width, self.channels), np.int32)
-        for i in range(self.kernel):
-            for j in range(self.kernel):
-                rows = slice(i, i + self.stride * (height - 1) + 1, self.stride)
-                columns = slice(j, j + self.stride * (width - 1) + 1, self.stride)
-                sums += signs[:, rows, columns] * (2 * self.weight[i, j].astype(np.int32) - 1)
-        return pack_bits(sums >= self.threshold)
-
     def space(self) -> tuple[DepthwiseSchedule, ...]:
-        """Those that a row of outputs fills; on x86 half a vector, but not two."""
+        """Vectors that a row of outputs fills: one or two; on x86 half a vector or one."""
         row_bytes = self.output.shape[2] * self.output.shape[3]
         wide = self.target.vector_bytes
         sizes = [wide // 2, wide] if wide > 16 else [wide, 2 * wide]
         return tuple(DepthwiseSchedule(size) for size in sizes if size <= row_bytes)
 
     def _workload_details(self) -> tuple[str, ...]:
-        return (f"kernel{self.kernel}", f"stride{self.stride}", f"padding{self.padding}")
+        layer = self.layer
+        return (f"kernel{layer.kernel}", f"stride{layer.stride}", f"padding{layer.padding}")
 
     @property
     def _schedule(self) -> DepthwiseSchedule:
-        return self.schedule or DepthwiseSchedule(self.target.vector_bytes)
+        schedule: DepthwiseSchedule | None = self.schedule
+        return schedule or DepthwiseSchedule(self.target.vector_bytes)
 
     @property
     def _vector_bytes(self) -> int:
@@ -126,7 +90,7 @@ class BinaryDepthwiseConv(Operator):
 
     @property
     def _taps(self) -> int:
-        return self.kernel**2
+        return self.layer.kernel**2
 
     @property
     def _planes(self) -> int:
@@ -139,17 +103,18 @@ class BinaryDepthwiseConv(Operator):
     @property
     def _phase_columns(self) -> int:
         """Columns of the copied input that have the same remainder modulo the stride."""
-        return -(-(self.width + 2 * self.padding) // self.stride)
+        return -(-(self.width + 2 * self.layer.padding) // self.layer.stride)
 
     def emit(self, x: Any, constants: Any, y: Any) -> None:
         """Copy, then every row of outputs vector by vector, the last bytes in smaller ones."""
         pixel = packed_bytes(self.channels)
         vector = self._vector_bytes
-        height, width = self.output.shape[1:3]
+        height, width = self.out_size
         row_bytes = width * pixel
         # Slack: a vector of the last tap may not end where the row does.
-        padded_rows = self.height + 2 * self.padding
-        copy = T.alloc_buffer([padded_rows * self.stride * self._phase_columns * pixel], "uint8")
+        padded_rows = self.height + 2 * self.layer.padding
+        row_size = self.layer.stride * self._phase_columns * pixel
+        copy = T.alloc_buffer([padded_rows * row_size], "uint8")
         self._emit_copy(x, copy)
         full, rest = divmod(row_bytes, vector)
         repeats = self._period // vector
@@ -184,8 +149,8 @@ class BinaryDepthwiseConv(Operator):
     def _emit_copy(self, x: Any, copy: Any) -> None:
         """Copy x to [row][column % stride][column // stride][byte] inside of a border of ones."""
         pixel = packed_bytes(self.channels)
-        padded_width = self.width + 2 * self.padding
-        columns, stride, padding = self._phase_columns, self.stride, self.padding
+        padded_width = self.width + 2 * self.layer.padding
+        columns, stride, padding = self._phase_columns, self.layer.stride, self.layer.padding
         row_bytes = stride * columns * pixel
 
         def address(row: Any, column: Any) -> Any:
@@ -219,13 +184,13 @@ class BinaryDepthwiseConv(Operator):
     ) -> None:
         """``size`` bytes of a row of outputs; their constants are at ``within`` in the period."""
         pixel = packed_bytes(self.channels)
-        columns = self._phase_columns
+        columns, kernel, stride = self._phase_columns, self.layer.kernel, self.layer.stride
         words = []
-        for i in range(self.kernel):
-            for j in range(self.kernel):
-                line = (row * self.stride + i) * self.stride + j % self.stride
-                start = (line * columns + j // self.stride) * pixel + offset
-                tap = (i * self.kernel + j) * self._period + within
+        for i in range(kernel):
+            for j in range(kernel):
+                line = (row * stride + i) * stride + j % stride
+                start = (line * columns + j // stride) * pixel + offset
+                tap = (i * kernel + j) * self._period + within
                 words.append(keep(load(copy, start, size) ^ load(constants, tap, size)))
         differing = add_words_completely(words, full_adder(self.target))
         below = None

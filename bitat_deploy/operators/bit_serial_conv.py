@@ -23,6 +23,7 @@ broadcast and nothing is added across lanes. Weights are [group][tile][run][word
 Instructions, for each word and pair of planes: NEON eor, cnt, add; x86 xor and a full adder.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, pack_bits, packed_bytes
+from bitat_deploy.network import Codes, Convolution, Format, pack_bits, packed_bytes
 from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE
 from bitat_deploy.operators.bit_serial_count import CountTile, WindowCount
 from bitat_deploy.operators.convolution import (
@@ -53,7 +54,7 @@ _TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save add
 
 @dataclass(frozen=True)
 class BitSerialSchedule:
-    """What can be chosen without changing the result.
+    """What can be chosen without a change of the result.
 
     ``lane_bits`` (8 or 32) of the window in each lane; a tile is ``pixels`` x ``channel_vectors``;
     ``words`` are counted in straight-line code, and in a loop where there are more.
@@ -66,7 +67,7 @@ class BitSerialSchedule:
 
     @staticmethod
     def default(target: Target, weight_bits: int, code_bits: int) -> "BitSerialSchedule":
-        """The choice that measured best on the kind of processor."""
+        """The fastest measured on this kind of processor."""
         pairs, levels = weight_bits * code_bits, weight_bits + code_bits - 1
         if target.architecture == "x86_64":
             return BitSerialSchedule(32, 1, 1, max(8, _TREE_WORDS // pairs))
@@ -74,11 +75,15 @@ class BitSerialSchedule:
         return BitSerialSchedule(8, pixels, vectors, 1)
 
 
-@dataclass(frozen=True, eq=False)
 class BitSerialConv(ConvolutionOperator):
     """Convolution of codes [1, height, width, bits * ceil(channels / 8)] at a fixed shape."""
 
     kind = "bit_serial_conv"
+
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All convolutions of codes."""
+        return isinstance(layer, Convolution) and isinstance(formats[layer.input], Codes)
 
     @property
     def codes(self) -> Codes:

@@ -18,7 +18,7 @@ plane by plane, which gives the packed output itself. Other stages unpack them o
 The input is first copied into its border, one plane after the other, columns sorted by their
 remainder modulo the stride; then each tap of a row of outputs is one contiguous run of bytes, and a
 vector may span several pixels; the last one of a row is moved back inside, where it repeats bytes.
-Constants are rows of one pixel's bytes, repeated so far that a vector may start anywhere in it.
+Constants are rows of one pixel's bytes, repeated so that a vector may start anywhere in it.
 
 Instructions, 3x3, one vector of channels (512 on AVX-512, 128 on NEON), W and A of 2 bits: 36 xor,
 about 32 full adders (2 or 3), for 2-bit output 3 x 7 planes to compare (1 or 2): 120 or 175.
@@ -27,15 +27,14 @@ their sums still have to be compared and packed, 16 or 8 at a time.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, Quantize, pack_bits, packed_bytes
+from bitat_deploy.network import Codes, Convolution, Format, Quantize, pack_bits, packed_bytes
 from bitat_deploy.operators.carry_save import (
     FullAdder,
     add_levels,
@@ -53,6 +52,7 @@ from bitat_deploy.operators.vector_code import (
     splat,
     store,
 )
+from bitat_deploy.target import Target
 
 _UNROLLED_WORDS = 64  # of a filter: with more, code gets long to compile
 
@@ -85,11 +85,17 @@ class _Counter:
             store(self._buffer, plane * self._size, total, self._size)
 
 
-@dataclass(frozen=True, eq=False)
 class BitSerialDepthwiseConv(ConvolutionOperator):
     """Depthwise convolution: each channel of the codes has one filter of its own."""
 
     kind = "bit_serial_depthwise"
+
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All depthwise convolutions of codes."""
+        if not isinstance(layer, Convolution) or not layer.depthwise:
+            return False
+        return isinstance(formats[layer.input], Codes)
 
     @property
     def stage_code(self) -> StageCode:

@@ -1,4 +1,4 @@
-"""What all general convolutions share: the layer's record, its windows, and how they are walked.
+"""What all convolutions share: their windows, and how general ones walk over them.
 
 A *run* is a stretch of a window whose elements are contiguous: a row of taps where there is no
 dilation, otherwise one tap. :class:`PaddedCopy` lays the input out so: [plane][group][row][column]
@@ -9,43 +9,49 @@ back inside, where it repeats pixels but needs no code of its own. Threads share
 thread's steps tiles of channels are outermost, so that their weights stay in the cache.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, Convolution, Image, convolution_sums, unpack_codes
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.network import (
+    Codes,
+    Convolution,
+    Quantize,
+    Requantize,
+    Sums,
+    apply_output_stage,
+    convolution_sums,
+    pack_codes,
+    unpack_codes,
+)
+from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.output_stage import StageCode
 from bitat_deploy.operators.vector_code import load, parts, splat, store
-from bitat_deploy.target import Target
 
 # finish(row, column, vector, count, value): the output stage of a pixel's vector of channels.
 Finish = Callable[[Any, Any, Any, int, Any], None]
 
 
-@dataclass(frozen=True, eq=False)
 class ConvolutionOperator(Operator):
-    """A convolution and its output stage at a fixed shape.
+    """A convolution and its output stage at a fixed shape."""
 
-    ``source`` is what the layer reads; ``shortcut_channels`` are those of the stream that its
-    output stage adds, 0 where there is none.
-    """
-
-    source: Image | Codes
     layer: Convolution
-    shortcut_channels: int
-    target: Target
-    schedule: Any = None
 
     @property
-    def channels(self) -> int:
-        """Channels of the input."""
-        return self.source.shape[2]
+    def reads(self) -> tuple[str, ...]:
+        """The image or codes, and the shortcut's stream if there is one."""
+        stage = self.layer.output
+        shortcut = stage.shortcut if isinstance(stage, Requantize) else None
+        return (self.layer.input,) if shortcut is None else (self.layer.input, shortcut)
+
+    @property
+    def shortcut_channels(self) -> int:
+        """Channels of the stream that the output stage adds; 0 where it adds none."""
+        return sum(self.formats[name].shape[-1] for name in self.reads[1:])
 
     @property
     def group_channels(self) -> int:
@@ -55,44 +61,24 @@ class ConvolutionOperator(Operator):
     @property
     def out_size(self) -> tuple[int, int]:
         """Height and width of the output."""
-        layer = self.layer
-        reach = layer.dilation * (layer.kernel - 1) + 1
-        height, width = (
-            (size + 2 * layer.padding - reach) // layer.stride + 1 for size in self.source.shape[:2]
-        )
+        _, height, width, _ = self.output.shape
         return height, width
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The image or codes, and the shortcut's stream if there is one."""
-        height, width, channels = self.source.shape
-        size = channels
-        if isinstance(self.source, Codes):
-            size = self.source.bits * -(-channels // 8)
-        first = TensorSpec((1, height, width, size), "uint8")
-        return (first, *self.stage_code.shortcut(*self.out_size))
-
-    @property
-    def output(self) -> TensorSpec:
-        """Codes, stream or sums."""
-        return self.stage_code.output(*self.out_size)
-
-    @property
-    @abstractmethod
-    def stage_code(self) -> StageCode:
-        """The output stage for the values that the operator computes."""
 
     def reference(
         self, x: NDArray[Any], shortcut: NDArray[Any] | None = None
     ) -> NDArray[np.generic]:
         """By the definition in :mod:`bitat_deploy.network.evaluate`."""
-        levels = x
+        levels = x.astype(np.int64)
         if isinstance(self.source, Codes):
             levels = unpack_codes(x, self.channels, self.source.bits).astype(np.int64)
             if self.source.signed:
                 levels = 2 * levels - self.source.top
-        sums = convolution_sums(self.layer, levels.astype(np.int64))
-        return self.stage_code.reference(sums, shortcut)
+        sums, stage = convolution_sums(self.layer, levels), self.layer.output
+        if isinstance(stage, Quantize):
+            codes = apply_output_stage(replace(stage, signed=False), sums)
+            return pack_codes(codes, stage.bits)
+        wide = None if shortcut is None else shortcut.astype(np.int64)
+        return apply_output_stage(stage, sums, wide).astype(self.output.dtype)
 
     def _workload_details(self) -> tuple[str, ...]:
         layer = self.layer
@@ -107,7 +93,20 @@ class ConvolutionOperator(Operator):
         if isinstance(self.source, Codes):
             details.append(f"codes:{self.source.bits}{'s' if self.source.signed else 'u'}")
             details.append(f"channels:{self.channels}")
-        return (*details, self.stage_code.description)
+        return (*details, self._stage_details())
+
+    def _stage_details(self) -> str:
+        stage = self.layer.output
+        if isinstance(stage, Quantize):
+            return f"quantize:{stage.bits}"
+        if isinstance(stage, Sums):
+            return "sums"
+        words = [f"requantize:{stage.shift}"]
+        if stage.shortcut is not None:
+            words.append(f"shortcut:{self.shortcut_channels}")
+        if stage.activation is not None:
+            words.append(f"rprelu:{stage.activation.slope_shift}")
+        return "+".join(words)
 
     @property
     def run_taps(self) -> int:
@@ -212,13 +211,13 @@ class ConvolutionOperator(Operator):
 
     @property
     def _is_flat(self) -> bool:
-        """Whether output pixels are input pixels, so that rows need not be told apart."""
+        """Whether output pixels are input pixels, so that rows do not matter."""
         layer = self.layer
         return (layer.kernel, layer.stride, layer.padding) == (1, 1, 0)
 
     @property
     def row_width(self) -> int:
-        """Pixels in a row, as :meth:`emit_steps` counts."""
+        """Pixels in a row, as :meth:`_emit_steps` counts them."""
         height, width = self.out_size
         return height * width if self._is_flat else width
 
@@ -227,7 +226,7 @@ class GroupedOutput:
     """Values of all groups for the pixels of a step, before the output stage.
 
     A group's output channels fill no whole vectors, and packed output no whole bytes, so values go
-    through memory: each vector is stored whole, and the next group overwrites what is too much.
+    through memory: each vector is stored whole, and the next group overwrites the excess.
     """
 
     def __init__(self, stage: StageCode, pixels: int) -> None:

@@ -6,66 +6,55 @@ compared with the channel's thresholds, and the bits are put together to a vecto
 for each pixel. Only these bytes are transposed, which are 1/32 of the values.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import pack_codes, packed_bytes
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.network import Format, QuantizeFloat, pack_codes, packed_bytes
+from bitat_deploy.operators.operator import Operator, TensorSpec, tensor_spec
 from bitat_deploy.operators.vector_code import keep, load, splat, store, vector_dtype
 from bitat_deploy.target import Target
 
 
-@dataclass(frozen=True, eq=False)
-class FloatQuantize(Operator):
-    """Codes of a float32 tensor [1, channels of ``input_shape``, height, width].
-
-    Channel c of the codes is the number of ``thresholds`` float32 [2^bits - 1, channels] that
-    x[``channel``[c]] * ``sign``[c] is not below.
-    """
+class FloatThresholdPack(Operator):
+    """Packed codes of a float32 tensor [1, channels read, height, width]."""
 
     kind = "float_quantize"
+    layer: QuantizeFloat
 
-    input_shape: tuple[int, int, int]
-    channel: NDArray[np.int32]
-    sign: NDArray[np.float32]
-    thresholds: NDArray[np.float32]
-    target: Target
-
-    @property
-    def bits(self) -> int:
-        """Bits of a code."""
-        return len(self.thresholds).bit_length()
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All quantizers of a float32 tensor."""
+        return isinstance(layer, QuantizeFloat)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Real numbers, NCHW."""
-        return (TensorSpec((1, *self.input_shape), "float32"),)
+        return (TensorSpec((1, *self.layer.input_shape), "float32"),)
 
     @property
     def output(self) -> TensorSpec:
         """Packed codes."""
-        _, height, width = self.input_shape
-        size = self.bits * packed_bytes(len(self.channel))
-        return TensorSpec((1, height, width, size), "uint8")
+        return tensor_spec(self.layer.codes)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Channels read, their signs, and thresholds [channels, 2^bits - 1]."""
-        return self.channel, self.sign, np.ascontiguousarray(self.thresholds.T)
+        layer = self.layer
+        return layer.channel, layer.sign, np.ascontiguousarray(layer.thresholds.T)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
-        turned = x[:, self.channel].transpose(0, 2, 3, 1) * self.sign
-        codes = (turned[..., None, :] >= self.thresholds).sum(axis=-2)
-        return pack_codes(codes, self.bits)
+        turned = x[:, self.layer.channel].transpose(0, 2, 3, 1) * self.layer.sign
+        codes = (turned[..., None, :] >= self.layer.thresholds).sum(axis=-2)
+        return pack_codes(codes, self.layer.bits)
 
     def emit(self, x: Any, channel: Any, sign: Any, thresholds: Any, y: Any) -> None:
         """Byte by byte of the codes' channels, vector by vector of pixels."""
-        _, height, width = self.input_shape
-        pixels, channels = height * width, len(self.channel)
+        _, height, width = self.layer.input_shape
+        pixels, channels = height * width, len(self.layer.channel)
         lanes = self.target.vector_bytes // 4
         full, rest = divmod(channels, 8)
 
@@ -96,8 +85,9 @@ class FloatQuantize(Operator):
         lanes: int,
     ) -> None:
         """``count`` channels of ``lanes`` pixels."""
-        _, height, width = self.input_shape
-        size, bits, steps = packed_bytes(len(self.channel)), self.bits, len(self.thresholds)
+        layer = self.layer
+        _, height, width = layer.input_shape
+        size, bits, steps = packed_bytes(len(layer.channel)), layer.bits, len(layer.thresholds)
         bytes_dtype = vector_dtype("uint8", lanes)
         planes = [splat(0, "uint8", lanes) for _ in range(bits)]
         for bit in range(count):

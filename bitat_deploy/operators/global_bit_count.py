@@ -5,42 +5,33 @@ pixels are added with carry-save adders into bit planes, a block of pixels at a 
 planes are unpacked to counts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import packed_bytes, unpack_bits
+from bitat_deploy.network import Codes, Format, GlobalSum, packed_bytes, unpack_bits
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.vector_code import load, splat
 from bitat_deploy.target import Target
 
 _BLOCK = 63  # pixels added before their planes are unpacked: six planes
 
 
-@dataclass(frozen=True, eq=False)
 class GlobalBitCount(Operator):
-    """Count of +1 per channel at a fixed shape: packed bits to int32 [1, channels]."""
+    """Count of ones per channel at a fixed shape: packed bits to int32 [1, channels]."""
 
     kind = "global_bit_count"
+    layer: GlobalSum
 
-    height: int
-    width: int
-    channels: int
-    target: Target
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Packed activations."""
-        return (TensorSpec((1, self.height, self.width, packed_bytes(self.channels)), "uint8"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Counts."""
-        return TensorSpec((1, self.channels), "int32")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """Global sums of 1-bit codes."""
+        source = formats[layer.input] if isinstance(layer, GlobalSum) else None
+        return isinstance(source, Codes) and source.bits == 1
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """Unpack and add, in plain numpy."""

@@ -1,22 +1,34 @@
 """What every operator is: one layer at a fixed shape, for one target.
 
-An operator's file holds, next to each other, its compute (``emit``), what can be chosen about it
-(``space``), the rearrangement of its weights (``constants``) and its plain numpy reference. All
-shapes are of one image; :meth:`Operator.prim_func` repeats the code over the images of a batch.
+An operator's file holds, next to each other, which layers it computes (``computes``), its code
+(``emit``), its schedules (``space``), the layout of its weights (``constants``) and its plain numpy
+reference. All shapes are of one image; :meth:`Operator.prim_func` repeats the code over a batch.
 """
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from bitat_deploy.network import (
+    Codes,
+    Counts,
+    Format,
+    Image,
+    Logits,
+    Stream,
+    packed_bytes,
+    shape_text,
+)
 from bitat_deploy.target import Target
+
+_DTYPES = {Image: "uint8", Codes: "uint8", Stream: "int16", Counts: "int32", Logits: "float32"}
 
 
 @dataclass(frozen=True)
@@ -32,32 +44,74 @@ class TensorSpec:
         return math.prod(self.shape)
 
     def __str__(self) -> str:
-        return f"{'x'.join(map(str, self.shape[1:]))}:{self.dtype}"
+        return f"{shape_text(self.shape[1:])}:{self.dtype}"
 
 
+def tensor_spec(form: Format) -> TensorSpec:
+    """The tensor that holds one image's values of a format."""
+    *space, channels = form.shape
+    if isinstance(form, Codes):
+        channels = form.bits * packed_bytes(channels)
+    return TensorSpec((1, *space, channels), _DTYPES[type(form)])
+
+
+@dataclass(frozen=True, eq=False)
 class Operator(ABC):
-    """One layer at a fixed shape, for one target. Subclasses are frozen dataclasses.
+    """One layer at a fixed shape, for one target.
 
-    ``schedule`` is a frozen dataclass of plain numbers and names, which changes the time but not
-    the result; None is the default for the target.
+    ``formats`` are those of the tensors that the layer reads and writes, by name. ``schedule`` is a
+    frozen dataclass of plain numbers and names, which changes the time but not the result; None is
+    the default for the target. Subclasses add no fields, so that all are constructed alike.
     """
 
     kind: ClassVar[str]
+    layer: Any
+    formats: Mapping[str, Format]
     target: Target
     schedule: Any = None
 
-    @property
+    @classmethod
     @abstractmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """Whether this operator computes ``layer`` on ``target``."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors that the layer reads, in the order of ``inputs``."""
+        return (self.layer.input,)
+
+    @property
+    def source(self) -> Any:
+        """The format of the layer's input."""
+        return self.formats[self.layer.input]
+
+    @property
+    def height(self) -> int:
+        """Height of the input."""
+        return self.source.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Width of the input."""
+        return self.source.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input, or its features."""
+        return self.source.shape[-1]
+
+    @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """What the layer reads."""
+        return tuple(tensor_spec(self.formats[name]) for name in self.reads)
 
     @property
-    @abstractmethod
     def output(self) -> TensorSpec:
         """What the layer writes."""
+        return tensor_spec(self.formats[self.layer.name])
 
     def constants(self) -> tuple[NDArray[Any], ...]:
-        """Weights and thresholds in the layout that ``emit`` wants; none unless it has some."""
+        """Weights and thresholds in the layout that ``emit`` reads."""
         return ()
 
     @abstractmethod
@@ -66,20 +120,20 @@ class Operator(ABC):
 
     @abstractmethod
     def reference(self, *args: Any, **kwargs: Any) -> NDArray[np.generic]:
-        """The layer in plain numpy, of its inputs; the function equals it bit for bit."""
+        """The layer in plain numpy; the compiled function equals it bit for bit."""
 
     @property
     def workload(self) -> str:
-        """What a tuned schedule is for: kind, shapes and all that changes the code, no weights."""
+        """The key of its tuning records: kind, shapes and all that changes the code, no weights."""
         shapes = [str(spec) for spec in (*self.inputs, self.output)]
         return " ".join([self.kind, *shapes, *self._workload_details()])
 
     def _workload_details(self) -> tuple[str, ...]:
-        """What shapes do not tell: kernel, stride and the like."""
+        """What the shapes leave open: kernel, stride and the like."""
         return ()
 
     def space(self) -> tuple[Any, ...]:
-        """All schedules that are worth trying at this shape on this target; empty: no choice."""
+        """All schedules worth trying at this shape on this target; empty: there is no choice."""
         return ()
 
     @property
@@ -89,7 +143,7 @@ class Operator(ABC):
 
     def with_schedule(self, schedule: Any) -> "Operator":
         """The same layer by another schedule."""
-        return dataclasses.replace(cast(Any, self), schedule=schedule)  # a subclass is a dataclass
+        return replace(self, schedule=schedule)
 
     def prim_func(self, batch: int = 1) -> Any:
         """TIR function with the parameters (inputs, constants, output) for ``batch`` images."""

@@ -1,4 +1,4 @@
-"""What a convolution does with its sums, fused into it: the output stages of the network format.
+"""The output stages of the network format, fused into convolutions: what follows their sums.
 
 A convolution's code has a *value* for each of ``lanes`` consecutive output channels of a pixel, in
 one vector, with sum = factor * value + base: counts of bits are such values. :class:`StageCode`
@@ -15,7 +15,6 @@ turns it into the output and stores that.
 [class][row][channel], and a pixel's class only changes where they are read from.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,13 +27,9 @@ from bitat_deploy.network import (
     OutputStage,
     Quantize,
     Requantize,
-    Sums,
-    apply_output_stage,
-    pack_codes,
     packed_bytes,
     rounding,
 )
-from bitat_deploy.operators.operator import TensorSpec
 from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
 
 _INT16 = np.iinfo(np.int16)
@@ -72,35 +67,6 @@ class StageCode:
     base: NDArray[np.int64] | None = None
 
     @property
-    def description(self) -> str:
-        """What of it changes the code: part of an operator's workload."""
-        stage = self.stage
-        if isinstance(stage, Quantize):
-            return f"quantize:{stage.bits}"
-        if isinstance(stage, Sums):
-            return "sums"
-        words = [f"requantize:{stage.shift}"]
-        if stage.shortcut is not None:
-            words.append(f"shortcut:{self.shortcut_channels}")
-        if stage.activation is not None:
-            words.append(f"rprelu:{stage.activation.slope_shift}")
-        return "+".join(words)
-
-    def output(self, height: int, width: int) -> TensorSpec:
-        """What an operator with this stage writes."""
-        if isinstance(self.stage, Quantize):
-            size = self.stage.bits * packed_bytes(self.channels)
-            return TensorSpec((1, height, width, size), "uint8")
-        dtype = "int16" if isinstance(self.stage, Requantize) else "int32"
-        return TensorSpec((1, height, width, self.channels), dtype)
-
-    def shortcut(self, height: int, width: int) -> tuple[TensorSpec, ...]:
-        """What an operator with this stage reads besides its own input: one stream, or nothing."""
-        if not self.shortcut_channels:
-            return ()
-        return (TensorSpec((1, height, width, self.shortcut_channels), "int16"),)
-
-    @property
     def vectors(self) -> int:
         """Vectors of channels."""
         return -(-self.channels // self.lanes)
@@ -129,17 +95,6 @@ class StageCode:
                 rows += [activation.before, activation.slope, activation.after]
             arrays.append(self._padded(np.stack([row.astype(np.int32) for row in rows])))
         return tuple(arrays)
-
-    def reference(
-        self, sums: NDArray[Any], shortcut: NDArray[Any] | None = None
-    ) -> NDArray[np.generic]:
-        """The stage in plain numpy, of int64 sums [1, height, width, channels]."""
-        if isinstance(self.stage, Quantize):
-            codes = apply_output_stage(dataclasses.replace(self.stage, signed=False), sums)
-            return pack_codes(codes, self.stage.bits)
-        wide = None if shortcut is None else shortcut.astype(np.int64)
-        y = apply_output_stage(self.stage, sums, wide)
-        return y.astype(self.output(1, 1).dtype)
 
     def emit(
         self, value: Any, place: Place, constants: tuple[Any, ...], shortcut: Any, y: Any

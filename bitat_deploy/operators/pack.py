@@ -1,90 +1,62 @@
-"""Quantize and pack: numbers in, packed codes out.
+"""Quantize and pack: the int16 stream in, packed codes out.
 
 The code is the number of thresholds t with value >= t, channel by channel. Lanes are channels; a
 comparison gives one bit per lane, which for codes of one bit is the packed output. Of more bits
-the comparisons are added up, and each bit of the sums is a plane. float32 is compared in float32
-(NaN is below every threshold), integers in int16 where values and thresholds allow, else in int32.
+the comparisons are added up, and each bit of the sums is a plane. Values are compared in int16
+where the thresholds allow it, else in int32.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import pack_codes, packed_bytes
-from bitat_deploy.operators.operator import Operator, TensorSpec
-from bitat_deploy.operators.vector_code import (
-    keep,
-    load,
-    parts,
-    splat,
-    store_mask,
-    vector_dtype,
-)
+from bitat_deploy.network import Format, QuantizeStream, pack_codes, packed_bytes
+from bitat_deploy.operators.operator import Operator
+from bitat_deploy.operators.vector_code import keep, load, parts, splat, store_mask, vector_dtype
 from bitat_deploy.target import Target
 
 
-@dataclass(frozen=True, eq=False)
 class ThresholdPack(Operator):
-    """Quantize a tensor [1, height, width, channels].
-
-    ``dtype`` is int32, int16, int8, uint8 or float32; ``thresholds`` [2^bits - 1, channels] are
-    int32 or, for float32, float32.
-    """
+    """Quantize a stream [1, height, width, channels] and pack its codes."""
 
     kind = "threshold_pack"
+    layer: QuantizeStream
 
-    height: int
-    width: int
-    dtype: str
-    thresholds: NDArray[Any]
-    target: Target
-
-    @property
-    def channels(self) -> int:
-        """Channels of the tensor."""
-        return self.thresholds.shape[1]
-
-    @property
-    def bits(self) -> int:
-        """Bits of a code."""
-        return len(self.thresholds).bit_length()
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Numbers."""
-        return (TensorSpec((1, self.height, self.width, self.channels), self.dtype),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Packed codes."""
-        pixel = self.bits * packed_bytes(self.channels)
-        return TensorSpec((1, self.height, self.width, pixel), "uint8")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All quantizers of a stream."""
+        return isinstance(layer, QuantizeStream)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Thresholds [2^bits - 1, channels]."""
-        thresholds = self.thresholds
+        thresholds = self._thresholds
         if self._compared == "int16":  # what is lower is reached by every value, as is the lowest
             thresholds = np.maximum(thresholds, np.iinfo(np.int16).min)
         return (thresholds.astype(self._compared),)
 
     def _workload_details(self) -> tuple[str, ...]:
-        return (f"bits={self.bits}", f"compared={self._compared}")
+        return (f"bits={self._bits}", f"compared={self._compared}")
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
-        codes = (x[..., None, :] >= self.thresholds).sum(axis=-2)
-        return pack_codes(codes.astype(np.uint8), self.bits)
+        codes = (x[..., None, :] >= self._thresholds).sum(axis=-2)
+        return pack_codes(codes.astype(np.uint8), self._bits)
+
+    @property
+    def _thresholds(self) -> NDArray[np.int32]:
+        return self.layer.output.thresholds
+
+    @property
+    def _bits(self) -> int:
+        return self.layer.output.bits
 
     @property
     def _compared(self) -> str:
-        """Numpy's name of the type that values are compared in: int16 where all fit."""
-        if self.dtype == "float32":
-            return "float32"
-        small = self.dtype != "int32" and int(self.thresholds.max()) <= np.iinfo(np.int16).max
-        return "int16" if small else "int32"
+        """Numpy's name of the type that values are compared in: int16 where thresholds allow."""
+        return "int16" if int(self._thresholds.max()) <= np.iinfo(np.int16).max else "int32"
 
     def emit(self, x: Any, thresholds: Any, y: Any) -> None:
         """Pixel by pixel: vectors of channels, then bytes, then the bits of the last byte."""
@@ -93,7 +65,7 @@ class ThresholdPack(Operator):
         whole = channels // lanes * lanes
         with parts(self.height, self.target) as row, T.serial(self.width) as column:
             pixel = row * self.width + column
-            start = pixel * (self.bits * plane_bytes)
+            start = pixel * (self._bits * plane_bytes)
 
             def emit(channel: Any, offset: Any, count: int) -> None:
                 masks = self._emit_planes(x, thresholds, pixel * channels, channel, count)
@@ -120,13 +92,13 @@ class ThresholdPack(Operator):
         value = keep(T.cast(load(x, pixel + channel, count), vector_dtype(self._compared, count)))
         reached = [
             value >= load(thresholds, level * self.channels + channel, count)
-            for level in range(len(self.thresholds))
+            for level in range(len(self._thresholds))
         ]
-        if self.bits == 1:
+        if self._bits == 1:
             return reached
-        counted = "int16" if self._compared == "int16" else "int32"
-        code = T.cast(reached[0], vector_dtype(counted, count))
+        code = T.cast(reached[0], vector_dtype(self._compared, count))
         for mask in reached[1:]:
-            code = keep(code + T.cast(mask, vector_dtype(counted, count)))
-        zero = splat(0, counted, count)
-        return [code & splat(1 << plane, counted, count) != zero for plane in range(self.bits)]
+            code = keep(code + T.cast(mask, vector_dtype(self._compared, count)))
+        zero = splat(0, self._compared, count)
+        digits = (splat(1 << plane, self._compared, count) for plane in range(self._bits))
+        return [code & digit != zero for digit in digits]

@@ -14,7 +14,7 @@ channels; NEON 9 ``sdot`` for 4, or without dot products 15 ``smull`` and ``smla
 for 4 (27 ``smlal`` of int16 were needed before).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
+from bitat_deploy.network import Convolution, Format, Image
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.narrow_products import NarrowProducts
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import for_vectors, load, splat, store, vector_dtype
+from bitat_deploy.target import Target
 
 _UNROLLED = 256  # products of a tile in straight-line code
 
@@ -39,11 +41,15 @@ class QuantizedConvSchedule:
     channel_vectors: int
 
 
-@dataclass(frozen=True, eq=False)
 class QuantizedConv(ConvolutionOperator):
     """Convolution of the picture uint8 [1, height, width, channels] at a fixed shape."""
 
     kind = "quantized_conv"
+
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All convolutions of the picture."""
+        return isinstance(layer, Convolution) and isinstance(formats[layer.input], Image)
 
     @cached_property
     def stage_code(self) -> StageCode:

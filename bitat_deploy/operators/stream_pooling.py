@@ -3,15 +3,15 @@
 Lanes are channels, added in int32; nothing is added across lanes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import rounding
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.network import AveragePoolStream, Format, GlobalSum, Stream, rounding
+from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.vector_code import (
     for_vectors,
     load,
@@ -23,30 +23,19 @@ from bitat_deploy.operators.vector_code import (
 from bitat_deploy.target import Target
 
 
-@dataclass(frozen=True, eq=False)
-class AveragePoolStream(Operator):
+class StreamAveragePool(Operator):
     """2x2 average with stride 2, (sum + 2) >> 2; a last row or column alone counts twice.
 
     int16 [1, height, width, channels] to [1, ceil(height / 2), ceil(width / 2), channels].
     """
 
     kind = "average_pool_stream"
+    layer: AveragePoolStream
 
-    height: int
-    width: int
-    channels: int
-    target: Target
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Stream."""
-        return (TensorSpec((1, self.height, self.width, self.channels), "int16"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Stream."""
-        height, width = (self.height + 1) // 2, (self.width + 1) // 2
-        return TensorSpec((1, height, width, self.channels), "int16")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All average pools."""
+        return isinstance(layer, AveragePoolStream)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
@@ -75,43 +64,32 @@ class AveragePoolStream(Operator):
             for_vectors(self.channels, self.target.vector_bytes // 4, emit)
 
 
-@dataclass(frozen=True, eq=False)
 class GlobalStreamSum(Operator):
     """Sum of each channel, (sum + 2^(shift - 1)) >> shift: int16 to int32 [1, channels]."""
 
     kind = "global_stream_sum"
+    layer: GlobalSum
 
-    height: int
-    width: int
-    channels: int
-    shift: int
-    target: Target
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Stream."""
-        return (TensorSpec((1, self.height, self.width, self.channels), "int16"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Counts."""
-        return TensorSpec((1, self.channels), "int32")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """Global sums of a stream."""
+        return isinstance(layer, GlobalSum) and isinstance(formats[layer.input], Stream)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
-        sums = x.sum(axis=(1, 2), dtype=np.int64) + rounding(self.shift)
-        return (sums >> self.shift).astype(np.int32)
+        sums = x.sum(axis=(1, 2), dtype=np.int64) + rounding(self.layer.shift)
+        return (sums >> self.layer.shift).astype(np.int32)
 
     def emit(self, x: Any, y: Any) -> None:
         """Vectors of channels, each over all pixels."""
 
         def emit(channel: Any, lanes: int) -> None:
             sums = T.alloc_buffer([lanes], "int32")
-            store(sums, 0, splat(rounding(self.shift), "int32", lanes), lanes)
+            store(sums, 0, splat(rounding(self.layer.shift), "int32", lanes), lanes)
             with T.serial(self.height * self.width) as pixel:
                 value = _wide(load(x, pixel * self.channels + channel, lanes), lanes)
                 store(sums, 0, load(sums, 0, lanes) + value, lanes)
-            shifted = load(sums, 0, lanes) >> splat(self.shift, "int32", lanes)
+            shifted = load(sums, 0, lanes) >> splat(self.layer.shift, "int32", lanes)
             store(y, channel, shifted, lanes)
 
         for_vectors(self.channels, self.target.vector_bytes // 4, emit)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
 from bitat_deploy.foreign import Preprocessing, load_network
 from bitat_deploy.network import IntegerNetwork
-from bitat_deploy.operators import Operator
-from bitat_deploy.operators.operator import TensorSpec
+from bitat_deploy.operators import Operator, TensorSpec
 from bitat_deploy.target import Target
 
 Arrays = tuple[NDArray[Any], ...]

@@ -10,8 +10,9 @@ from bitat_deploy.compiler.cycle_model import kernel_cost, modelled_cycles
 from bitat_deploy.compiler.scalar_arithmetic import UnknownFlowError
 from bitat_deploy.compiler.scalar_execution import count_runs
 from bitat_deploy.errors import InputError
-from bitat_deploy.operators import BinaryPointwiseConv
+from bitat_deploy.operators import Operator
 from bitat_deploy.target import load_target
+from tests.operators.drawn_layers import pointwise
 
 _NESTED = """
 kernel:
@@ -56,9 +57,9 @@ def test_flow_that_depends_on_data_is_refused() -> None:
 def test_the_model_sees_work_and_bounds() -> None:
     target = load_target("rpi4")
 
-    def layer(pixels: int) -> BinaryPointwiseConv:
-        weight = np.ones((128, 256), np.uint8)
-        return BinaryPointwiseConv(pixels, 4, weight, np.zeros(128, np.int32), target)
+    def layer(pixels: int) -> Operator:
+        drawn = pointwise(np.random.default_rng(0), pixels, 4, 256, 128)
+        return drawn.operator(target)
 
     macs = 8 * 4 * 128 * 256
     assert 20 < macs / modelled_cycles(layer(8), target) < 130
@@ -67,8 +68,6 @@ def test_the_model_sees_work_and_bounds() -> None:
 
 def test_other_processors_are_refused() -> None:
     target = load_target("rpi-32bit")
-    operator = BinaryPointwiseConv(
-        1, 1, np.ones((8, 8), np.uint8), np.zeros(8, np.int32), load_target("rpi4")
-    )
+    operator = pointwise(np.random.default_rng(0), 1, 1, 8, 8).operator(load_target("rpi4"))
     with pytest.raises(InputError, match="no static cycle model"):
         modelled_cycles(operator, target)

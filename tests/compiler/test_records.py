@@ -20,9 +20,11 @@ from bitat_deploy.compiler.record_files import (
 )
 from bitat_deploy.compiler.records import Records, load_records
 from bitat_deploy.errors import InputError
-from bitat_deploy.operators import BinaryPointwiseConv, PointwiseSchedule
+from bitat_deploy.operators import PointwiseSchedule
+from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv
 from bitat_deploy.target import load_target
 from tests.drawn_networks import draw_network
+from tests.operators.drawn_layers import pointwise as drawn_pointwise
 
 TARGET = load_target("rpi4")
 FAST, SLOW, GONE = (PointwiseSchedule(8, 16, pixels, 4, 1) for pixels in (2, 3, 99))
@@ -36,8 +38,8 @@ class Pointwise(BinaryPointwiseConv):
 
 
 def pointwise() -> Pointwise:
-    weight, threshold = np.zeros((16, 16), np.uint8), np.zeros(16, np.int32)
-    return Pointwise(4, 4, weight, threshold, TARGET)
+    drawn = drawn_pointwise(np.random.default_rng(0), 4, 4, 16, 16)
+    return Pointwise(drawn.layer, drawn.formats, TARGET)
 
 
 def record(schedule: Any, value: float, **changes: object) -> Record:

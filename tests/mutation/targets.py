@@ -1,8 +1,6 @@
 """Modules to break, and the tests that have to notice: the quickest that are about them."""
 
 _OPERATORS = "tests/operators/test_operators.py"
-_CONVOLUTIONS = ("tests/operators/test_convolutions.py::test_this_machine",)
-_ARM_CONVOLUTIONS = "tests/operators/test_convolutions.py::test_aarch64[rpi4]"
 _BUNDLE = ("tests/bundle/test_bundle.py",)
 _RECOGNITION = ("tests/foreign/test_bad_files.py", "tests/foreign/test_recognition.py")
 _EIGHT_BIT = tuple(
@@ -20,10 +18,12 @@ def _of(*kinds: str) -> tuple[str, ...]:
     return (f"{_OPERATORS}::test_workloads_name_all_but_the_weights", *compiled)
 
 
+_CONVOLUTIONS = _of("BitSerialConv", "QuantizedConv")
+_ARM_CONVOLUTIONS = f"{_OPERATORS}::test_aarch64[rpi4]"
 _POINTWISE = (
     "tests/operators/test_pointwise_schedule.py",
     *_of("BinaryPointwiseConv"),
-    f"{_OPERATORS}::test_pointwise_schedules",
+    "tests/operators/test_schedules.py::test_pointwise",
 )
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -67,17 +67,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "training/uniq/levels.py": ("tests/training/test_uniq.py",),
     "bitat_deploy/operators/binary_depthwise.py": (
         *_of("BinaryDepthwiseConv"),
-        f"{_OPERATORS}::test_threads_share_large_layers",
+        "tests/operators/test_schedules.py::test_threads_share_large_layers",
     ),
     "bitat_deploy/operators/binary_pointwise.py": _of("BinaryPointwiseConv"),
     "bitat_deploy/operators/bit_planes.py": (
         *_of("GlobalCodeSum"),
-        "tests/operators/test_convolutions.py::test_avx2",
+        f"{_OPERATORS}::test_avx2",
     ),
     "bitat_deploy/operators/bit_serial_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/bit_serial_count.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/bit_serial_depthwise.py": (
-        "tests/operators/test_bit_serial_depthwise.py",
+        *_of("BitSerialDepthwiseConv"),
+        "tests/operators/test_convolutions.py",
     ),
     "bitat_deploy/operators/carry_save.py": (
         "tests/operators/test_carry_save.py",
@@ -87,15 +88,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_CONVOLUTIONS,
         "tests/operators/test_convolutions.py::test_windows_end_within_the_padded_copy",
     ),
-    "bitat_deploy/operators/float_boundary.py": (
-        "tests/foreign/test_on_arm.py::test_quantization_of_float32_equals_numpy[host]",
-    ),
+    "bitat_deploy/operators/binary_conv.py": _of("BinaryDepthwiseConv", "BinaryPointwiseConv"),
+    "bitat_deploy/operators/float_boundary.py": _of("FloatThresholdPack"),
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
     "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
     "bitat_deploy/operators/narrow_products.py": (
         "tests/operators/test_narrow_products.py",
-        *_of("QuantizedDense"),
+        *_of("Int8Dense"),
         *_CONVOLUTIONS,
         _ARM_CONVOLUTIONS,
     ),
@@ -106,14 +106,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/pointwise_schedule.py": _POINTWISE,
     "bitat_deploy/operators/pointwise_tables.py": _POINTWISE,
     "bitat_deploy/operators/quantized_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
-    "bitat_deploy/operators/quantized_dense.py": _of("QuantizedDense"),
-    "bitat_deploy/operators/stream_pooling.py": _of("AveragePoolStream", "GlobalStreamSum"),
-    "bitat_deploy/operators/unpack.py": (
-        *_of("Unpack"),
-        f"{_OPERATORS}::test_unpacked_codes_are_the_networks_levels",
-    ),
+    "bitat_deploy/operators/int8_dense.py": _of("Int8Dense"),
+    "bitat_deploy/operators/stream_pooling.py": _of("StreamAveragePool", "GlobalStreamSum"),
     "bitat_deploy/operators/vector_code.py": (
         "tests/operators/test_vector_code.py",
-        *_of("AveragePoolStream", "GlobalCodeSum", "ThresholdPack", "Unpack"),
+        *_of("StreamAveragePool", "GlobalCodeSum", "ThresholdPack"),
     ),
 }

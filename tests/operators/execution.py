@@ -1,5 +1,6 @@
 """Running many compiled operators at once: in this process, or as ARM code in one qemu process."""
 
+import shutil
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tvm
 from numpy.typing import NDArray
 
@@ -15,11 +17,34 @@ from bitat_deploy.compiler.cross_compiler import compile_cpp, link_shared
 from bitat_deploy.compiler.relax_module import tvm_target
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
+from tests.operators.drawn_layers import drawn_inputs
 
 Inputs = tuple[NDArray[Any], ...]  # of one operator
 
 QEMU = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu")
 GARBAGE = 0xA5  # what an output holds before the call
+
+
+def check(
+    operators: Sequence[Operator],
+    target: Target,
+    folder: Path | None = None,
+    inputs: Sequence[Inputs] | None = None,
+) -> None:
+    """Compare compiled operators with their references, on drawn inputs unless there are some.
+
+    Here, or with a ``folder`` for its files in qemu, where the target is another processor.
+    """
+    random = np.random.default_rng(0)
+    inputs = inputs or [drawn_inputs(operator, random) for operator in operators]
+    if target.architecture == "aarch64" and folder is not None:
+        outputs = run_in_qemu(operators, inputs, target, folder)
+    else:
+        outputs = run_here(operators, inputs, target)
+    for operator, xs, output in zip(operators, inputs, outputs, strict=True):
+        expected = operator.reference(*xs)
+        assert (expected.shape, expected.dtype) == (operator.output.shape, operator.output.dtype)
+        assert np.array_equal(output, expected), operator.workload
 
 
 def run_here(
@@ -42,6 +67,8 @@ def run_in_qemu(
     operators: Sequence[Operator], inputs: Sequence[Inputs], target: Target, folder: Path
 ) -> list[NDArray[Any]]:
     """The same for an ARM target, in one qemu-aarch64 process; ``folder`` is for its files."""
+    if shutil.which("qemu-aarch64") is None:
+        pytest.skip("needs qemu-aarch64 (Debian's qemu-user)")
     library_object, library = folder / "functions.o", folder / "functions.so"
     _compile(operators, target).mod.write_to_file(str(library_object))
     link_shared([library_object], library, target)

@@ -18,7 +18,7 @@ from bitat_deploy.target import load_target
 from bitat_deploy.tuning.kernel import Kernel, batch_content, build_kernel
 from bitat_deploy.tuning.measuring_program import measuring_program
 from bitat_deploy.tuning.task import Check
-from tests.operators.drawn_operators import drawn_inputs, pointwise
+from tests.operators.drawn_layers import drawn_inputs, pointwise
 
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
 INPUT = np.arange(100, dtype=np.int16)
@@ -184,7 +184,7 @@ def wait_for_end(process: int) -> None:
 def test_arm_kernels_in_qemu(tmp_path: Path) -> None:
     target = load_target("rpi4")
     random = np.random.default_rng(0)
-    operator = pointwise(random, target, 6, 6, 64, 64)
+    operator = pointwise(random, 6, 6, 64, 64).operator(target)
     inputs = drawn_inputs(operator, random)
     tried = [operator, *(operator.with_schedule(s) for s in operator.space()[:2])]
     kernels = [build_kernel(candidate) for candidate in tried]

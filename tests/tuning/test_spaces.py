@@ -7,7 +7,7 @@ import pytest
 
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import load_target
-from tests.operators.drawn_operators import drawn_inputs, pointwise
+from tests.operators.drawn_layers import drawn_inputs, pointwise
 from tests.operators.execution import run_here, run_in_qemu
 
 
@@ -16,7 +16,7 @@ def test_pointwise(name: str, tmp_path: Path) -> None:
     target = load_target(name)
     random = np.random.default_rng(1)
     # More words than a byte's sums hold, no whole number of tiles, spare channels and bits.
-    operator = pointwise(random, target, 3, 3, 260, 70)
+    operator = pointwise(random, 3, 3, 260, 70).operator(target)
     operators: list[Operator] = [operator.with_schedule(s) for s in operator.space()]
     assert len(operators) > 10
     inputs = drawn_inputs(operator, random)

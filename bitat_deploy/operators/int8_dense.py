@@ -12,15 +12,16 @@ for 32 classes and four counts 8 ``sdot`` and 8 loads, or without dot products 1
 [vector][channel][lane], one widening load, one multiplication and one addition for each vector.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
+from bitat_deploy.network import Format, QuantizedDense
 from bitat_deploy.operators.narrow_products import NarrowProducts
-from bitat_deploy.operators.operator import Operator, TensorSpec
+from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.vector_code import (
     for_vectors,
     load,
@@ -35,62 +36,43 @@ _TILE = 4  # vectors of classes
 _UNROLLED = 4  # steps in straight-line code, about
 
 
-@dataclass(frozen=True, eq=False)
-class QuantizedDense(Operator):
-    """Dense layer from int32 [1, channels] to float32 [1, classes].
-
-    ``weight`` int8 [classes, channels]; ``bias`` int32 [classes]; ``scale`` float32; no count is
-    further than ``limit`` from 0.
-    """
+class Int8Dense(Operator):
+    """Dense layer from int32 [1, channels] to float32 [1, classes], with int8 weights."""
 
     kind = "quantized_dense"
+    layer: QuantizedDense
 
-    weight: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    scale: np.float32
-    limit: int
-    target: Target
-
-    @property
-    def channels(self) -> int:
-        """Inputs."""
-        return self.weight.shape[1]
-
-    @property
-    def classes(self) -> int:
-        """Outputs."""
-        return self.weight.shape[0]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Counts."""
-        return (TensorSpec((1, self.channels), "int32"),)
-
-    @property
-    def output(self) -> TensorSpec:
-        """Logits."""
-        return TensorSpec((1, self.classes), "float32")
+    @classmethod
+    def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
+        """All classifiers."""
+        return isinstance(layer, QuantizedDense)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Weights in the layout above, flat; bias [vectors * lanes]; scale [1]."""
         lanes, values, steps = self._lanes, self._values, self._steps
         weight = np.zeros((self._vectors * lanes, steps * values), np.int8)
-        weight[: self.classes, : self.channels] = self.weight
+        weight[: self.classes, : self.channels] = self.layer.weight
         bias = np.zeros(self._vectors * lanes, np.int64)
-        bias[: self.classes] = self.bias - self._offset * self.weight.astype(np.int64).sum(axis=1)
+        bias[: self.classes] = self.layer.bias
+        bias -= self._offset * weight.astype(np.int64).sum(axis=1)
         by_vector = weight.reshape(self._vectors, lanes, steps, values).transpose(0, 2, 1, 3)
         tiles = [by_vector[first : first + _TILE] for first in range(0, self._vectors, _TILE)]
         flat = np.concatenate([tile.swapaxes(0, 1).ravel() for tile in tiles])
         # What leaves int32 here comes back as the counts' 128 are added: sums are modulo 2^32.
-        return flat, bias.astype(np.int32), np.array([self.scale], np.float32)
+        return flat, bias.astype(np.int32), np.array([self.layer.scale], np.float32)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""
-        sums = x @ self.weight.astype(np.int32).T + self.bias
-        return sums.astype(np.float32) * np.float32(self.scale)
+        sums = x @ self.layer.weight.astype(np.int32).T + self.layer.bias
+        return sums.astype(np.float32) * np.float32(self.layer.scale)
 
     def _workload_details(self) -> tuple[str, ...]:
-        return (f"limit:{self.limit}",)
+        return (f"limit:{self.source.limit}",)
+
+    @property
+    def classes(self) -> int:
+        """Outputs."""
+        return self.layer.weight.shape[0]
 
     @property
     def _products(self) -> NarrowProducts:
@@ -98,9 +80,9 @@ class QuantizedDense(Operator):
 
     @property
     def _is_narrow(self) -> bool:
-        """Whether the counts fit into what narrow products take."""
+        """Whether the counts fit into the type of narrow products."""
         dtype = "int16" if self._products.dtype == "int16" else "int8"
-        return self.limit <= np.iinfo(dtype).max
+        return bool(self.source.limit <= np.iinfo(dtype).max)
 
     @property
     def _offset(self) -> int:
@@ -144,7 +126,7 @@ class QuantizedDense(Operator):
             emit_tile(full, self._vectors - full * _TILE)
 
     def _emit_narrowed(self, x: Any) -> Any:
-        """The counts in as few bits as the products take; filled up with what weights of 0 meet."""
+        """The counts in the type of the products, padded with zeros, which meet weights of 0."""
         dtype = self._products.dtype
         size = self._steps * self._values
         narrowed = T.alloc_buffer([size + self._products.slack], dtype)
@@ -166,7 +148,7 @@ class QuantizedDense(Operator):
             store(buffer, 0, load(bias, (tile * _TILE + vector) * lanes, lanes), lanes)
         size = lanes * values
         start = tile * (_TILE * self._steps * size)
-        chain = self._products.chain(self.limit * 128) if self._is_narrow else 1
+        chain = self._products.chain(self.source.limit * 128) if self._is_narrow else 1
 
         def emit(first: Any, count: int) -> None:
             if self._is_narrow:
