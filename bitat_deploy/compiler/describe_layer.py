@@ -1,4 +1,4 @@
-"""What the table at the end of a build says of a layer of ours."""
+"""The row of one of our layers in the table that a build prints."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from bitat_deploy.network import (
 def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = "") -> LayerReport:
     """The report of a layer that reads ``source`` and writes ``output``.
 
-    ``tuned`` says from what record its operator's schedule is.
+    ``tuned`` names the record that its operator's schedule comes from.
     """
     return LayerReport(
         name=layer.name,

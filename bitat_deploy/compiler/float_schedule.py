@@ -3,8 +3,8 @@
 A convolution in NCHW is computed for some output channels and a vector of neighbouring pixels at
 a time: their sums stay in registers over the whole window, each input vector is used for all the
 channels, and what follows the convolution (batch normalisation, activation) is applied before the
-tile is stored. This is not tuned; it is what keeps the float32 part of a network from being a
-hundred times slower than it has to be.
+tile is stored. It is not tuned; without it the float32 part of a
+network would be about a hundred times slower.
 """
 
 import math

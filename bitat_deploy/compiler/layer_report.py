@@ -1,4 +1,4 @@
-"""What became of each layer: the row of the table that ends a build."""
+"""How a layer was compiled: one row of the table that a build prints."""
 
 import re
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class LayerReport:
     packing happen inside the operator. ``packed_output``: the next layer reads packed bits.
     ``reason`` says why not, where one of the three is false; ``macs`` counts
     multiply-accumulates for one image. Shapes are (height, width, channels), or (features,).
-    ``tuned`` says from what tuning record the schedule is ("device: Raspberry Pi 4 Model B");
-    empty: it is the default.
+    ``tuned`` names the tuning record that the schedule comes from ("device: Raspberry Pi 4
+    Model B"); empty: it is the default.
     """
 
     name: str
@@ -37,9 +37,9 @@ class LayerReport:
 
 
 def layer_symbols(names: Sequence[str]) -> list[str]:
-    """Names of the functions that the layers are compiled to, by which a profile knows them.
+    """Names of the compiled layers' functions, which a profile reports times by.
 
-    The number keeps them apart where names differ in nothing but punctuation.
+    The number keeps apart names that differ only in punctuation.
     """
     return [
         f"layer{index}_{re.sub(r'[^0-9A-Za-z_]', '_', name)}" for index, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""A tuning record: how long an operator took by one schedule, and where that was measured."""
+"""A tuning record: an operator's time with one schedule, and where it was measured."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from bitat_deploy.target import Target
 DEVICE, LOCAL, MODEL, EMULATED = "device", "local", "model", "emulated"
 SOURCES = (DEVICE, LOCAL, MODEL, EMULATED)
 
-# What became of a candidate. Only OK has a time.
+# Outcomes of a candidate. Only OK has a time.
 OK, WRONG, CRASHED, HUNG, NOT_BUILT = "ok", "wrong", "crashed", "hung", "not built"
 OUTCOMES = (OK, WRONG, CRASHED, HUNG, NOT_BUILT)
 
@@ -25,8 +25,8 @@ _JSON_TYPES: dict[Any, Any] = {str: str, float: int | float}
 class Record:
     """One candidate's result. ``schedule`` is as :func:`schedule_key` writes it.
 
-    ``default`` is what the default schedule was then, with which it was compared: where that is
-    another one by now, the record does not count.
+    ``default`` is the default schedule that it was compared with; the record does not count where
+    the default has changed since.
     ``processor`` is what the code was compiled for. ``value`` is the candidate's time and
     ``reference`` that of the default schedule, both in ``unit`` (``ns`` or ``cycles``); 0 unless
     the outcome is OK. ``noise`` is the share by which the default's time changed during the batch.
@@ -63,7 +63,7 @@ class Record:
 
 
 def processor(target: Target) -> str:
-    """What code for a target is compiled for: times of other code do not count."""
+    """What code for a target is compiled for; times of code for other processors do not count."""
     return " ".join([target.architecture, target.cpu, *target.features])
 
 
@@ -73,7 +73,7 @@ def schedule_key(schedule: Any) -> str:
 
 
 def parse_record(line: str) -> Record | None:
-    """Invert :meth:`Record.to_line`; None for a line that is no record."""
+    """Invert :meth:`Record.to_line`; None for a line that is not a record."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Files of tuning records, one JSON object a line, which outlive a kill and a power cut."""
+"""Files of tuning records, one JSON object a line, which survive a kill and a power cut."""
 
 import fcntl
 import hashlib
@@ -42,7 +42,7 @@ def _name(target: Target) -> str:
 def read_records(path: Path, target: Target) -> list[Record]:
     """Records of ``target`` in a file, none where there is no file.
 
-    Raises InputError for a line that is no record.
+    Raises InputError for a line that is not a record.
     """
     if not path.exists():
         return []
@@ -52,7 +52,9 @@ def read_records(path: Path, target: Target) -> list[Record]:
             raise InputError(f"'{path}' is too large for tuning records; remove it")
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not text and so no tuning records; remove it") from error
+        raise InputError(
+            f"'{path}' is not text, so it holds no tuning records; remove it"
+        ) from error
     except OSError as error:
         raise InputError(f"the records '{path}' cannot be read: {error.strerror}") from error
     return parse_records(text, str(path), target)
@@ -61,8 +63,8 @@ def read_records(path: Path, target: Target) -> list[Record]:
 def parse_records(text: str, name: str, target: Target) -> list[Record]:
     """Records of ``target`` in the text of a file called ``name``.
 
-    A last line without end was being written when the power went, and does not count. Those of
-    another processor do not either. Raises InputError naming the line.
+    A last line without a newline was being written when the power went, and does not count; nor do
+    records of another processor. Raises InputError naming the line.
     """
     *lines, _ = text.split("\n")
     records = []
@@ -70,8 +72,8 @@ def parse_records(text: str, name: str, target: Target) -> list[Record]:
         record = parse_record(line)
         if record is None:
             raise InputError(
-                f"line {number} of '{name}' is no tuning record; remove that line, or the file to "
-                "do without its records"
+                f"line {number} of '{name}' is not a tuning record; remove the line, or remove "
+                "the file to build without its records"
             )
         if record.target == target.name and record.processor == processor(target):
             records.append(record)
@@ -79,9 +81,9 @@ def parse_records(text: str, name: str, target: Target) -> list[Record]:
 
 
 def append_records(path: Path, records: Sequence[Record]) -> None:
-    """Add records to a file, so that they outlive a power cut. Raises InputError.
+    """Add records to a file, so that they survive a power cut. Raises InputError.
 
-    What a broken-off writer left of a line is cut away first.
+    An unfinished line of an interrupted writer is removed first.
     """
     content = "".join(record.to_line() for record in records).encode()
     _check_plain(path)
@@ -99,13 +101,13 @@ def append_records(path: Path, records: Sequence[Record]) -> None:
                 raise
     except OSError as error:
         raise InputError(
-            f"the records '{path}' cannot be written: {error.strerror}; those that are in it stay"
+            f"the records '{path}' cannot be written: {error.strerror}; their file is unchanged"
         ) from error
 
 
 def _check_plain(path: Path) -> None:
     if path.exists() and not path.is_file():
-        raise InputError(f"'{path}' is no plain file, so it cannot hold tuning records")
+        raise InputError(f"'{path}' is not a regular file, so it cannot hold tuning records")
 
 
 def _write_all(file: Any, content: bytes) -> None:

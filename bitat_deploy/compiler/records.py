@@ -1,4 +1,4 @@
-"""Which schedule the tuning records speak for.
+"""Choosing a schedule by the tuning records.
 
 Records are in ``targets/records/<target>.jsonl``, which ships, and in the user's own file of the
 same name. A candidate's time counts as a share of the time that the default schedule took in the
@@ -17,23 +17,23 @@ from bitat_deploy.target import Target
 
 
 class Tunable(Protocol):
-    """What of an operator matters here."""
+    """An operator, as far as the choice of its schedule needs it."""
 
     @property
     def workload(self) -> str:
-        """What schedules are for."""
+        """The key of its records."""
 
     def space(self) -> tuple[Any, ...]:
-        """The schedules there are."""
+        """All its schedules."""
 
     @property
     def default_schedule(self) -> Any:
-        """The one without records."""
+        """The schedule that it has without records."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The schedule for a layer (None: the default) and where that comes from, in words."""
+    """The schedule for a layer (None: the default), and the source of the record it is from."""
 
     schedule: Any
     origin: str
@@ -55,18 +55,18 @@ class Records:
         candidates = self._best.setdefault(record.workload, {})
         key = (record.schedule, record.default)
         known = candidates.get(key)
-        # Of equal rank the later one is newer.
+        # Of records of equal rank the last one is the newest.
         if known is None or rank >= known[0]:
             candidates[key] = (rank, record)
 
     def workloads(self) -> set[str]:
-        """Those that there are usable records for."""
+        """Workloads with usable records."""
         return set(self._best)
 
     def choose(self, operator: Tunable) -> Choice | None:
         """The fastest schedule that the operator's space still has; None without records.
 
-        What the user measured on a device counts before what ships, and both before a model.
+        Times measured on a device count before modelled ones, the user's own before shipped ones.
         """
         candidates = self._best.get(operator.workload)
         if not candidates:
@@ -89,7 +89,7 @@ class Records:
 
 
 def load_records(target: Target) -> Records:
-    """All records for a target. Raises InputError for a line that is no record."""
+    """All records for a target. Raises InputError for a line that is not a record."""
     return Records(
         read_records(shipped_records_path(target), target),
         read_records(own_records_path(target), target),
@@ -97,9 +97,9 @@ def load_records(target: Target) -> Records:
 
 
 def find_schedule(key: str, space: Sequence[Any]) -> Any:
-    """The schedule of ``space`` that a record means, None where there is none any more.
+    """The schedule of ``space`` that a record has; None where ``space`` no longer has it.
 
-    What the record does not say, as it is newer, counts as its default.
+    Fields that are newer than the record have their default.
     """
     known = {schedule_key(schedule): schedule for schedule in space if schedule is not None}
     if key in known or key == DEFAULT:
@@ -113,7 +113,7 @@ def find_schedule(key: str, space: Sequence[Any]) -> Any:
 
 
 def _rank(record: Record, mine: bool) -> int | None:
-    """How much a record counts; None: not at all."""
+    """A record's rank; None: it does not count."""
     if record.outcome != OK or record.source == EMULATED:
         return None
     return 2 * (record.source in (DEVICE, LOCAL)) + mine

@@ -1,4 +1,4 @@
-"""Operators to one Relax module, and that to a shared library for the target."""
+"""From operators to one Relax module, and from that to a shared library for the target."""
 
 import functools
 import tempfile
@@ -24,8 +24,8 @@ ENTRY_POINT = "main"
 
 _MAXIMUM_VALUES = 2**29  # of a tensor: kernels' indices are int32
 
-# Relax's default pipeline without what looks into TIR for patterns (it wants schedulable blocks,
-# which our finished kernels do not have) and without what a chain of call_tir does not need.
+# Relax's default pipeline, less the passes that look for patterns in TIR (they expect schedulable
+# blocks, which our finished kernels do not have) and those that a chain of call_tir does not need.
 _PIPELINE = Sequential(
     [
         transform.ToNonDataflow(),

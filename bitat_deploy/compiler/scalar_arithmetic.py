@@ -9,7 +9,7 @@ class UnknownFlowError(Exception):
 
 
 class _Unknown:
-    """A value that nobody knows: what is computed from it is unknown, too."""
+    """An unknown value; whatever is computed from it is unknown, too."""
 
     def _same(self, *_: Any) -> "_Unknown":
         return self

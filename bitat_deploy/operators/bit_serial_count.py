@@ -1,8 +1,8 @@
-"""The inner loops of bit-serial convolutions: agreeing bits of windows and filters, counted.
+"""The inner loops of bit-serial convolutions, which count agreeing bits of windows and filters.
 
 How counting goes in lanes of 8 and of 32 bits is in :mod:`.bit_planes`. Here are the loops around
 it: over the runs of a window, over words of a run, and over the pairs of planes, for a tile of
-pixels x vectors of output channels. What is short is straight-line code, what is long is a loop of
+pixels x vectors of output channels. Short ones are straight-line code, long ones a loop of
 blocks whose counts are added to totals.
 """
 
@@ -20,7 +20,7 @@ _UNROLLED = 192  # word pairs of a tile in straight-line code
 
 @dataclass(frozen=True, eq=False)
 class CountTile:
-    """What one step computes: buffers, and where its pixels and its weights begin.
+    """One step's buffers, and where its pixels and its weights begin.
 
     ``x`` holds a word of plane j of a pixel p at ``starts(j, p, run)`` plus the word's offset.
     """

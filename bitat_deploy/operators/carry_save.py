@@ -1,4 +1,4 @@
-"""Carry-save addition of bit vectors: what both binary convolutions count with.
+"""Carry-save addition of bit vectors: what the bit-sliced operators count with.
 
 A full adder turns three words of weight 2^l into one of weight 2^l (their xor) and one of weight
 2^(l+1) (their majority), in every bit position at once. Reducing n words so leaves about one word

@@ -1,4 +1,4 @@
-"""Products of 8-bit weights, added up in int32 lanes: what each processor has for them.
+"""Products of 8-bit weights, added up in int32 lanes, by each processor's own instructions.
 
 An instruction takes a few *values* of a sum at once, in every lane: the value vector holds the same
 values in all lanes, the weights are [lane][value].

@@ -1,14 +1,14 @@
-"""Counting differing bits on 64-bit ARM, in an order of instructions that is written by hand.
+"""Counting differing bits on 64-bit ARM, with the instructions ordered by hand.
 
 A processor that issues in order waits for each operand, and LLVM's order leaves it waiting for a
-third of the time. So the loop of the 1x1 convolution that counts (:mod:`.pointwise_counts`) can be
-had as assembly, which TVM takes in as a function of LLVM's language and LLVM puts in its place.
+third of the time. So the counting loop of the 1x1 convolution (:mod:`.pointwise_counts`) exists
+as assembly, too: in a function of LLVM IR, which TVM imports and LLVM inlines.
 
 Order. A *slot* is a pixel and a word of 8 bits: ``dup`` of the word, then eor, cnt and add, one for
 each vector of the tile. Slots overlap: the adds are those of the slot before last, the counts those
 of the last one, so that six instructions or more lie between each and what it needs. The weights of
-the next word are loaded between the counts of a word's first slot. Where a slot's words are loaded
-to, the last vector's difference goes.
+the next word are loaded between the counts of a word's first slot. The register that
+a slot's words were loaded to takes the last vector's difference.
 
 Registers, for 4 pixels x 4 vectors: 16 sums, 2 x 4 differences, 4 weights, 4 times 8 words of a
 pixel: all 32.

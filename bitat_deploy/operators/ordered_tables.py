@@ -1,7 +1,7 @@
-"""Adding what a pixel looks up to its bit planes, on 64-bit ARM, in instructions of our own.
+"""Adding what a pixel looks up to its bit planes, on 64-bit ARM, in assembly.
 
-The sums of :mod:`.pointwise_tables` in assembly, which TVM takes in as a function of LLVM's
-language and LLVM puts in its place. LLVM needs five instructions for a look-up, and moves for what
+The sums of :mod:`.pointwise_tables`, in a function of LLVM IR, which TVM imports and LLVM inlines.
+Left to itself LLVM needs five instructions for a look-up, and moves for what
 ``bsl`` overwrites:
 
   look-up: ubfx of three bits, add of them times two vectors, ldp (on the Cortex-A72 two ldr, as ldp

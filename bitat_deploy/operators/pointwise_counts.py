@@ -49,7 +49,7 @@ from bitat_deploy.target import Target
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """What one step computes: the buffers, and where its pixels and its weights begin."""
+    """One step's buffers, and where its pixels and its weights begin."""
 
     x: Any
     weight: Any

@@ -1,4 +1,4 @@
-"""What can be chosen about a binary 1x1 convolution without changing its result."""
+"""Schedules of the binary 1x1 convolution: what can be chosen without a change of its result."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ class PointwiseSchedule:
     By counting (:mod:`.pointwise_counts`): ``lane_bits`` (8 or 32) of K in each lane of a vector of
     ``vector_bytes``; a tile is ``pixels`` x ``channel_vectors``; ``carry_save_words`` words (1 to
     31) go through carry-save adders before they are counted, 1 counts each word by itself;
-    ``hand_ordered`` is whether the order of the instructions is ours (:mod:`.ordered_counts`).
+    ``hand_ordered`` is whether the instructions are ordered by hand (:mod:`.ordered_counts`).
 
     By tables (:mod:`.pointwise_tables`): as many output channels as fill vectors of ``table_bytes``
     bytes, all others being counted; tables of ``table_words`` words of 64 inputs at a time. 0
@@ -45,7 +45,7 @@ class PointwiseSchedule:
     def default(
         target: Target, pixels: int, channels: int, out_channels: int
     ) -> "PointwiseSchedule":
-        """The choice that measured best, or on ARM was modelled best, on the kind of processor."""
+        """The fastest measured on this kind of processor; on ARM the fastest modelled."""
         x86, arm64 = (target.architecture == name for name in ("x86_64", "aarch64"))
         vector = target.vector_bytes
         ordered = arm64 and target.in_order and _ORDER_PAYS <= channels <= MAXIMUM_CHANNELS

@@ -10,7 +10,7 @@ depthwise convolution. How often three inputs agree with their weights is a numb
 words, for each of the eight values that the three inputs can have. All are computed once, into a
 table of 16 vectors; a pixel looks up its two words by three of its bits and adds them with full
 adders to its bit planes. Tables are made for ``table_words`` words of 64 inputs (21 threes and one
-single bit) at a time, which is to fit into the first level of cache; where that is not all of K,
+single bit) at a time, which should fit into the first level of cache; where that is not all of K,
 the bit planes of every pixel wait in memory.
 
 Instructions. 43 words for 64 inputs, of which every full adder removes one: 42 full adders and

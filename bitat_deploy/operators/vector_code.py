@@ -1,4 +1,4 @@
-"""Emitting vector code: the few TIR idioms that all operators are written with.
+"""Emitting vector code: the TIR idioms that all operators use.
 
 Operators build their functions with TVM's IRBuilder. A value is kept under a name as soon as it is
 computed (:func:`keep`), so that what we emit is straight-line code of vector instructions, and
@@ -20,7 +20,7 @@ _WORTH_SHARING = 1 << 13
 
 
 def sharing_threads(target: Target, operations: int) -> int:
-    """How many threads are to share so many vector operations; 1 where it does not pay."""
+    """How many threads share so many vector operations; 1 where sharing does not pay."""
     alone = target.is_static or operations < _WORTH_SHARING
     return 1 if alone else target.cores
 

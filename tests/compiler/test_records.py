@@ -156,7 +156,7 @@ def test_damaged_line(change: object, tmp_path: Path) -> None:
     line = record(FAST, 90).to_line().strip()
     path = tmp_path / "rpi4.jsonl"
     path.write_text(f"{line}\n{change(line)}\n{line}\n")  # type: ignore[operator]
-    with pytest.raises(InputError, match=f"line 2 of '{path}' is no tuning record"):
+    with pytest.raises(InputError, match=f"line 2 of '{path}' is not a tuning record"):
         read_records(path, TARGET)
 
 
@@ -175,9 +175,9 @@ def test_records_of_other_processors_are_left_out(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file() -> None:
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="not a regular file"):
         append_records(Path("/dev/full"), [record(FAST, 90)])
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="not a regular file"):
         read_records(Path("/dev/zero"), TARGET)
 
 
