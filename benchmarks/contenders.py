@@ -26,7 +26,7 @@ from bitat_deploy.baseline.program import baseline_program
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, RUNNER
 from bitat_deploy.errors import RunFailedError
-from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.network import IntegerNetwork, shape_text
 from bitat_deploy.onnx_format import to_onnx
 from bitat_deploy.target import Target
 
@@ -66,7 +66,7 @@ class Contender:
             "--model": self.model,
             "--images": self.images,
             "--logits": self.logits,
-            "--shape": "x".join(map(str, self.shape)),
+            "--shape": shape_text(self.shape),
             "--threads": threads,
             "--warmup": warmup,
             "--min-runs": runs,

@@ -17,13 +17,14 @@ from bitat_deploy.device.bench_result import (
     latency_statistics,
 )
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.execution import by, fetch_logits, pushed_bundle, run_runner
+from bitat_deploy.device.execution import fetch_logits, pushed_bundle, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import shape_text
 
 
 def bench(
@@ -126,8 +127,9 @@ def _check_dataset(bundle: Bundle, dataset: Dataset) -> None:
     if len(dataset.images) == 0:
         raise InputError(f"the data set '{dataset.name}' has no images")
     if dataset.images.shape[1:] != wanted:
+        given = shape_text(dataset.images.shape[1:])
         raise InputError(
-            f"the images of '{dataset.name}' are {by(dataset.images.shape[1:])}, the network "
-            f"'{bundle.manifest.model.name}' takes {by(wanted)}; choose the data set it was "
-            "trained on"
+            f"the images of '{dataset.name}' are {given}, the network "
+            f"'{bundle.manifest.model.name}' takes {shape_text(wanted)}; "
+            "choose the data set it was trained on"
         )

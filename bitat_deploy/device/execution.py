@@ -21,6 +21,7 @@ from bitat_deploy.device.push import PushFile, RunFolder, pushed
 from bitat_deploy.device.runner_failure import OTHER_VERSION, runner_failure
 from bitat_deploy.device.suitability import check_suitable
 from bitat_deploy.errors import BundleError, RunFailedError
+from bitat_deploy.network import shape_text
 
 IMAGES = "images"
 _LOGITS = "logits"
@@ -70,7 +71,7 @@ def run_runner(
     """
     command = [f"./{program}", "--model", model or bundle.model_file]
     command += ["--images", IMAGES, "--logits", _LOGITS]
-    command += ["--shape", by(bundle.manifest.model.input_shape)]
+    command += ["--shape", shape_text(bundle.manifest.model.input_shape)]
     if bundle.manifest.model.batch > 1:
         command += ["--batch", str(bundle.manifest.model.batch)]
     command += ["--threads", str(options.threads), "--warmup", str(options.warmup)]
@@ -104,11 +105,6 @@ def _needed(options: BenchOptions) -> set[str]:
     always = {"durations_ns", "warmup", "threads", "load_ns", "first_inference_ns", "images"}
     profile = {"layers_ns"} if options.profile_runs else set()
     return always | {"classes", "peak_rss_bytes"} | profile
-
-
-def by(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 28x28x1."""
-    return "x".join(str(extent) for extent in shape)
 
 
 def fetch_logits(folder: RunFolder, document: dict[str, Any]) -> NDArray[np.float32]:

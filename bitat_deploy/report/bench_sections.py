@@ -9,7 +9,8 @@ from typing import Any
 
 from bitat_deploy.device.bench_result import HEADLINES, MEDIAN
 from bitat_deploy.device.health import SINCE_BOOT, throttle_names
-from bitat_deploy.report.formatting import byte_size, dimensions, duration, percentage
+from bitat_deploy.network import shape_text
+from bitat_deploy.report.formatting import byte_size, duration, percentage
 from bitat_deploy.report.sections import (
     Banner,
     Column,
@@ -261,7 +262,7 @@ def _layers(document: Document) -> Table | None:
     columns: list[tuple[Column, Callable[[Document], str]]] = [
         (Column("layer"), lambda layer: layer["name"]),
         (Column("kind"), lambda layer: layer["kind"]),
-        (Column("output", pages_only=True), lambda layer: dimensions(layer["output_shape"])),
+        (Column("output", pages_only=True), lambda layer: shape_text(layer["output_shape"])),
         (Column("bits", True), lambda layer: f"{layer['weight_bits']}/{layer['activation_bits']}"),
         (Column("MMAC", True, pages_only=True), lambda layer: f"{layer['macs'] / 1e6:.2f}"),
         (

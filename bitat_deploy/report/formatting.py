@@ -1,7 +1,5 @@
 """Numbers with their units."""
 
-from collections.abc import Sequence
-
 from rich import filesize
 
 
@@ -22,8 +20,3 @@ def duration(milliseconds: float) -> str:
 def percentage(fraction: float) -> str:
     """A share of 1 in percent, with two decimals."""
     return f"{fraction:.2%}"
-
-
-def dimensions(shape: Sequence[int]) -> str:
-    """Extents of a shape: "14x14x32"."""
-    return "x".join(map(str, shape))

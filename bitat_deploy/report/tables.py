@@ -10,8 +10,9 @@ from rich.console import RenderableType
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.record import DEFAULT, EMULATED, Record
+from bitat_deploy.network import shape_text
 from bitat_deploy.report.bench_sections import Document, banner
-from bitat_deploy.report.formatting import dimensions, duration, percentage
+from bitat_deploy.report.formatting import duration, percentage
 from bitat_deploy.report.sections import Cell, Column, Table, Tone
 from bitat_deploy.report.terminal import terminal_table
 
@@ -52,7 +53,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
         (
             layer.name,
             layer.kind,
-            dimensions(layer.output_shape),
+            shape_text(layer.output_shape),
             f"{layer.weight_bits}/{layer.activation_bits}",
             _yes_or_no(layer.binarized),
             _yes_or_no(layer.fused),
