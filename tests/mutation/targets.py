@@ -57,10 +57,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/compiler/test_static_module.py",
         "tests/bundle/test_static_runner.py::test_equals_the_reference[shortcuts]",
     ),
-    "training/bitat/block.py": (
-        "tests/training/bitat/test_dependency.py",
-        "tests/training/test_progressive.py",
-    ),
+    "training/bitat/block.py": ("tests/training/bitat/test_dependency.py",),
     "training/bitat/commit.py": ("tests/training/bitat/test_commit.py",),
     "training/uniq/calibration.py": ("tests/training/test_uniq.py",),
     "training/uniq/functions.py": ("tests/training/test_uniq.py",),
