@@ -15,18 +15,22 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_config_option,
 )
-from bitat_deploy.device import connect
-from bitat_deploy.device.diagnosis import diagnose
-from bitat_deploy.device.finding import Finding, Severity
-from bitat_deploy.device.health import read_health
-from bitat_deploy.device.host_keys import OnNewHostKey
-from bitat_deploy.device.inspect import inspect_device
+from bitat_deploy.device import (
+    Finding,
+    OnNewHostKey,
+    Severity,
+    connect,
+    diagnose,
+    inspect_device,
+    read_health,
+)
 from bitat_deploy.errors import DeviceUnsuitableError, InputError
 from bitat_deploy.target import Target, load_target, target_names
 
 _MARKS = {
     Severity.OK: "[green]ok[/green]",
     Severity.WARNING: "[yellow]warning[/yellow]",
+    Severity.WORTHLESS: "[yellow]warning[/yellow]",
     Severity.PROBLEM: "[bold red]problem[/bold red]",
 }
 
@@ -47,7 +51,7 @@ def doctor(
     ssh_config: Path | None,
     on_new_host_key: OnNewHostKey | None,
 ) -> None:
-    """Look at a device, and say what would stop a bench or spoil its result, and the remedy.
+    """Check a device: what would stop a bench or spoil its result, and the remedy.
 
     Warnings leave the exit code 0; a problem that would stop a bench makes it 7. Nothing is
     installed on the device.
@@ -58,14 +62,13 @@ def doctor(
         health = read_health(connection)
     findings = diagnose(device, health, targets)
     Console().print(_table(host, findings))
-    problems = sum(finding.severity is Severity.PROBLEM for finding in findings)
-    warnings = sum(finding.severity is Severity.WARNING for finding in findings)
-    if problems:
+    severities = {finding.severity for finding in findings}
+    if Severity.PROBLEM in severities:
         raise DeviceUnsuitableError(f"a bench on '{host}' would stop; see the problems above")
-    if warnings:
-        click.echo("A bench runs here; its times are worth more once the warnings are gone.")
+    if severities == {Severity.OK}:
+        click.echo("Ready for a bench.")
     else:
-        click.echo("All is well for a bench.")
+        click.echo("A bench can run here, but what the warnings name may spoil its times.")
 
 
 def _all_targets() -> list[Target]:

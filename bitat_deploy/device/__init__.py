@@ -1,8 +1,37 @@
 """The device stage: reach a device, see what it is, push a bundle, measure."""
 
 from bitat_deploy.device.bench import bench
+from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import BenchResult
-from bitat_deploy.device.connect import connect
-from bitat_deploy.device.connection import Connection
+from bitat_deploy.device.condition import Finding, Severity, examine
+from bitat_deploy.device.connect import LOCAL, connect
+from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.device.health import Health, read_health
+from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.device.inspect import Device, inspect_device
+from bitat_deploy.device.push import RunFolder, push_file, pushed
+from bitat_deploy.device.suitability import check_suitable, diagnose
 
-__all__ = ["BenchResult", "Connection", "bench", "connect"]
+__all__ = [
+    "LOCAL",
+    "BenchOptions",
+    "BenchResult",
+    "Connection",
+    "Device",
+    "Finding",
+    "Health",
+    "OnNewHostKey",
+    "Progress",
+    "Result",
+    "RunFolder",
+    "Severity",
+    "bench",
+    "check_suitable",
+    "connect",
+    "diagnose",
+    "examine",
+    "inspect_device",
+    "push_file",
+    "pushed",
+    "read_health",
+]

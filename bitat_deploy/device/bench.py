@@ -16,13 +16,13 @@ from bitat_deploy.device.bench_result import (
     compare_logits,
     latency_statistics,
 )
+from bitat_deploy.device.condition import reasons_for_distrust
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.execution import fetch_logits, pushed_bundle, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
-from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import shape_text
 

@@ -16,13 +16,13 @@ from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
 from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import BaselineResult, TwinRun, latency_statistics
+from bitat_deploy.device.condition import reasons_for_distrust
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.execution import IMAGES, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.device.suitability import folder_problems
-from bitat_deploy.device.trust import reasons_for_distrust
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
 
 _PROGRAM = "baseline"

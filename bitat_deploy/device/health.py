@@ -71,10 +71,21 @@ class Clock:
     seconds_at: tuple[tuple[float, float], ...]
 
     @property
-    def adjusts(self) -> bool:
-        """Whether the governor moves the clock as the load changes."""
+    def adjusts_itself(self) -> bool:
+        """Whether the processor chooses its clock without the kernel."""
         in_hardware = self.driver.startswith(("intel_pstate", "amd-pstate", "amd_pstate"))
-        return self.governor in _ADJUSTING or (in_hardware and self.governor == "powersave")
+        return in_hardware and self.governor == "powersave"
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether the clock follows the load."""
+        return self.governor in _ADJUSTING or self.adjusts_itself
+
+    @property
+    def held_low(self) -> bool:
+        """Whether the governor keeps the clock below the maximum, whatever the load."""
+        fixed = self.governor in ("powersave", "userspace") and not self.adjusts_itself
+        return fixed and self.now < _NEARLY * self.max
 
     @property
     def limited(self) -> bool:

@@ -1,9 +1,16 @@
-"""Whether a device can run what was built for a target."""
+"""Whether a device can run what was built for a target, and all that ``doctor`` says of it."""
 
-from bitat_deploy.device.finding import Finding, Severity
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bitat_deploy.device.condition import EMULATED, Finding, Severity, examine
+from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.errors import DeviceUnsuitableError
 from bitat_deploy.target import Target
+
+# A bundle with its runtime and the images of a test set.
+_USUAL_BYTES = 50_000_000
 
 _ARM_32 = "armv7l"
 
@@ -21,6 +28,19 @@ _FEATURES = {
 }
 
 
+def diagnose(device: Device, health: Health, targets: Sequence[Target]) -> list[Finding]:
+    """All that was looked at, in the order in which to read it.
+
+    ``targets`` are those to build for; if there are several, one that fits is enough.
+    """
+    return [
+        _system(device),
+        *_targets(device, targets),
+        *_work_folder(device),
+        *examine(health),
+    ]
+
+
 def check_suitable(device: Device, target: Target, needed_bytes: int) -> None:
     """Raise DeviceUnsuitableError unless the device can run a bundle for ``target``.
 
@@ -34,7 +54,7 @@ def check_suitable(device: Device, target: Target, needed_bytes: int) -> None:
 
 
 def target_problems(device: Device, target: Target) -> list[Finding]:
-    """Why the device's processor and system do not run programs for ``target``."""
+    """Why the device's processor and system cannot run programs for ``target``."""
     if device.arch != target.architecture:
         return [_wrong_architecture(device, target)]
     problems = []
@@ -42,8 +62,7 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
         pass  # it brings its own C library
     elif not device.glibc:
         problems.append(
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "C library",
                 f"its C library is not glibc ({device.os or 'unknown system'})",
                 "a Debian, Ubuntu or Raspberry Pi OS is needed",
@@ -51,8 +70,7 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
         )
     elif _version(device.glibc) < _version(target.glibc):
         problems.append(
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "C library",
                 f"its C library is glibc {device.glibc}, {target.glibc} or newer is needed",
                 "upgrade its system",
@@ -61,8 +79,7 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
     missing = sorted(required_features(target) - _features(device))
     if missing:
         problems.append(
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "processor",
                 f"its processor ({device.cpu}) lacks {', '.join(missing)}",
                 "build for another target",
@@ -72,13 +89,12 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
 
 
 def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
-    """Why the device's cache folder does not hold and start a bundle of that size."""
-    # Where there is no folder, how much is free is not known either.
+    """Why the device's cache folder cannot hold and start a bundle of that size."""
+    # Without a folder the free space is unknown too.
     space_known = device.free_disk_bytes > 0 or not device.write_refusal
     if space_known and device.free_disk_bytes < needed_bytes:
         return [
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "disk",
                 f"{needed_bytes / 1e6:.0f} MB are needed in '{device.cache}', "
                 f"{device.free_disk_bytes / 1e6:.0f} MB are free",
@@ -87,8 +103,7 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
         ]
     if device.write_refusal:
         return [
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "work folder",
                 f"the folder '{device.cache}' cannot be written: {device.write_refusal}",
                 "make it writable for this user, or set XDG_CACHE_HOME there to one that is",
@@ -96,8 +111,7 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
         ]
     if device.execute_refusal:
         return [
-            Finding(
-                Severity.PROBLEM,
+            _problem(
                 "work folder",
                 f"programs cannot be started in the folder '{device.cache}': "
                 f"{device.execute_refusal}",
@@ -118,8 +132,46 @@ def required_features(target: Target) -> set[str]:
     return needed
 
 
+def _problem(subject: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.PROBLEM, subject, message, remedy)
+
+
+def _system(device: Device) -> Finding:
+    bits = "64-bit" if device.arch.endswith("64") else "32-bit"
+    board = f"{device.board}, " if device.board else ""
+    c_library = f"glibc {device.glibc}" if device.glibc else "no glibc"
+    what = f"{board}{device.cores} x {device.cpu}, {device.os}, {bits} ({device.arch}), {c_library}"
+    if not device.emulated:
+        return Finding(Severity.OK, "system", what)
+    remedy = "measure times on hardware; answers and memory are right here too"
+    return Finding(Severity.WARNING, "system", f"{what}; {EMULATED}", remedy)
+
+
+def _targets(device: Device, targets: Sequence[Target]) -> list[Finding]:
+    problems = {target.name: target_problems(device, target) for target in targets}
+    fitting = [name for name, found in problems.items() if not found]
+    if fitting:
+        return [Finding(Severity.OK, "target", f"bundles for {' and '.join(fitting)} run here")]
+    if len(targets) == 1:
+        return [replace(problem, subject="target") for problem in problems[targets[0].name]]
+    reasons = [f"{name}: {found[0].message}" for name, found in problems.items()]
+    return [
+        _problem(
+            "target",
+            f"there is no target for this device ({'; '.join(reasons)})",
+            next(iter(problems.values()))[0].remedy if problems else "add one in targets/",
+        )
+    ]
+
+
+def _work_folder(device: Device) -> list[Finding]:
+    free = f"{device.free_disk_bytes / 1e9:.1f} GB free"
+    fine = f"'{device.cache}': can be written, programs start there, {free}"
+    return folder_problems(device, _USUAL_BYTES) or [Finding(Severity.OK, "work folder", fine)]
+
+
 def _features(device: Device) -> set[str]:
-    """The processor's features; a 64-bit kernel says less than it has to 32-bit programs."""
+    """The processor's features; a 64-bit kernel tells 32-bit programs only some of them."""
     features = set(device.features)
     if device.arch == _ARM_32 and "asimd" in features:
         features |= {"neon", "vfpv4", "idiva"}
@@ -128,21 +180,18 @@ def _features(device: Device) -> set[str]:
 
 def _wrong_architecture(device: Device, target: Target) -> Finding:
     if (device.arch, target.architecture) == (_ARM_32, "aarch64"):
-        return Finding(
-            Severity.PROBLEM,
+        return _problem(
             "system",
             f"its system is 32-bit ({device.arch}), a 64-bit one ({target.architecture}) is needed",
             "build with --target rpi-32bit, or install a 64-bit system",
         )
     if (device.arch, target.architecture) == ("armv6l", _ARM_32):
-        return Finding(
-            Severity.PROBLEM,
+        return _problem(
             "processor",
             "its processor is an ARMv6 (Raspberry Pi 1 or Zero), which has no vector instructions",
             "a Raspberry Pi 2, 3, 4 or Zero 2 W is needed",
         )
-    return Finding(
-        Severity.PROBLEM,
+    return _problem(
         "system",
         f"it is {device.arch}, the bundle is for {target.architecture}",
         "build for a target that fits",

@@ -44,7 +44,7 @@ def test_throttled_pi(local_sshd: LocalSshd) -> None:
     finally:
         vcgencmd.unlink()
     assert result.exit_code == 0, result.output
-    assert "warning power now: under-voltage, throttled" in words(result)
+    assert "warning power under-voltage, throttled now" in words(result)
     assert "power supply" in words(result)
 
 

@@ -3,10 +3,77 @@ from typing import Any
 
 import pytest
 
-from bitat_deploy.device.trust import reasons_for_distrust
+from bitat_deploy.device.condition import Finding, Severity, examine, reasons_for_distrust
+from bitat_deploy.device.health import Health
 from tests.device.sound_pi import DEVICE, HEALTH, LATENCY, health, health_after_run
 
 RUNNER_SECONDS = 9.9
+
+
+def the_one(state: Health) -> Finding:
+    """What is wrong with a state."""
+    (finding,) = [finding for finding in examine(state) if finding.severity is not Severity.OK]
+    assert finding.remedy
+    return finding
+
+
+def test_sound_pi() -> None:
+    assert {finding.severity for finding in examine(HEALTH)} == {Severity.OK}
+
+
+def test_nothing_is_reported() -> None:
+    unknown = Health((), None, None, None, None, None, 0, None, None, None)
+    assert {finding.severity for finding in examine(unknown)} == {Severity.OK}
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "subject", "words"),
+    [
+        ({"throttled": 0x50005}, Severity.WORTHLESS, "power", "under-voltage, throttled now"),
+        ({"throttled": 0x50000}, Severity.WARNING, "power", "under-voltage, throttled since"),
+        ({"temperature": 65}, Severity.WARNING, "temperature", "65 °C and slows down from 80 °C"),
+        ({"temperature": 74}, Severity.WARNING, "temperature", "slows down from 80 °C"),
+        ({"temperature": 75}, Severity.WORTHLESS, "temperature", "slows down from 80 °C"),
+        ({"limit": 1000}, Severity.WORTHLESS, "clock", "is limited to 1000 of 1500 MHz"),
+        ({"governor": "powersave"}, Severity.WORTHLESS, "clock", "keeps the clock at 600 MHz"),
+        ({"governor": "userspace"}, Severity.WORTHLESS, "clock", "keeps the clock at 600 MHz"),
+        ({"seconds_at": ()}, Severity.WARNING, "clock", "'ondemand' may change the clock"),
+        ({"load": 1.5}, Severity.WARNING, "load", "1.50 running processes"),
+        ({"free_memory_bytes": 30_000_000}, Severity.WARNING, "memory", "30 MB"),
+        ({"clock_skew": -7200}, Severity.WARNING, "time", "2 hours behind"),
+        ({"clock_skew": 90}, Severity.WARNING, "time", "90 seconds ahead of"),
+    ],
+)
+def test_state(changes: dict[str, Any], severity: Severity, subject: str, words: str) -> None:
+    finding = the_one(health(**changes))
+    assert (finding.severity, finding.subject) == (severity, subject)
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 64.9},
+        {"governor": "userspace", "now": 1500},
+        {"governor": "powersave", "driver": "intel_pstate", "seconds_at": ()},
+        {"load": 0.5},
+        {"clock_skew": 60},
+    ],
+)
+def test_state_that_is_fine(changes: dict[str, Any]) -> None:
+    assert {finding.severity for finding in examine(health(**changes))} == {Severity.OK}
+
+
+def test_remedy_fits_the_cause() -> None:
+    under_voltage = the_one(health(throttled=0x1))
+    assert "power supply" in under_voltage.remedy and "cool" not in under_voltage.remedy
+    hot = the_one(health(throttled=0x8))
+    assert "power supply" not in hot.remedy and "cool" in hot.remedy
+
+
+def test_the_same_state_reads_the_same_before_and_after_a_run() -> None:
+    for changes in ({"temperature": 76}, {"limit": 1000}):
+        assert the_one(health(**changes)).message in reasons(changes, changes)
 
 
 def reasons(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -62,14 +129,14 @@ def test_clock_limited() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"governor": "ondemand"}, "the governor 'ondemand' may have changed the clock"),
+        ({"governor": "ondemand"}, "the governor 'ondemand' may change the clock"),
         ({"governor": "powersave"}, "the governor 'powersave' keeps the clock at 600 MHz"),
         ({"governor": "powersave", "driver": "intel_pstate"}, ""),
         ({"governor": "performance", "now": 1500}, "the clock changed from 600 to 1500 MHz"),
         ({"governor": "performance"}, ""),
     ],
 )
-def test_clock_that_nobody_counted(changes: dict[str, Any], expected: str) -> None:
+def test_clock_that_is_not_recorded(changes: dict[str, Any], expected: str) -> None:
     found = reasons({"seconds_at": ()}, {"seconds_at": (), **changes})
     assert found.startswith(expected) and bool(found) == bool(expected)
 

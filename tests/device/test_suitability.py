@@ -3,37 +3,26 @@ from typing import Any
 
 import pytest
 
-from bitat_deploy.device.diagnosis import diagnose
-from bitat_deploy.device.finding import Finding, Severity
-from bitat_deploy.device.health import Health
-from bitat_deploy.device.inspect import Device
+from bitat_deploy.device import Device, Finding, Severity, diagnose
 from bitat_deploy.target import load_target
-from tests.device.sound_pi import DEVICE, HEALTH, health
+from tests.device.sound_pi import DEVICE, HEALTH
 
 RPI4 = load_target("rpi4")
 
 
-def findings(device: Device = DEVICE, state: Health = HEALTH) -> list[Finding]:
-    return diagnose(device, state, [RPI4])
-
-
-def the_one(severity: Severity, device: Device = DEVICE, state: Health = HEALTH) -> Finding:
-    (finding,) = [f for f in findings(device, state) if f.severity is not Severity.OK]
+def the_one(severity: Severity, device: Device) -> Finding:
+    found = diagnose(device, HEALTH, [RPI4])
+    (finding,) = [finding for finding in found if finding.severity is not Severity.OK]
     assert finding.severity is severity
     assert finding.remedy
     return finding
 
 
 def test_sound_pi() -> None:
-    found = findings()
+    found = diagnose(DEVICE, HEALTH, [RPI4])
     assert all(finding.severity is Severity.OK and not finding.remedy for finding in found)
     subjects = [finding.subject for finding in found]
     assert len(set(subjects)) == len(subjects)
-
-
-def test_nothing_is_told() -> None:
-    unknown = Health((), None, None, None, None, None, 0, None, None, None)
-    assert all(finding.severity is Severity.OK for finding in findings(state=unknown))
 
 
 @pytest.mark.parametrize(
@@ -50,34 +39,6 @@ def test_nothing_is_told() -> None:
 )
 def test_problem(changes: dict[str, Any], words: str) -> None:
     assert words in the_one(Severity.PROBLEM, replace(DEVICE, **changes)).message
-
-
-@pytest.mark.parametrize(
-    ("changes", "subject", "words"),
-    [
-        ({"throttled": 0x50005}, "power", "now: under-voltage, throttled"),
-        ({"throttled": 0x50000}, "power", "since it was switched on: under-voltage, throttled"),
-        ({"temperature": 66}, "temperature", "slows down from 80 °C"),
-        ({"governor": "powersave"}, "clock", "'powersave', which keeps it low"),
-        ({"governor": "ondemand", "seconds_at": ()}, "clock", "as it sees fit"),
-        ({"limit": 1000}, "clock", "limited to 1000 MHz"),
-        ({"load": 1.5}, "load", "1.50 processes"),
-        ({"free_memory_bytes": 30_000_000}, "memory", "30 MB"),
-        ({"clock_skew": -7200}, "time", "2 hours behind"),
-        ({"clock_skew": 90}, "time", "90 seconds ahead of"),
-    ],
-)
-def test_warning(changes: dict[str, Any], subject: str, words: str) -> None:
-    finding = the_one(Severity.WARNING, state=health(**changes))
-    assert finding.subject == subject
-    assert words in finding.message
-
-
-def test_remedy_fits_the_cause() -> None:
-    under_voltage = the_one(Severity.WARNING, state=health(throttled=0x1))
-    assert "power supply" in under_voltage.remedy and "cool" not in under_voltage.remedy
-    hot = the_one(Severity.WARNING, state=health(throttled=0x8))
-    assert "power supply" not in hot.remedy and "cool" in hot.remedy
 
 
 def test_emulated() -> None:
