@@ -14,8 +14,7 @@ from bitat_deploy.cli.options import (
     ssh_config_option,
 )
 from bitat_deploy.datasets.pictures import load_picture
-from bitat_deploy.device import connect
-from bitat_deploy.device.classify import classify
+from bitat_deploy.device import classify, connect
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import InputError
 from bitat_deploy.report import top_classes_table

@@ -6,6 +6,7 @@ from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.condition import Finding, Severity, examine
 from bitat_deploy.device.connect import LOCAL, connect
 from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.device.execution import classify
 from bitat_deploy.device.health import Health, read_health
 from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.device.inspect import Device, inspect_device
@@ -27,6 +28,7 @@ __all__ = [
     "Severity",
     "bench",
     "check_suitable",
+    "classify",
     "connect",
     "diagnose",
     "examine",

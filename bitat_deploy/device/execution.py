@@ -16,7 +16,7 @@ from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import RUNNER
 from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.inspect import Device
+from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import PushFile, RunFolder, pushed
 from bitat_deploy.device.runner_failure import OTHER_VERSION, runner_failure
 from bitat_deploy.device.suitability import check_suitable
@@ -25,6 +25,9 @@ from bitat_deploy.network import shape_text
 
 IMAGES = "images"
 _LOGITS = "logits"
+
+# The runner measures at least once.
+_ONLY_ANSWERS = BenchOptions(warmup=0, min_runs=1, min_seconds=0)
 
 
 @contextlib.contextmanager
@@ -101,7 +104,7 @@ def run_runner(
 
 
 def _needed(options: BenchOptions) -> set[str]:
-    """What every runner tells, and what those of early bundles do not yet."""
+    """Keys that the runner's result must have; runners of early bundles lack some."""
     always = {"durations_ns", "warmup", "threads", "load_ns", "first_inference_ns", "images"}
     profile = {"layers_ns"} if options.profile_runs else set()
     return always | {"classes", "peak_rss_bytes"} | profile
@@ -114,3 +117,20 @@ def fetch_logits(folder: RunFolder, document: dict[str, Any]) -> NDArray[np.floa
     if result.exit_code != 0 or len(result.stdout) != images * classes * 4:
         raise RunFailedError(f"the logits could not be fetched from '{folder.connection.name}'")
     return np.frombuffer(result.stdout, dtype="<f4").reshape(images, classes)
+
+
+def classify(
+    bundle: Bundle,
+    connection: Connection,
+    images: NDArray[np.uint8],
+    progress: Progress = lambda stage, done, total: None,
+) -> NDArray[np.float32]:
+    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C], computed on the device.
+
+    Raises DeviceUnsuitableError, RunFailedError.
+    """
+    progress("asking the device what it is", 0, 0)
+    device = inspect_device(connection)
+    with pushed_bundle(bundle, connection, device, images, progress) as folder:
+        document = run_runner(bundle, device, folder, _ONLY_ANSWERS, progress)
+        return fetch_logits(folder, document)

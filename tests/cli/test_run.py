@@ -10,8 +10,7 @@ from PIL import Image
 from bitat_deploy.bundle import read_bundle, remember_last_build
 from bitat_deploy.cli.main import cli
 from bitat_deploy.datasets.pictures import load_picture
-from bitat_deploy.device import connect
-from bitat_deploy.device.classify import classify
+from bitat_deploy.device import classify, connect
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import reference_logits
 from tests.ssh_devices import LocalSshd

@@ -12,9 +12,8 @@ import pytest
 
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.datasets import Dataset
-from bitat_deploy.device import bench, connect
+from bitat_deploy.device import bench, classify, connect
 from bitat_deploy.device.bench_options import BenchOptions
-from bitat_deploy.device.classify import classify
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign import Preprocessing
 from bitat_deploy.target import load_target
