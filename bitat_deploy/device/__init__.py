@@ -3,6 +3,13 @@
 from bitat_deploy.device.bench import bench
 from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import BenchResult
+from bitat_deploy.device.boards import (
+    Board,
+    CheckRunning,
+    Outcome,
+    bench_boards,
+    on_boards,
+)
 from bitat_deploy.device.condition import Finding, Severity, examine
 from bitat_deploy.device.connect import LOCAL, connect
 from bitat_deploy.device.connection import Connection, Result
@@ -17,22 +24,27 @@ __all__ = [
     "LOCAL",
     "BenchOptions",
     "BenchResult",
+    "Board",
+    "CheckRunning",
     "Connection",
     "Device",
     "Finding",
     "Health",
     "OnNewHostKey",
+    "Outcome",
     "Progress",
     "Result",
     "RunFolder",
     "Severity",
     "bench",
+    "bench_boards",
     "check_suitable",
     "classify",
     "connect",
     "diagnose",
     "examine",
     "inspect_device",
+    "on_boards",
     "push_file",
     "pushed",
     "read_health",

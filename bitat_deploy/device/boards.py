@@ -1,20 +1,23 @@
-"""Several boards at once, each on its own: a failure of one does not stop the others."""
+"""Several boards at once, each over its own connection; the failure of one stops no other."""
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from bitat_deploy.device.bench_options import Progress
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import BitatDeployError, RunFailedError
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class Board:
-    """A device, what it is called in reports, and its bundle, None for everybody's."""
+    """A device, its name in reports, and its bundle; None stands for the command's bundle."""
 
     host: str
     name: str
@@ -22,75 +25,99 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a board: either a result or an error."""
+class Outcome(Generic[Value]):
+    """What became of the work on a board: its result or an error."""
 
     board: Board
-    result: BenchResult | None
+    result: Value | None
     error: BitatDeployError | None
 
 
-# Measures a board over an open connection.
-Measure = Callable[[Board, Connection, Progress], BenchResult]
+# Raises RunFailedError once the work is to stop. To be called between two steps of it.
+CheckRunning = Callable[[], None]
 
 
-def bench_boards(
+def on_boards(
     boards: Sequence[Board],
     connect: Callable[[Board], Connection],
-    measure: Measure,
-    progress: Callable[[Board, str, int, int], None],
-) -> list[Outcome]:
-    """Measure all ``boards`` at once; their outcomes in the same order.
+    work: Callable[[Board, Connection, CheckRunning], Value],
+    *,
+    tolerated: tuple[type[BitatDeployError], ...] = (BitatDeployError,),
+    on_stop: Callable[[], None] = lambda: None,
+) -> list[Outcome[Value]]:
+    """Do ``work`` on all ``boards`` at once; the outcomes in the same order.
 
-    Ctrl-C ends what runs on each of them. A single board needs no other thread.
+    A ``tolerated`` error is the outcome of its board. Ctrl-C and any other error end the command
+    that runs on each board, call ``on_stop``, and are raised. A single board needs no thread.
     """
-    runs = [_BoardRun(board, connect, measure, progress) for board in boards]
+    runs = [_BoardRun(board, connect, work, tolerated) for board in boards]
     if len(runs) == 1:
         return [runs[0]()]
     with ThreadPoolExecutor(len(runs)) as pool:
         futures = [pool.submit(run) for run in runs]
         try:
-            return [future.result() for future in futures]
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
         except BaseException:
+            on_stop()
             for run in runs:
                 run.stop()
             raise
+    return [future.result() for future in futures]
 
 
-class _BoardRun:
-    """One board in a thread of its own, which another thread may stop."""
+def bench_boards(
+    boards: Sequence[Board],
+    connect: Callable[[Board], Connection],
+    measure: Callable[[Board, Connection, Progress], BenchResult],
+    progress: Callable[[Board, str, int, int], None],
+) -> list[Outcome[BenchResult]]:
+    """Measure all ``boards`` at once; between its stages a bench can be stopped."""
+
+    def work(board: Board, connection: Connection, check_running: CheckRunning) -> BenchResult:
+        def show(stage: str, done: int, total: int) -> None:
+            check_running()
+            progress(board, stage, done, total)
+
+        return measure(board, connection, show)
+
+    return on_boards(boards, connect, work)
+
+
+class _BoardRun(Generic[Value]):
+    """The work on one board, which another thread may stop."""
 
     def __init__(
         self,
         board: Board,
         connect: Callable[[Board], Connection],
-        measure: Measure,
-        progress: Callable[[Board, str, int, int], None],
+        work: Callable[[Board, Connection, CheckRunning], Value],
+        tolerated: tuple[type[BitatDeployError], ...],
     ) -> None:
-        self._board, self._connect, self._measure = board, connect, measure
-        self._report = progress
+        self._board, self._connect, self._work = board, connect, work
+        self._tolerated = tolerated
         self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def __call__(self) -> Outcome:
+    def __call__(self) -> Outcome[Value]:
         self._thread = threading.current_thread()
         try:
             with self._connect(self._board) as connection:
                 self._connection = connection
-                result = self._measure(self._board, connection, self._progress)
-        except BitatDeployError as error:
+                self._check_running()
+                result = self._work(self._board, connection, self._check_running)
+        except self._tolerated as error:
             return Outcome(self._board, None, error)
         return Outcome(self._board, result, None)
 
     def stop(self) -> None:
-        """End what runs on the board; its thread then tidies up there and ends."""
+        """End the command that runs on the board; the work then tidies up there and ends."""
         self._stopped = True
         if self._connection is not None:
             self._connection.interrupt()
 
-    def _progress(self, stage: str, done: int, total: int) -> None:
-        # A command's own progress comes from the thread that reads it, which is not to be ended.
+    def _check_running(self) -> None:
+        # A command's progress comes from the thread that reads it, which has to go on.
         if self._stopped and threading.current_thread() is self._thread:
-            raise RunFailedError(f"the bench of '{self._board.name}' was stopped")
-        self._report(self._board, stage, done, total)
+            raise RunFailedError(f"the work on '{self._board.name}' was stopped")
