@@ -10,11 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bitat_deploy.cli.model import onnx_file, preprocessing_options
 from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_config_option
 from bitat_deploy.compiler.record_files import own_records_path
-from bitat_deploy.device import connect
-from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.device import OnNewHostKey, connect
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
-from bitat_deploy.tuning.options import Effort, TuneOptions
+from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs
 from bitat_deploy.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -56,15 +55,17 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 256),
-    help="Processes that build candidates on this machine.  [default: one for each core]",
+    type=click.IntRange(1, MOST_JOBS),
+    default=default_jobs,
+    show_default="one for each core",
+    help="Processes that build candidates on this machine.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
+@click.option("--again", is_flag=True, help="Also measure what the records already have.")
 @click.option(
-    "--again", is_flag=True, help="Also measure what the records already have, as if they had not."
-)
-@click.option(
-    "--force", is_flag=True, help="Also measure where the device's state spoils its times."
+    "--force",
+    is_flag=True,
+    help="Also measure on a device whose condition makes its times worthless.",
 )
 @click.option(
     "--max-noise",
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 @click.option(
     "--records",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to add to.  [default: the one of yours that build looks at]",
+    help="File to add to.  [default: your own, which build reads]",
 )
 @preprocessing_options
 @ssh_config_option()
@@ -93,7 +94,7 @@ def tune(
     target_name: str,
     hosts: tuple[str, ...],
     trials: int,
-    jobs: int | None,
+    jobs: int,
     seed: int,
     again: bool,
     force: bool,
@@ -107,13 +108,11 @@ def tune(
     """Find the fastest schedule of each layer of MODEL on a device; later builds use it.
 
     Candidates are built on this machine, checked and timed on the device over one SSH connection.
-    What is measured is recorded at once: a run that was broken off goes on where it stopped.
+    Results are recorded at once: an interrupted run continues where it stopped.
     """
     target = load_target(target_name)
     effort = Effort(most_noise=max_noise, timeout_ms=round(timeout * 1000))
-    options = TuneOptions(trials, seed=seed, again=again, force=force, effort=effort)
-    if jobs is not None:
-        options = TuneOptions(trials, jobs, seed, again, force, effort)
+    options = TuneOptions(trials, jobs, seed, again, force, effort)
     from bitat_deploy.tuning.tune import tune as run_tuning  # imports TVM, which takes seconds
 
     console = Console(stderr=True)

@@ -1,22 +1,32 @@
-"""Measuring a batch of kernels on a device that is connected."""
+"""Kernels measured on a connected device: the program there, its batch files, its results."""
 
 import json
+import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bitat_deploy.bundle.native_program import native_program
+from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
 from bitat_deploy.compiler.record import OK, OUTCOMES
-from bitat_deploy.device.connection import Connection, Result
-from bitat_deploy.device.push import RunFolder
+from bitat_deploy.device import Connection, Result, RunFolder
 from bitat_deploy.errors import RunFailedError
-from bitat_deploy.tuning.kernel import Kernel, batch_content
-from bitat_deploy.tuning.measuring_program import MEASURE_KERNELS
+from bitat_deploy.target import Target
+from bitat_deploy.tuning.building import Kernel
 from bitat_deploy.tuning.options import Effort
 from bitat_deploy.tuning.task import Check
 
+MEASURE_KERNELS = "measure_kernels"
+
 _BATCH = "batch"
+_MAGIC = b"bitat-deploy kernels 1\n"
+_TYPE_CODES = {"i": 0, "u": 1, "f": 2}  # DLPack's
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,20 @@ class TimedBatch:
     reference_ns: float
     noise: float
     candidates: tuple[Timed, ...]
+
+
+def measuring_program(target: Target, status: Callable[[str], None] = lambda message: None) -> Path:
+    """Path of the program for ``target``; ``status`` is told what takes long. Raises BuildError."""
+    with resources.as_file(resources.files("bitat_deploy.tuning.native")) as folder:
+        return native_program(
+            MEASURE_KERNELS,
+            sorted([*folder.glob("*.cc"), *folder.glob("*.h")]),
+            target,
+            packages=("ziglang", "apache-tvm", "apache-tvm-ffi"),
+            include_directories=[include_directory()],
+            libraries=runtime_libraries(target),
+            status=status,
+        )
 
 
 def measure_batch(
@@ -68,6 +92,27 @@ def measure_batch(
         raise RunFailedError(
             f"what the measuring program on '{folder.connection.name}' printed is no result"
         ) from error
+
+
+def batch_content(check: Check, kernels: Sequence[Kernel]) -> bytes:
+    """A batch file as ``native/batch.h`` describes it."""
+    parts = [_MAGIC, *_tensors(check.inputs), *_tensor(check.expected), _numbers(len(kernels))]
+    for kernel in kernels:
+        parts += [_numbers(len(kernel.library)), kernel.library, *_tensors(kernel.constants)]
+    return b"".join(parts)
+
+
+def _tensors(arrays: Sequence[NDArray[Any]]) -> list[bytes]:
+    return [_numbers(len(arrays)), *(part for array in arrays for part in _tensor(array))]
+
+
+def _tensor(array: NDArray[Any]) -> list[bytes]:
+    kind = (_TYPE_CODES[array.dtype.kind], array.dtype.itemsize * 8)
+    return [_numbers(*kind, array.ndim, *array.shape), np.ascontiguousarray(array).tobytes()]
+
+
+def _numbers(*values: int) -> bytes:
+    return struct.pack(f"<{len(values)}q", *values)
 
 
 def _parse(document: dict[str, Any], count: int) -> TimedBatch:

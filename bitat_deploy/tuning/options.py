@@ -3,14 +3,21 @@
 import os
 from dataclasses import dataclass, field
 
+MOST_JOBS = 256
+
+
+def default_jobs() -> int:
+    """One for each core that this process may use."""
+    return min(len(os.sched_getaffinity(0)), MOST_JOBS)
+
 
 @dataclass(frozen=True)
 class Effort:
     """How to measure one candidate: ``rounds`` times, each ``measure_ms`` after ``warmup_ms``.
 
-    It is ended after ``timeout_ms``. ``cool_down_ms`` is the rest after each. A batch in which the
-    default schedule's time changed by more than the share ``most_noise`` is measured again, up to
-    ``attempts`` times in all.
+    A pause of ``cool_down_ms`` follows each. The candidate is killed after ``timeout_ms``. A batch
+    is measured again, up to ``attempts`` times in all, if the default schedule's time changed by
+    more than the share ``most_noise``.
     """
 
     rounds: int = 2
@@ -25,14 +32,14 @@ class Effort:
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """``trials`` candidates at most for each distinct layer, built by ``jobs`` processes.
+    """At most ``trials`` candidates for each distinct layer, built by ``jobs`` processes.
 
-    ``again``: what the file of records already has is measured nevertheless. ``force``: also where
-    the device is not fit to be measured on.
+    ``again``: also measure what the file of records already has. ``force``: also measure on a
+    device whose condition makes its times worthless.
     """
 
     trials: int = 32
-    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    jobs: int = field(default_factory=default_jobs)
     seed: int = 0
     again: bool = False
     force: bool = False

@@ -1,15 +1,17 @@
-"""What all measurers of a tuning run share, and how each of them works through its jobs."""
+"""How a tuning run works through its jobs: measured on devices, or modelled."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.record import NOT_BUILT, OK
+from bitat_deploy.compiler.cycle_model import find_llvm_mca, modelled_cycles
+from bitat_deploy.compiler.record import MODEL, NOT_BUILT, OK
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
-from bitat_deploy.tuning.kernel import Kernel, build_kernel
+from bitat_deploy.target import Target
+from bitat_deploy.tuning.building import Builder, Kernel, finished_kernels, last_line, worker_killed
 from bitat_deploy.tuning.log import Origin, RecordLog
 from bitat_deploy.tuning.measurement import Timed, TimedBatch
 from bitat_deploy.tuning.options import Effort
@@ -18,56 +20,6 @@ from bitat_deploy.tuning.work import Job, Work
 
 # Is told how many candidates are done of how many, and of which workload they are.
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Built:
-    """A job's kernels, which may still be in the making; ``reference`` is the default schedule."""
-
-    reference: "Future[Kernel]"
-    kernels: "tuple[Future[Kernel], ...]"
-
-
-class Builder:
-    """Has the candidates of jobs built in other processes."""
-
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self._pool = pool
-        self._references: dict[str, Future[Kernel]] = {}
-
-    def __call__(self, task: Task, schedules: tuple[Any, ...]) -> Built:
-        """Begin to build; does not wait."""
-        operator = task.operator
-        if task.workload not in self._references:
-            self._references[task.workload] = self._submit(operator)
-        kernels = tuple(self._submit(operator.with_schedule(schedule)) for schedule in schedules)
-        return Built(self._references[task.workload], kernels)
-
-    def _submit(self, operator: Operator) -> "Future[Kernel]":
-        try:
-            return self._pool.submit(build_kernel, operator)
-        except BrokenProcessPool as error:
-            raise worker_killed() from error
-
-
-def worker_killed() -> BuildError:
-    """What to say when a process of ours was killed."""
-    return BuildError(
-        "a process that builds candidates was killed, which is what Linux does when memory is "
-        "short; run tune again with --jobs 1, it goes on where it stopped"
-    )
-
-
-def finished_kernels(built: Built) -> tuple[Kernel, tuple[Kernel, ...]]:
-    """Wait for a job's kernels. Raises BuildError where the default itself cannot be built."""
-    try:
-        reference = built.reference.result()
-        kernels = tuple(future.result() for future in built.kernels)
-    except BrokenProcessPool as error:
-        raise worker_killed() from error
-    if reference.error:
-        raise BuildError(f"the default schedule cannot be built: {reference.error}")
-    return reference, kernels
 
 
 class Session:
@@ -141,3 +93,40 @@ class Session:
             if timed.noise <= most_noise:
                 return timed
         return None
+
+
+def model_origin(target: Target) -> Origin:
+    """What records say of the model. Raises InputError where the target has none."""
+    return Origin(MODEL, f"{Path(find_llvm_mca()).name}, {target.model_cpu}", "cycles")
+
+
+def model_jobs(pool: ProcessPoolExecutor) -> Callable[[Task, tuple[Any, ...]], Any]:
+    """What begins to model a job's candidates, the default first; to prepare jobs with."""
+
+    def prepare(task: Task, schedules: tuple[Any, ...]) -> "list[Future[Timed]]":
+        operators = [task.operator, *(task.operator.with_schedule(s) for s in schedules)]
+        return [pool.submit(_cost, operator) for operator in operators]
+
+    return prepare
+
+
+def tune_by_model(session: Session, origin: Origin) -> None:
+    """Work through all jobs. Raises BuildError where the default schedule has no cost."""
+    while (job := session.work.take()) is not None:
+        try:
+            reference, *results = [future.result() for future in job.prepared]
+        except BrokenProcessPool as error:
+            raise worker_killed() from error
+        if reference.outcome != OK:
+            raise BuildError(
+                f"the default schedule of '{job.task.workload}' has no cost by the model: "
+                f"{reference.message}"
+            )
+        session.record(job, tuple(results), reference.time, 0.0, origin)
+
+
+def _cost(operator: Operator) -> Timed:
+    try:
+        return Timed(OK, modelled_cycles(operator, operator.target))
+    except Exception as error:  # whatever a schedule makes TVM do, the others go on
+        return Timed(NOT_BUILT, 0.0, last_line(error))

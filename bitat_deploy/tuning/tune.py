@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL, MODEL
-from bitat_deploy.device.connection import Connection
+from bitat_deploy.device import LOCAL as LOCAL_HOST
+from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import Preprocessing
 from bitat_deploy.target import Target
-from bitat_deploy.tuning.by_model import model_jobs, model_origin, tune_by_model
-from bitat_deploy.tuning.log import RecordLog
-from bitat_deploy.tuning.measuring_program import measuring_program
+from bitat_deploy.tuning.building import Builder
+from bitat_deploy.tuning.log import RecordLog, WorkloadSummary, summarize
+from bitat_deploy.tuning.measurement import measuring_program
 from bitat_deploy.tuning.on_devices import tune_on_devices
 from bitat_deploy.tuning.options import TuneOptions
-from bitat_deploy.tuning.session import Builder, Progress, Session
-from bitat_deploy.tuning.summary import WorkloadSummary, summarize
+from bitat_deploy.tuning.session import (
+    Progress,
+    Session,
+    model_jobs,
+    model_origin,
+    tune_by_model,
+)
 from bitat_deploy.tuning.task import Task, expected_answers, network_layers, tuning_tasks
 from bitat_deploy.tuning.work import Work
 from bitat_deploy.tuning.workers import worker_processes
 
-LOCAL_HOST, MODEL_HOST = "local", "model"
+MODEL_HOST = "model"
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,41 @@
-"""Processes on this machine that build candidates, or model them, side by side."""
+"""Processes on this machine that build or model candidates side by side.
 
+Each imports this module before it ignores Ctrl-C, so that it imports nothing slow.
+"""
+
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
 
-@contextmanager
+@contextlib.contextmanager
 def worker_processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """``count`` processes, which end with the block, and by themselves if this one is killed."""
-    pool = ProcessPoolExecutor(
-        count,
-        mp_context=multiprocessing.get_context("spawn"),  # TVM's threads do not survive a fork
-        initializer=_prepare,
-        initargs=(os.getpid(),),
-    )
-    try:
-        yield pool
-    finally:
-        processes = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:  # what still builds would be for nobody
-            process.terminate()
+    context = multiprocessing.get_context("spawn")  # TVM's threads do not survive a fork
+    watched, lifeline = context.Pipe(duplex=False)
+    with watched, lifeline:
+        pool = ProcessPoolExecutor(
+            count, mp_context=context, initializer=_prepare, initargs=(watched,)
+        )
+        try:
+            yield pool
+        finally:
+            # Closing the lifeline then ends the processes: nobody waits for what they still build.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare(parent: int) -> None:
+def _prepare(lifeline: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.nice(5)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with(lifeline: Connection) -> None:
+    """Wait until the other end is closed, by the parent or by its death."""
+    lifeline.poll(None)
     os._exit(1)

@@ -15,8 +15,8 @@ import tvm_ffi.libinfo
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.compiler.cross_compiler import compile_c, link_shared
 from bitat_deploy.target import load_target
-from bitat_deploy.tuning.kernel import Kernel, batch_content, build_kernel
-from bitat_deploy.tuning.measuring_program import measuring_program
+from bitat_deploy.tuning.building import Kernel, build_kernel
+from bitat_deploy.tuning.measurement import batch_content, measuring_program
 from bitat_deploy.tuning.task import Check
 from tests.operators.drawn_layers import drawn_inputs, pointwise
 

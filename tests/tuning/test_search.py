@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from bitat_deploy.compiler.record import schedule_key
-from bitat_deploy.tuning.search import Search
+from bitat_deploy.tuning.work import Search
 
 
 @dataclass(frozen=True)
