@@ -21,7 +21,7 @@ _SHOWN_CLASSES = 5
 
 
 class Summary(Protocol):
-    """A tuned workload, as far as it is shown; see tuning/summary.py."""
+    """A tuned workload, as far as it is shown; see tuning/log.py."""
 
     @property
     def layers(self) -> tuple[str, ...]:
