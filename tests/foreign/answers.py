@@ -7,8 +7,7 @@ import numpy as np
 import onnxruntime
 
 from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.device import connect
-from bitat_deploy.device.classify import classify
+from bitat_deploy.device import classify, connect
 from bitat_deploy.target import load_target
 
 
