@@ -14,7 +14,7 @@ OnnxRuntime::OnnxRuntime() {
   using GetApiBase = const OrtApiBase* (*)();
   const auto get_base = reinterpret_cast<GetApiBase>(dlsym(library, "OrtGetApiBase"));
   api_ = get_base == nullptr ? nullptr : get_base()->GetApi(1);
-  if (api_ == nullptr) throw std::runtime_error("the library of ONNX Runtime is another one");
+  if (api_ == nullptr) throw std::runtime_error("libonnxruntime.so lacks version 1 of ONNX Runtime's interface");
 }
 
 void OnnxRuntime::Check(const OrtStatus* status) const {

@@ -1,9 +1,8 @@
 // The few functions of ONNX Runtime's C interface that a run needs.
 //
-// Written from its documentation, so that no header of it has to be here. OrtApi is a structure of
-// nothing but function pointers. Its members never move: functions are only ever added at its end,
-// and GetApi(1) asks for those of version 1, to which all of the below belong. So the structure is
-// read as an array, and a function is its place in there.
+// Written from its documentation, so that its headers are not needed. OrtApi is a structure of
+// function pointers only, and new ones are only added at its end. GetApi(1) returns the structure of
+// version 1, which has all functions below. It is read as an array here: a function is an index.
 // https://github.com/microsoft/onnxruntime/blob/main/include/onnxruntime/core/session/onnxruntime_c_api.h
 #pragma once
 
@@ -35,7 +34,7 @@ constexpr int kUint8 = 2;              // ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
 constexpr int kArenaAllocator = 1;     // OrtArenaAllocator
 constexpr int kDefaultMemory = 0;      // OrtMemTypeDefault
 
-// The place of a function in OrtApi and its type, whose result is null or an error.
+// The index of a function in OrtApi and its type; it returns null or an error.
 template <std::size_t place, typename... Arguments>
 struct OrtFunction {};
 
@@ -68,7 +67,7 @@ class OnnxRuntime {
   // Throws std::runtime_error.
   OnnxRuntime();
 
-  // Calls a function; throws std::runtime_error with its own words where it fails.
+  // Calls a function; throws std::runtime_error with ONNX Runtime's message where it fails.
   template <std::size_t place, typename... Arguments, typename... Given>
   void Call(OrtFunction<place, Arguments...>, Given... given) const {
     using Function = OrtStatus* (*)(Arguments...);

@@ -51,15 +51,14 @@ def build_bundle(
 ) -> Bundle:
     """Compile the ONNX file ``model`` for ``target`` and write a bundle to the folder ``output``.
 
-    The network takes ``batch`` images at once.
-
-    Without ``output`` the bundle goes to the cache. What was built before, of the same, is copied
-    (``use_cache``). ``status`` is told what is being done. ``preprocessing`` is for networks that
-    were not exported by bitat-deploy; pixel / 255 where it is None.
+    The network takes ``batch`` images at once. Without ``output`` the bundle goes to the cache.
+    With ``use_cache`` a bundle that was built earlier from the same input is copied. ``status``
+    receives a line at each step. ``preprocessing`` is for networks that were not exported by
+    bitat-deploy; None means pixel / 255.
     Raises InputError, UnsupportedOperatorError, BuildError.
     """
     if output is not None:
-        check_output(output)  # before the work rather than after it
+        check_output(output)  # before the work, not after it
     with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
         workspace = Path(folder)
         key = _cache_key(model, target, preprocessing, batch) if use_cache else None
@@ -67,7 +66,7 @@ def build_bundle(
         if cached is None:
             manifest, contents = _compile(model, target, workspace, preprocessing, batch, status)
         else:
-            status("copying the bundle, which was built before")
+            status("copying the bundle that was built earlier")
             manifest = cached.manifest
             contents = {file.path: cached.directory / file.path for file in manifest.files}
         if output is None:
@@ -83,9 +82,9 @@ def build_bundle(
 def _cache_key(
     model: Path, target: Target, preprocessing: "Preprocessing | None", batch: int
 ) -> str | None:
-    """What the bundle is made of; None where the model cannot be read, which compiling explains.
+    """Checksum of all input of a build; None where the model cannot be read: compiling says why.
 
-    Options that change what is compiled belong into the key.
+    It must contain every option that changes what is compiled.
     """
     try:
         options: dict[str, Any] = {"batch": batch}
@@ -108,7 +107,7 @@ def _compile(
 ) -> tuple[Manifest, dict[str, Path]]:
     """The manifest, and what goes into the bundle: path there to the file it is now."""
     status(f"compiling the network for {target.name} ({target.cpu})")
-    # Not above: importing TVM takes seconds, and what was built before does not need it.
+    # Not above: importing TVM takes seconds, and a bundle from the cache does not need it.
     from bitat_deploy.compiler.compile import compile_model
 
     name = NETWORK_OBJECT if target.is_static else MODEL_LIBRARY

@@ -1,7 +1,7 @@
-"""The device library and the programs on it: the runner, and those of users.
+"""The device library and the programs that use it: the runner, and users' own.
 
-A bundle with shared libraries has the library among them. For a static target the library's sources
-are compiled into each program, together with the network.
+It is one of a bundle's shared libraries. For a static target its sources are compiled into each
+program, together with the network.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from bitat_deploy.bundle.bundle import (
 from bitat_deploy.bundle.native_program import native_program
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
 from bitat_deploy.compiler.cross_compiler import compile_cpp
-from bitat_deploy.errors import BundleError
+from bitat_deploy.errors import BuildError, BundleError
 from bitat_deploy.target import Target
 
 _SUFFIXES = frozenset({".cc", ".h", ".hpp", ".map"})
@@ -115,23 +115,34 @@ def build_program(program_sources: Sequence[Path], bundle: Bundle, output: Path)
             f"the bundle '{bundle.directory}' has no '{needed}', as it was built by an earlier "
             "version of bitat-deploy; build it again"
         )
-    for path in {file.path for file in bundle.pushed_files} - {RUNNER} | {NOTICES} & paths:
-        copy = output.parent / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle.directory / path, copy)
-    with runner_folder() as folder:
+    try:
         if target.is_static:
-            network = bundle.directory / NETWORK_OBJECT
-            _link_static(program_sources, network, output, target)
+            _link_static(program_sources, bundle.directory / NETWORK_OBJECT, output, target)
         else:
-            compile_cpp(
-                program_sources,
-                output,
-                target,
-                include_directories=[folder / "library"],
-                libraries=[bundle.directory / library],
-                rpath=f"$ORIGIN/{LIBRARY_FOLDER}",
-            )
+            _link_shared(program_sources, bundle.directory / library, output, target)
+        for file in bundle.manifest.files:
+            if file.path == NOTICES or (file.push and file.path != RUNNER):
+                copy = output.parent / file.path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(bundle.directory / file.path, copy)
+    except OSError as error:
+        raise BuildError(
+            f"'{output.parent}' cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _link_shared(
+    program_sources: Sequence[Path], library: Path, output: Path, target: Target
+) -> None:
+    with runner_folder() as folder:
+        compile_cpp(
+            program_sources,
+            output,
+            target,
+            include_directories=[folder / "library"],
+            libraries=[library],
+            rpath=f"$ORIGIN/{LIBRARY_FOLDER}",
+        )
 
 
 def _link_static(

@@ -1,7 +1,7 @@
 """TVM's runtime libraries for the target's architecture.
 
-For this machine's architecture they are those of the installed packages. For another one they are
-taken out of the wheels of exactly the same versions, whose hashes are in
+For this machine's architecture they come from the installed packages. For another architecture they
+come from the wheels of exactly the same versions, whose hashes are in
 ``requirements-<architecture>.txt``.
 """
 

@@ -1,14 +1,14 @@
-// An error line for what ends in abort(): a C++ library that finds no memory and has nobody to tell.
+// Prints an error line when the process ends in abort(), as C++ libraries do that find no memory.
 //
-// TVM's libraries allocate while they are loaded, before main. Of a program that is linked
-// dynamically only .preinit_array runs before that.
+// TVM's libraries allocate while they are loaded, before main. In a dynamically linked program only
+// .preinit_array runs before that.
 
 #include <signal.h>
 #include <unistd.h>
 
 namespace {
 
-// AddressSanitizer starts later, and deals with abort() itself.
+// AddressSanitizer starts later, and handles abort() itself.
 #ifndef __SANITIZE_ADDRESS__
 
 constexpr int kNoMemory = 6;

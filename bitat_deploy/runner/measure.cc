@@ -19,7 +19,7 @@ namespace {
 
 std::ifstream OpenImages(const Arguments& arguments, std::int64_t* count) {
   struct stat status {};
-  // Of a folder or a device the size would be nonsense.
+  // The size of a folder or a device is meaningless.
   const bool regular = stat(arguments.images.c_str(), &status) == 0 && S_ISREG(status.st_mode);
   std::ifstream file(arguments.images, std::ios::binary | std::ios::ate);
   if (!regular || !file) throw FileError("cannot read the images '" + arguments.images + "'");
@@ -44,7 +44,7 @@ std::int64_t ReadBatch(std::ifstream& file, std::int64_t count, bitat::Network& 
   return images;
 }
 
-// How many runs it will take, judging from those so far.
+// Estimates how many runs there will be, from those so far.
 std::int64_t ExpectedRuns(int run, double seconds, const Arguments& arguments) {
   const double needed = std::min(run * arguments.min_seconds / std::max(seconds, 1e-9), 1e15);
   return std::max<std::int64_t>({arguments.min_runs, run + 1, std::llround(needed)});
@@ -70,7 +70,7 @@ std::int64_t Nanoseconds(std::int64_t start) {
 std::int64_t ProcessorNanoseconds() {
   timespec used{};
   if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0) {
-    throw std::runtime_error("this system does not tell how much processor time was used");
+    throw std::runtime_error("this system does not report processor time");
   }
   return static_cast<std::int64_t>(used.tv_sec) * 1000000000 + used.tv_nsec;
 }

@@ -1,4 +1,4 @@
-// What is measured: latency over many runs, then the logits of every image.
+// Measures latency over many runs, then computes the logits of every image.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace bitat_deploy {
 
-// A line on standard error, at most once a second. The host shows it as a progress bar; and if the
-// connection has gone silently, writing is what makes the device's sshd notice.
+// Prints a line on standard error, at most once a second. The host shows it as a progress bar. If
+// the connection is lost silently, the attempt to write makes the device's sshd notice.
 class Progress {
  public:
   explicit Progress(const char* stage) : stage_(stage) {}
@@ -24,14 +24,14 @@ class Progress {
 
 struct Measurement {
   std::int64_t first_inference_ns;
-  std::int64_t peak_rss_bytes;  // once warm: before durations_ns grows
+  std::int64_t peak_rss_bytes;  // after the warm-up, before durations_ns grows
   std::vector<std::int64_t> durations_ns;
 };
 
-// Throws FileError where the images cannot be read or are no whole number of images.
+// Throws FileError where the file cannot be read or does not hold a whole number of images.
 void CheckImages(const Arguments& arguments);
 
-// Makes the first images the network's input, repeated where there are less than it takes at once.
+// Fills the network's input with the first images, repeated where there are fewer than a batch.
 void ReadFirstBatch(bitat::Network& network, const Arguments& arguments);
 
 // Times the first batch: one first run, the warm-up, then the measured runs.

@@ -1,4 +1,4 @@
-// What each layer takes, measured one by one.
+// Measures the time of each layer.
 #pragma once
 
 #include <cstdint>

@@ -42,7 +42,7 @@ class Network:
                 "--batch": self._batch,
                 "--images": source,
                 "--logits": result,
-                # The runner measures first; here that is of no interest.
+                # The runner measures first, which is not needed here.
                 "--warmup": 0,
                 "--min-runs": 1,
                 "--min-seconds": 0,

@@ -17,7 +17,7 @@ from bitat_deploy.target import load_target
 from tests.drawn_networks import draw_network
 
 HOST = load_target("host")
-COPIED = "copying the bundle, which was built before"
+COPIED = "copying the bundle that was built earlier"
 
 
 @pytest.fixture(scope="module")

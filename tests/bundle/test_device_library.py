@@ -1,6 +1,7 @@
 """The device library from a plain C program: on this machine, and as ARM code in qemu-user."""
 
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,19 @@ def test_files_that_are_not_right(host: Program, tmp_path: Path) -> None:
         failed(BAD_NETWORK, sentence)
     (tmp_path / "model.txt").write_text(text + "something that a later version adds\n")
     assert host.open(tmp_path)[0] == f"{OK} "
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (Debian's binutils)")
+def test_the_library_exports_what_the_header_declares(rpi4_bundle: Path) -> None:
+    """Nothing of its C++ standard library, which may not take the place of the program's."""
+    library = rpi4_bundle / "lib" / "libbitat_deploy.so"
+    command = ["nm", "--dynamic", "--defined-only", "--format=posix", str(library)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    with runner_folder() as sources:
+        header = (sources / "library" / "bitat_deploy.h").read_text()
+    declared = re.findall(r"^BITAT_API [^(]*?(\w+)\(", header, re.M)
+    assert len(declared) == 9
+    assert sorted(line.split()[0] for line in listed.splitlines()) == sorted(declared)
 
 
 def test_a_bundle_of_an_earlier_version(host_bundle: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bitat_deploy.bundle import runner_folder
-from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.errors import BuildError, BundleError, InputError
 from bitat_deploy.onnx_format import reference_logits
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -90,6 +90,14 @@ def test_cpp_without_a_bundle(tmp_path: Path) -> None:
     assert finished.returncode in (BundleError.exit_code, InputError.exit_code)
     assert finished.stderr.startswith("Error: ") and "Traceback" not in finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cpp_into_a_folder_that_cannot_be(host_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "app").write_text("a file")
+    finished = call(sys.executable, EXAMPLES / "cpp" / "build.py", host_bundle, tmp_path / "app")
+    assert finished.returncode == BuildError.exit_code
+    assert "cannot be written" in finished.stderr and "Traceback" not in finished.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["app"]
 
 
 def test_python(host_bundle: Path, images: Path, tmp_path: Path) -> None:

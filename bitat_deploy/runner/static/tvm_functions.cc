@@ -38,7 +38,7 @@ class Workspace {
 };
 
 Workspace workspace;
-std::string error = "out of memory";  // of which they say nothing
+std::string error = "out of memory";  // for which kernels set no message
 
 void* AllocateWorkspace(int, int, std::uint64_t bytes, int, int) {
   return workspace.Allocate(bytes);
@@ -53,8 +53,8 @@ int FreeWorkspace(int, int, void* memory) {
 
 extern "C" {
 
-// Which is what they call (tvm/runtime/c_backend_api.h). Those that need memory have weak null
-// pointers of these names, for whoever loads them to set: these take their place.
+// Kernels call these functions (tvm/runtime/c_backend_api.h). The first two are pointers, weak and
+// null in an object file with kernels that need memory; these definitions take their place.
 extern decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace;
 extern decltype(&FreeWorkspace) __TVMBackendFreeWorkspace;
 decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace = AllocateWorkspace;

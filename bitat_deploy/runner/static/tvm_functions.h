@@ -1,11 +1,11 @@
-// What TVM's kernels expect of the program that calls them, without TVM's runtime.
+// The functions that TVM's kernels need in a program without TVM's runtime.
 #pragma once
 
 #include <string>
 
 namespace bitat_deploy {
 
-// What the last kernel that failed said.
+// Error message of the last kernel that failed.
 const std::string& KernelError();
 
 }  // namespace bitat_deploy
