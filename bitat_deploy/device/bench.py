@@ -23,7 +23,7 @@ from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
-from bitat_deploy.errors import InputError
+from bitat_deploy.errors import InputError, RunFailedError
 from bitat_deploy.network import shape_text
 
 
@@ -50,9 +50,9 @@ def bench(
     _check_threads(bundle, device, options.threads)
     with pushed_bundle(bundle, connection, device, dataset.images, progress) as folder:
         before = read_health(connection)
-        document = run_runner(bundle, device, folder, options, progress)
+        run = run_runner(bundle, device, folder, options, progress, images=len(dataset.images))
         after = read_health(connection)
-        logits = fetch_logits(folder, document)
+        logits = fetch_logits(folder, run)
     baselines: tuple[BaselineResult, ...] = ()
     if baseline is not None:
         image = dataset.images[:1]
@@ -66,27 +66,31 @@ def bench(
         hashlib.sha256(dataset.images.tobytes()).hexdigest(),
         lambda done: progress("computing the reference on this machine, once", done, count),
     )
-    latency = latency_statistics(document["durations_ns"], document["warmup"], options.rule)
+    if logits.shape != reference.shape:
+        raise RunFailedError(
+            f"the runner on '{device.name}' gives {logits.shape[1]} logits for an image, the "
+            f"network '{model.name}' has {reference.shape[1]}; build the bundle again"
+        )
+    latency = latency_statistics(run.durations_ns, run.warmup, options.rule)
     profile: tuple[LayerTime, ...] = ()
     if options.profile_runs:
         clock = steady_clock(before, after)
-        profile = layer_times(bundle.manifest.layers, document["layers_ns"], clock, model.batch)
-    # Runners of earlier bundles do not tell it.
-    runner_seconds = document["cpu_ns"] / 1e9 if "cpu_ns" in document else None
+        profile = layer_times(bundle.manifest.layers, run.layers_ns, clock, model.batch)
+    runner_seconds = None if run.cpu_ns is None else run.cpu_ns / 1e9
     return BenchResult(
         model_name=model.name,
         model_sha256=model.sha256,
         target=bundle.manifest.target.name,
         dataset=dataset.name,
         device=device,
-        threads=document["threads"],
-        load_ms=document["load_ns"] / 1e6,
-        first_inference_ms=document["first_inference_ns"] / 1e6,
+        threads=run.threads,
+        load_ms=run.load_ns / 1e6,
+        first_inference_ms=run.first_inference_ns / 1e6,
         latency=latency,
         accuracy=compare_logits(
             logits, reference, dataset.labels, dataset.class_names, _tolerance(model)
         ),
-        peak_rss_bytes=document["peak_rss_bytes"],
+        peak_rss_bytes=run.peak_rss_bytes,
         model_bytes=bundle.model_size,
         bundle_bytes=bundle.size,
         pushed_bytes=folder.bytes_sent,

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from bitat_deploy.device.execution import IMAGES, run_runner
 from bitat_deploy.device.health import read_health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.push import RunFolder, push_file, pushed
+from bitat_deploy.device.run_result import RunResult
 from bitat_deploy.device.suitability import folder_problems
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
 
@@ -46,12 +46,19 @@ def bench_baseline(
     try:
         with _pushed(baseline, bundle, connection, device, image, progress) as folder:
 
-            def run(twin: Twin) -> dict[str, Any]:
+            def run(twin: Twin) -> RunResult:
                 def show(stage: str, done: int, total: int) -> None:
                     progress(f"{stage} of the {twin.name} twin", done, total)
 
-                files = {"program": _PROGRAM, "model": _file_name(twin)}
-                return run_runner(bundle, device, folder, options, show, **files)
+                return run_runner(
+                    bundle,
+                    device,
+                    folder,
+                    options,
+                    show,
+                    program=_PROGRAM,
+                    model=_file_name(twin),
+                )
 
             return tuple(
                 _bench_twin(baseline, twin, connection, device, run, options.rule)
@@ -66,22 +73,22 @@ def _bench_twin(
     twin: Twin,
     connection: Connection,
     device: Device,
-    run: Callable[[Twin], dict[str, Any]],
+    run: Callable[[Twin], RunResult],
     rule: str,
 ) -> BaselineResult:
     try:
         before = read_health(connection)
-        document = run(twin)
+        measurement = run(twin)
         after = read_health(connection)
     except (DeviceUnsuitableError, RunFailedError) as error:
         return _result(baseline, twin, failure=str(error))
-    latency = latency_statistics(document["durations_ns"], document["warmup"], rule)
-    seconds = document["cpu_ns"] / 1e9
+    latency = latency_statistics(measurement.durations_ns, measurement.warmup, rule)
+    seconds = None if measurement.cpu_ns is None else measurement.cpu_ns / 1e9
     measured = TwinRun(
-        load_ms=document["load_ns"] / 1e6,
-        first_inference_ms=document["first_inference_ns"] / 1e6,
+        load_ms=measurement.load_ns / 1e6,
+        first_inference_ms=measurement.first_inference_ns / 1e6,
         latency=latency,
-        peak_rss_bytes=document["peak_rss_bytes"],
+        peak_rss_bytes=measurement.peak_rss_bytes,
         not_trustworthy=reasons_for_distrust(device, before, after, latency, seconds),
     )
     return _result(baseline, twin, measured)

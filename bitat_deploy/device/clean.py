@@ -1,5 +1,7 @@
 """Removing from a device what pushing and running left there."""
 
+import re
+
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import RunFailedError
 
@@ -48,4 +50,6 @@ def clean_device(connection: Connection, *, force: bool = False) -> int:
         )
     if result.exit_code != 0:
         raise RunFailedError(f"'{connection.name}' could not be cleaned: {result.last_error}")
+    if not re.fullmatch(rb"[0-9]{1,18}\n", result.stdout):
+        raise RunFailedError(f"'{connection.name}' does not tell what it removed; clean it again")
     return int(result.stdout)

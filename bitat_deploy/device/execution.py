@@ -3,11 +3,10 @@
 import contextlib
 import functools
 import hashlib
-import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,15 @@ from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import PushFile, RunFolder, pushed
-from bitat_deploy.device.runner_failure import OTHER_VERSION, runner_failure
+from bitat_deploy.device.run_result import RunResult, parse_run_result
+from bitat_deploy.device.runner_failure import runner_failure
 from bitat_deploy.device.suitability import check_suitable
-from bitat_deploy.errors import BundleError, RunFailedError
+from bitat_deploy.errors import RunFailedError
 from bitat_deploy.network import shape_text
 
 IMAGES = "images"
 _LOGITS = "logits"
+_PROGRESS = re.compile("progress ([a-z]{1,20}) ([0-9]{1,15}) ([0-9]{1,15})")
 
 # The runner measures at least once.
 _ONLY_ANSWERS = BenchOptions(warmup=0, min_runs=1, min_seconds=0)
@@ -64,10 +65,11 @@ def run_runner(
     options: BenchOptions,
     progress: Progress,
     *,
+    images: int = 1,
     program: str = RUNNER,
     model: str | None = None,
-) -> dict[str, Any]:
-    """Run the runner in ``folder`` on the device; what it printed.
+) -> RunResult:
+    """Run the runner in ``folder`` on the device over ``images`` images; what it printed.
 
     ``program`` and ``model`` are files in there: another program takes the same options.
     Raises DeviceUnsuitableError, RunFailedError; BundleError for a runner of another version.
@@ -85,35 +87,22 @@ def run_runner(
     command += ["--stop-at-end-of-input"]
 
     def on_error(line: str) -> None:
-        words = line.split()
-        if len(words) == 4 and words[0] == "progress":
-            progress(f"measuring {words[1]}", int(words[2]), int(words[3]))
+        match = _PROGRESS.fullmatch(line.strip())
+        if match:
+            progress(f"measuring {match[1]}", int(match[2]), int(match[3]))
 
     progress("measuring latency", 0, 0)
     result = folder.run(command, on_error=on_error)
     if result.exit_code != 0:
         raise runner_failure(device, result, program)
-    try:
-        document: dict[str, Any] = json.loads(result.stdout)
-    except ValueError as error:
-        raise RunFailedError(f"the runner on '{device.name}' printed no result") from error
-    absent = _needed(options) - set(document)
-    if absent:
-        raise BundleError(f"the bundle's runner does not tell '{min(absent)}'; {OTHER_VERSION}")
-    return document
+    classes = len(bundle.manifest.model.class_names) or None
+    return parse_run_result(result.stdout, device.name, options, images, classes)
 
 
-def _needed(options: BenchOptions) -> set[str]:
-    """Keys that the runner's result must have; runners of early bundles lack some."""
-    always = {"durations_ns", "warmup", "threads", "load_ns", "first_inference_ns", "images"}
-    profile = {"layers_ns"} if options.profile_runs else set()
-    return always | {"classes", "peak_rss_bytes"} | profile
-
-
-def fetch_logits(folder: RunFolder, document: dict[str, Any]) -> NDArray[np.float32]:
-    """The logits float32 [N, classes] of a run that printed ``document``. Raises RunFailedError."""
+def fetch_logits(folder: RunFolder, run: RunResult) -> NDArray[np.float32]:
+    """The logits float32 [N, classes] of a run that gave ``run``. Raises RunFailedError."""
     result = folder.read(_LOGITS)
-    images, classes = document["images"], document["classes"]
+    images, classes = run.images, run.classes
     if result.exit_code != 0 or len(result.stdout) != images * classes * 4:
         raise RunFailedError(f"the logits could not be fetched from '{folder.connection.name}'")
     return np.frombuffer(result.stdout, dtype="<f4").reshape(images, classes)
@@ -132,5 +121,5 @@ def classify(
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
     with pushed_bundle(bundle, connection, device, images, progress) as folder:
-        document = run_runner(bundle, device, folder, _ONLY_ANSWERS, progress)
-        return fetch_logits(folder, document)
+        run = run_runner(bundle, device, folder, _ONLY_ANSWERS, progress, images=len(images))
+        return fetch_logits(folder, run)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.plain_text import foreign_text
 
 # Prints NAME=VALUE lines; only POSIX shell and tools that every Linux system has. What a device
 # lacks comes out empty. Device tree strings end in a zero byte. Few processes: on a slow device
@@ -98,7 +99,9 @@ def inspect_device(connection: Connection) -> Device:
     facts: defaultdict[str, str] = defaultdict(str)
     for line in result.stdout.decode(errors="replace").splitlines():
         name, _, value = line.partition("=")
-        facts[name] = value.strip()
+        # A list of names and a path, which are not shown as they are; all else is for readers.
+        whole = name in ("features", "cache")
+        facts[name] = value.strip() if whole else foreign_text(value)
     if result.exit_code != 0 or not facts["machine"]:
         raise RunFailedError(
             f"'{connection.name}' does not answer as a Linux system would: {result.last_error}"
@@ -166,5 +169,5 @@ def _reason(message: str) -> str:
 
 
 def _number(text: str) -> int:
-    match = re.match(r"\d+", text)
+    match = re.match("[0-9]{1,12}(?![0-9])", text)
     return int(match.group()) if match else 0

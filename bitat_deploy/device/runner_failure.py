@@ -35,7 +35,7 @@ def runner_failure(device: Device, result: Result, program: str) -> BitatDeployE
             f"the runner on '{device.name}' was killed, which is what Linux does when memory "
             f"is short ({device.memory_bytes / 1e6:.0f} MB); end other programs there"
         )
-    if number > 0:
+    if 0 < number < signal.NSIG:
         name = signal.strsignal(number) or f"signal {number}"
         return RunFailedError(f"the runner on '{device.name}' crashed: {name}")
     reason = result.last_error.removeprefix("error: ")

@@ -17,6 +17,7 @@ from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_lib
 from bitat_deploy.compiler.record import OK, OUTCOMES
 from bitat_deploy.device import Connection, Result, RunFolder
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Kernel
 from bitat_deploy.tuning.options import Effort
@@ -27,6 +28,7 @@ MEASURE_KERNELS = "measure_kernels"
 _BATCH = "batch"
 _MAGIC = b"bitat-deploy kernels 1\n"
 _TYPE_CODES = {"i": 0, "u": 1, "f": 2}  # DLPack's
+_LONGEST_NS = 3600e9  # of one call: no candidate may take so long
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,20 @@ def measure_batch(
     result = folder.run(command)
     if result.exit_code != 0:
         raise _failed(folder.connection, result)
+    return parse_batch(result.stdout, folder.connection.name, len(kernels), effort.rounds)
+
+
+def parse_batch(content: bytes, device: str, count: int, rounds: int) -> TimedBatch:
+    """Read what the program on ``device`` printed of the default and ``count`` other schedules.
+
+    Raises RunFailedError where that is no result, or one of other counts or impossible times.
+    """
     try:
-        return _parse(json.loads(result.stdout), len(kernels))
-    except (ValueError, KeyError, TypeError) as error:
+        return _parse(json.loads(content), count, rounds)
+    except (ValueError, RecursionError) as error:
         raise RunFailedError(
-            f"what the measuring program on '{folder.connection.name}' printed is no result"
+            f"what the measuring program on '{device}' printed is no result of {count + 1} "
+            "candidates; run tune again: it goes on where it stopped"
         ) from error
 
 
@@ -115,31 +126,33 @@ def _numbers(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}q", *values)
 
 
-def _parse(document: dict[str, Any], count: int) -> TimedBatch:
-    first, *others = document["candidates"]
-    if len(others) != count:
+def _parse(document: Any, count: int, rounds: int) -> TimedBatch:
+    entries = document.get("candidates") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or len(entries) != 1 + count:
         raise ValueError
-    reference = _timed(first)
+    first, *others = entries
+    reference = _timed(first, rounds)
     if reference.outcome != OK:
         raise RunFailedError(
             "the default schedule itself fails on the device "
             f"({reference.outcome}{': ' * bool(reference.message)}{reference.message}), so that "
             "nothing can be compared with it: report it as a defect of bitat-deploy"
         )
-    times = [float(value) for value in first["min_ns"]]
-    noise = max(times) / min(times) - 1
-    return TimedBatch(reference.time, noise, tuple(_timed(entry) for entry in others))
+    noise = max(first["min_ns"]) / min(first["min_ns"]) - 1
+    return TimedBatch(reference.time, noise, tuple(_timed(entry, rounds) for entry in others))
 
 
-def _timed(entry: dict[str, Any]) -> Timed:
-    if entry["outcome"] not in OUTCOMES:
+def _timed(entry: Any, rounds: int) -> Timed:
+    if not isinstance(entry, dict) or entry.get("outcome") not in OUTCOMES:
         raise ValueError
     if entry["outcome"] != OK:
-        return Timed(entry["outcome"], 0.0, str(entry["message"]))
-    ns = min(float(value) for value in entry["min_ns"])
-    if ns <= 0:
+        return Timed(entry["outcome"], 0.0, foreign_text(str(entry.get("message", ""))))
+    times = entry.get("min_ns")
+    if not isinstance(times, list) or len(times) != rounds:
         raise ValueError
-    return Timed(OK, ns)
+    if not all(type(time) in (int, float) and 0 < time <= _LONGEST_NS for time in times):
+        raise ValueError
+    return Timed(OK, float(min(times)))
 
 
 def _failed(connection: Connection, result: Result) -> RunFailedError:

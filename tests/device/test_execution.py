@@ -45,6 +45,11 @@ def without_library(folder: Path) -> None:
         (with_runner(OLD_USAGE), BundleError, "build the bundle again"),
         (with_runner(OLD_RESULT), BundleError, "build the bundle again"),
         (with_runner("echo nothing"), RunFailedError, "printed no result"),
+        (
+            with_runner("echo 'progress accuracy 1'$(printf '%05000d' 0)' 1' >&2; exit 255"),
+            RunFailedError,
+            "ended with exit code 255|failed: progress",
+        ),
         (with_runner(NO_MEMORY), DeviceUnsuitableError, "too little memory"),
         (without_library, RunFailedError, r"cannot start.*libtvm_ffi\.so.*build the bundle again"),
     ],

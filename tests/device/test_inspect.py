@@ -7,6 +7,7 @@ import pytest
 
 from bitat_deploy.device import connect
 from bitat_deploy.device.inspect import inspect_device, is_emulated, user_land
+from tests.hostile_device import NASTY, HostileDevice, is_shown_safely
 
 
 def test_this_machine() -> None:
@@ -20,6 +21,16 @@ def test_this_machine() -> None:
     assert device.glibc == os.confstr("CS_GNU_LIBC_VERSION").split()[1]
     assert device.free_disk_bytes > 0
     assert device.features
+
+
+def test_facts_that_are_none() -> None:
+    text = {"kernel", "os", "board", "governor", "cpu_name", "implementer", "write_refusal"}
+    facts = {"cores": "9" * 5000, "memory": "-5", "free": "\u0665"} | dict.fromkeys(text, NASTY)
+    lines = "".join(f"{key}={value}\n" for key, value in facts.items())
+    device = inspect_device(HostileDevice({"say machine": lines.encode()}))
+    assert (device.cores, device.memory_bytes, device.free_disk_bytes) == (0, 0, 0)
+    for shown in (device.kernel, device.os, device.board, device.governor, device.write_refusal):
+        assert is_shown_safely(shown) and len(shown) <= 200
 
 
 @pytest.mark.parametrize(
