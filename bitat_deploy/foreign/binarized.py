@@ -21,14 +21,15 @@ CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
 class Quantizer:
     """A tensor of at most 16 values for each channel, and the chain that makes it.
 
-    ``steps`` are those of the chain as a function of its root. ``sign_of_zero``: a value of 0 at
-    one number was left out, as no picture has met it.
+    ``steps`` are those of the chain as a function of its root. ``sign_of_zero`` is None where
+    the chain has no Sign; where it is False, a value of 0 at one number was left out, as no
+    picture has met it.
     """
 
     chain: Chain
     steps: Steps
     codes: CodeSteps
-    sign_of_zero: bool
+    sign_of_zero: bool | None
 
     @property
     def tensor(self) -> str:
@@ -40,19 +41,32 @@ class Quantizer:
 class Binarized:
     """A convolution ``node`` with few-valued weights that reads ``quantizer``'s tensor.
 
-    ``weight`` holds levels [out, in / groups, kernel, kernel] of copies; output = ``scale``[o] *
-    sum + ``bias``[o], where the sum is over all copies of weights and of codes. ``pool`` is between
-    the quantizer and the convolution.
+    ``weight`` holds levels [out, in / groups, kernel, kernel] of copies. Where weights and inputs
+    are levels with offsets, w = s t + v and x = r l + u, the output is
+
+        ``scale`` * sum(t l) + ``of_inputs`` * sum(l) + ``constant``,  scale = s r, of_inputs = v r,
+
+    as v and r are the same for all that an output reads; sums are over all copies of weights and
+    of codes. ``constant`` float32 [out], or [out, H, W] where the border has no offset, is
+    sum(w u) and the file's bias. ``of_inputs`` is None where there is no offset of the weights.
+    ``pool`` is between the quantizer and the convolution.
     """
 
     node: onnx.NodeProto
     quantizer: Quantizer
     window: Window
     weight: WeightLevels
+    padding_level: int
     scale: NDArray[np.float32]
-    bias: NDArray[np.float32] | None
+    of_inputs: NDArray[np.float32] | None
+    constant: NDArray[np.float32] | None
     between: tuple[str, ...]  # nodes between the quantizer and the convolution
     pool: Pool | None = None
+
+    @property
+    def of_border(self) -> bool:
+        """Whether the constant is another one where the window reaches over the border."""
+        return self.constant is not None and self.constant.ndim > 1
 
     @property
     def output(self) -> str:
@@ -87,11 +101,11 @@ class Finder:
         steps = find_float_steps(function, function.channels)
         if steps is None:
             return None
-        sign_of_zero = False
-        has_sign = any(node.op_type == "Sign" for node in chain.nodes)
-        if has_sign and chain.end not in self._with_zeros:
-            without = without_zero(steps)
-            sign_of_zero, steps = without is not None, without or steps
+        sign_of_zero = None
+        without = without_zero(steps)
+        if without is not None and any(node.op_type == "Sign" for node in chain.nodes):
+            sign_of_zero = chain.end in self._with_zeros
+            steps = steps if sign_of_zero else without
         codes = code_steps(steps)
         return None if codes is None else Quantizer(chain, steps, codes, sign_of_zero)
 
@@ -118,16 +132,38 @@ class Finder:
             return pool
         if graph.types[source].shape[1] != weight.shape[1] * window.groups:
             return "its input does not fit its weights"
-        scaled = _with_input_scale(weight, quantizer.codes.scale, window.groups)
-        levels = weight_levels(scaled)
+        codes = quantizer.codes
+        levels = weight_levels(_times_input(weight, codes.scale, window.groups), window.groups)
         if levels is None:
             return "its weights are not of 1 to 4 bits"
         bias = constant_bias(graph, node, len(weight))
         if isinstance(bias, str):
             return bias
-        copies = len(levels.copies) * len(quantizer.codes.starts)
-        scale = (levels.scale / copies).astype(np.float32)
-        return Binarized(node, quantizer, window, levels, scale, bias, between, pool)
+        level = padding_level(window, codes)
+        if level is None:
+            return "its border is padded with a value that is no level"
+        copies = len(levels.copies) * len(codes.starts)
+        of_inputs = levels.offset / copies
+        size = graph.types[node.output[0]].shape[2:] or (1, 1)
+        border = codes.offset.any() and window.padding > 0 and level == 0
+        offsets = _times_input(weight, codes.offset, window.groups).sum(axis=1)
+        constant = _seen(offsets, window, graph.types[source].shape[2:], size) if border else None
+        if constant is None:
+            constant = offsets.sum(axis=(1, 2))
+        if bias is not None:
+            constant = constant + bias.reshape(-1, *[1] * (constant.ndim - 1))
+        return Binarized(
+            node=node,
+            quantizer=quantizer,
+            window=window,
+            weight=levels,
+            padding_level=level,
+            scale=(levels.scale / copies).astype(np.float32),
+            of_inputs=of_inputs.astype(np.float32) if of_inputs.any() else None,
+            constant=constant.astype(np.float32) if constant.any() else None,
+            between=between,
+            pool=pool,
+        )
 
     def _spelled(
         self, node: onnx.NodeProto, weight: NDArray[Any]
@@ -177,10 +213,35 @@ def without_zero(steps: Steps) -> Steps | None:
     return Steps(tuple(starts), tuple(kept))
 
 
-def _with_input_scale(
+def padding_level(window: Window, codes: CodeSteps) -> int | None:
+    """What our convolution pads with to pad with the original's value; None where it cannot.
+
+    The level 0 stands for no input at all, whatever the codes' offset.
+    """
+    if window.padding == 0:
+        return 0
+    top = 2**codes.bits - 1
+    highest = codes.scale * top + codes.offset
+    size = np.abs(codes.scale).max() * top
+    if np.allclose(highest, window.padding_value, rtol=1e-6, atol=1e-6 * size):
+        return top
+    return 0 if window.padding_value == 0 else None
+
+
+def _seen(taps: NDArray[np.float64], window: Window, size: Any, out: Any) -> NDArray[np.float64]:
+    """Sums [O, H, W] of ``taps`` [O, k, k] over those that are inside the input of ``size``."""
+    inside = []
+    for extent, places in zip(size, out, strict=True):
+        reached = np.arange(places)[:, None] * window.stride - window.padding
+        reached = reached + np.arange(window.kernel) * window.dilation
+        inside.append(((reached >= 0) & (reached < extent)).astype(np.float64))
+    return np.asarray(np.einsum("ha,wb,oab->ohw", *inside, taps))
+
+
+def _times_input(
     weight: NDArray[Any], scale: NDArray[np.float64], groups: int
 ) -> NDArray[np.float64]:
-    """Weights [O, I / groups, k, k] times the scale of the input channel that each reads."""
+    """Weights [O, I / groups, k, k] times a number for the input channel that each reads."""
     out, per_group = weight.shape[:2]
     by_group = np.repeat(scale.reshape(groups, per_group), out // groups, axis=0)
     return np.asarray(weight.astype(np.float64) * by_group[:, :, None, None])

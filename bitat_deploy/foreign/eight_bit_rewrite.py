@@ -15,7 +15,7 @@ from bitat_deploy.foreign.binarized import CONVOLUTIONS
 from bitat_deploy.foreign.eight_bit import EightBit, Requantization, find_eight_bit
 from bitat_deploy.foreign.functions import mixed_functions
 from bitat_deploy.foreign.graph import TensorType
-from bitat_deploy.foreign.graph_builder import FLOAT, INT32, UINT8, Chain, GraphBuilder
+from bitat_deploy.foreign.graph_builder import FLOAT, INT32, UINT8, GraphBuilder, NodeRow
 from bitat_deploy.foreign.layer_nodes import add_convolution
 from bitat_deploy.foreign.rewrite import Rewritten
 from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Image, Sums, output_format
@@ -97,18 +97,18 @@ class _Rewriter:
         inside = Image((height, width, channels))
         self._formats |= {f"{found.source}.nhwc": inside, source: image}
         self._formats |= {layer.name: form, sums: form}
-        chain = Chain(self._builder, sums, f"{layer.name}.", form.shape)
+        row = NodeRow(self._builder, sums, f"{layer.name}.", form.shape)
         if offset.any():
-            chain.step("Add", offset.astype(np.int32), element=INT32)
+            row.step("Add", offset.astype(np.int32), element=INT32)
         self._reasons[f"{layer.name}.0"] = _REQUANTIZES
-        chain.step("Cast", to=FLOAT)
+        row.step("Cast", to=FLOAT)
         if found.after is not None:
-            self._emit_requantization(chain, found, found.after)
+            self._emit_requantization(row, found, found.after)
             return None
-        chain.step("Mul", found.sum_scale)
+        row.step("Mul", found.sum_scale)
         if not whole:
-            chain.step("Add", np.asarray(found.bias, np.float32))
-        chain.finish(found.node.output[0])
+            row.step("Add", np.asarray(found.bias, np.float32))
+        row.finish(found.node.output[0])
         return None
 
     def _emit_source(
@@ -129,29 +129,29 @@ class _Rewriter:
             self._builder.add("Pad", [inner], name, kind, constants=constants)
 
     def _emit_channels_last(self, found: EightBit, name: str, shape: tuple[int, ...]) -> None:
-        chain = Chain(self._builder, found.source, f"{name}.", shape[1:])
+        row = NodeRow(self._builder, found.source, f"{name}.", shape[1:])
         if found.affine.offset:
-            chain.step("Cast", to=INT32, element=INT32, like=found.source)
+            row.step("Cast", to=INT32, element=INT32, like=found.source)
             offset = np.array(found.affine.offset, np.int32)
-            chain.step("Add", offset, element=INT32, like=found.source)
-            chain.step("Cast", to=UINT8, element=UINT8, like=found.source)
+            row.step("Add", offset, element=INT32, like=found.source)
+            row.step("Cast", to=UINT8, element=UINT8, like=found.source)
         kind = TensorType(shape, UINT8)
         if len(self._graph.types[found.source].shape) == 2:
             sizes = {f"{name}.shape": np.array(shape, np.int64)}
-            self._builder.add("Reshape", [chain.current], name, kind, constants=sizes)
+            self._builder.add("Reshape", [row.current], name, kind, constants=sizes)
         else:
-            self._builder.add("Transpose", [chain.current], name, kind, perm=[0, 2, 3, 1])
+            self._builder.add("Transpose", [row.current], name, kind, perm=[0, 2, 3, 1])
 
-    def _emit_requantization(self, chain: Chain, found: EightBit, after: Requantization) -> None:
+    def _emit_requantization(self, row: NodeRow, found: EightBit, after: Requantization) -> None:
         affine = after.affine
-        chain.step("Mul", np.asarray(found.sum_scale / affine.scale, np.float32))
-        chain.step("Round")
+        row.step("Mul", np.asarray(found.sum_scale / affine.scale, np.float32))
+        row.step("Round")
         limits = (-128, 127) if affine.offset else (0, 255)
         low = max(limits[0], affine.zero) if after.relu else limits[0]
         if affine.zero:
-            chain.step("Add", np.array(affine.zero, np.float32))
-        chain.step("Clip", np.array(low, np.float32), np.array(limits[1], np.float32))
-        chain.step("Cast", to=affine.element, element=affine.element)
+            row.step("Add", np.array(affine.zero, np.float32))
+        row.step("Clip", np.array(low, np.float32), np.array(limits[1], np.float32))
+        row.step("Cast", to=affine.element, element=affine.element)
         if not affine.offset and len(self._graph.types[after.tensor].shape) == 4:
-            chain.rename(f"{after.tensor}.nhwc")
-        chain.finish(after.tensor)
+            row.rename(f"{after.tensor}.nhwc")
+        row.finish(after.tensor)

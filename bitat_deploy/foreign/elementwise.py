@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, attributes, variables
 
-# What never falls, or never rises, as its input rises; a chain of them does neither. What is
-# found with their help is verified by running the chain, so that a mistake here costs no wrong
-# answer.
+# What computes each number from the numbers at the same place. Most never fall, or never rise, as
+# their input rises; whether a chain of them is a step function is found by running it.
 _OPERATORS = {
     *("Add", "Sub", "Mul", "Div", "Min", "Max", "Neg", "Relu", "LeakyRelu", "PRelu", "Clip"),
     *("BatchNormalization", "Sign", "Round", "Floor", "Ceil", "Sigmoid", "HardSigmoid", "Tanh"),
     *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Where", "Cast", "Identity"),
     *("Elu", "Selu", "Softplus", "Softsign", "Erf", "QuantizeLinear", "DequantizeLinear"),
+    *("Abs", "And", "Or", "Equal", "Exp", "Sqrt", "Pow", "Reciprocal", "Sum", "HardSwish"),
 }
 
 

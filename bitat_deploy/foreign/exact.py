@@ -19,8 +19,16 @@ from bitat_deploy.foreign.graph import Graph, attributes
 
 
 def with_whole_sums(graph: Graph, found: Sequence[Binarized]) -> Graph:
-    """The graph with the convolutions ``found`` on whole numbers: x / step, rounded."""
-    replaced = {binarized.node.name: binarized for binarized in found}
+    """The graph with the convolutions ``found`` on whole numbers: (x - offset) / step, rounded.
+
+    Those stay as they are that read a border of zeros which is no level of their input.
+    """
+    pads = {node.name for node in graph.nodes if node.op_type == "Pad"}
+    replaced = {
+        binarized.node.name: binarized
+        for binarized in found
+        if not (pads & set(binarized.between) and binarized.of_border)
+    }
     nodes: list[onnx.NodeProto] = []
     constants = dict(graph.constants)
     for node in graph.nodes:
@@ -35,41 +43,69 @@ def with_whole_sums(graph: Graph, found: Sequence[Binarized]) -> Graph:
 
 def _whole(graph: Graph, found: Binarized) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     node, name = found.node, f"{found.node.name}.whole"
-    weight = np.mean(found.weight.copies, axis=0)
+    codes = found.quantizer.codes
+    copies = len(found.weight.copies) * len(codes.starts)
+    weight = np.mean(found.weight.copies, axis=0) * copies
     (above, below), (left, right) = found.window.zeros
     kernel = found.window.kernel
     weight = weight[:, :, above : kernel - below, left : kernel - right]
-    step = found.quantizer.codes.scale
+    step, offset = codes.scale, codes.offset
     tail: tuple[int, ...] = (1, 1)
+    ones = np.full_like(weight, copies)
     if node.op_type != "Conv":
-        step = np.repeat(step, weight.shape[2] * weight.shape[3])
-        weight = weight.reshape(len(weight), -1)
-        weight = weight if attributes(node).get("transB", 0) else weight.T
+        pixels = weight.shape[2] * weight.shape[3]
+        step, offset = np.repeat(step, pixels), np.repeat(offset, pixels)
+        weight, ones = (
+            w.reshape(len(w), -1) if attributes(node).get("transB", 0) else w.reshape(len(w), -1).T
+            for w in (weight, ones)
+        )
         tail = ()
+    of_outputs, of_inputs = (1, -1, *tail), (1, -1, *tail)
     constants: dict[str, NDArray[Any]] = {
-        f"{name}.step": step.reshape(1, -1, *tail).astype(np.float32),
+        f"{name}.offset": offset.reshape(of_inputs).astype(np.float32),
+        f"{name}.step": step.reshape(of_inputs).astype(np.float32),
         f"{name}.weight": np.ascontiguousarray(weight).astype(np.float32),
-        f"{name}.scale": found.weight.scale.reshape(1, -1, *tail).astype(np.float32),
-        f"{name}.bias": np.zeros((1, 1, *tail), np.float32),
+        f"{name}.scale": found.scale.reshape(of_outputs),
     }
-    if found.bias is not None:
-        constants[f"{name}.bias"] = found.bias.reshape(1, -1, *tail)
-    product = type(node)()
-    product.CopyFrom(node)
-    del product.input[:], product.output[:]
-    product.input.extend([f"{name}.x", f"{name}.weight"])
-    product.output.append(f"{name}.sum")
-    chain = [
-        ("Div", [node.input[0], f"{name}.step"], f"{name}.ratio"),
-        ("Round", [f"{name}.ratio"], f"{name}.x"),
-        None,
-        ("Mul", [f"{name}.sum", f"{name}.scale"], f"{name}.scaled"),
-        ("Add", [f"{name}.scaled", f"{name}.bias"], node.output[0]),
-    ]
-    made = [
-        product
-        if entry is None
-        else helper.make_node(entry[0], entry[1], [entry[2]], name=f"{name}.{entry[0]}")
-        for entry in chain
-    ]
-    return made, constants
+    nodes = _Nodes(name)
+    shifted = nodes.add("Sub", node.input[0], f"{name}.offset")
+    levels = nodes.add("Round", nodes.add("Div", shifted, f"{name}.step"))
+    total = nodes.add("Mul", nodes.product(node, levels, f"{name}.weight"), f"{name}.scale")
+    if found.of_inputs is not None:
+        constants[f"{name}.ones"] = np.ascontiguousarray(ones).astype(np.float32)
+        constants[f"{name}.of_inputs"] = found.of_inputs.reshape(of_outputs)
+        inputs = nodes.product(node, levels, f"{name}.ones")
+        total = nodes.add("Add", total, nodes.add("Mul", inputs, f"{name}.of_inputs"))
+    constant = np.zeros(1, np.float32) if found.constant is None else found.constant
+    constants[f"{name}.constant"] = (
+        constant[None] if constant.ndim == 3 else constant.reshape(of_outputs)
+    )
+    nodes.add("Add", total, f"{name}.constant", output=node.output[0])
+    return nodes.made, constants
+
+
+class _Nodes:
+    """Nodes whose names begin with that of the one they replace."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.made: list[onnx.NodeProto] = []
+
+    def add(self, operator: str, *inputs: str, output: str = "") -> str:
+        name = f"{self._name}.{len(self.made)}"
+        self.made.append(helper.make_node(operator, inputs, [output or name], name=name))
+        return output or name
+
+    def product(self, node: onnx.NodeProto, x: str, weight: str) -> str:
+        """The convolution or matrix product ``node`` of other tensors, without its bias."""
+        name = f"{self._name}.{len(self.made)}"
+        made = type(node)()
+        made.CopyFrom(node)
+        made.name = name
+        kept = [entry for entry in made.attribute if entry.name not in ("alpha", "beta")]
+        del made.input[:], made.output[:], made.attribute[:]
+        made.attribute.extend(kept)
+        made.input.extend([x, weight])
+        made.output.append(name)
+        self.made.append(made)
+        return name

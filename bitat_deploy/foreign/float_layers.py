@@ -19,13 +19,13 @@ _FOLLOWERS = {
     *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Where", "Cast", "Identity"),
     *("Elu", "Selu", "Softplus", "Softsign", "Erf", "QuantizeLinear", "DequantizeLinear"),
     *("HardSwish", "Abs", "Exp", "Log", "Sqrt", "Pow", "Reciprocal", "Gelu", "Mish"),
-    *("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"),
+    *("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice"),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """Standard nodes, each reading the one before, and what they read and write."""
+    """Standard nodes, in an order in which they can be computed, and what they read and write."""
 
     name: str
     nodes: tuple[onnx.NodeProto, ...]
@@ -47,9 +47,14 @@ def float_layers(graph: Graph) -> dict[str, FloatLayer]:
         group = None
         if node.op_type in _FOLLOWERS:
             for tensor in variables(node, graph.constants):
-                if len(readers[tensor]) == 1 and tensor != graph.output and tensor in group_of:
+                if len(readers[tensor]) > 1 or tensor == graph.output or tensor not in group_of:
+                    continue
+                if group is None:
                     group = group_of.pop(tensor)
-                    break
+                elif all(other.op_type in _FOLLOWERS for other in group_of[tensor]):
+                    cheap = group_of.pop(tensor)
+                    groups = [other for other in groups if other is not cheap]
+                    group[:0] = cheap
         if group is None:
             group = []
             groups.append(group)

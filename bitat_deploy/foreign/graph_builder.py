@@ -73,7 +73,7 @@ class GraphBuilder:
         ).without_dead_nodes()
 
 
-class Chain:
+class NodeRow:
     """Elementwise nodes one after the other, of tensors [1, H, W, C] or as ``like`` says.
 
     ``start`` is the tensor that the first one reads; ``prefix`` begins the names of all.
@@ -92,16 +92,38 @@ class Chain:
         *constants: NDArray[Any],
         element: int = FLOAT,
         like: str | None = None,
+        other: str | None = None,
+        shape: tuple[int, ...] | None = None,
         **attributes: Any,
     ) -> None:
-        """One more operator; ``like`` names a tensor of the shape that it has."""
+        """One more operator, which also reads the tensor ``other`` and then ``constants``.
+
+        ``like`` names a tensor of the shape that it gives; ``shape`` is that of all from here on.
+        """
         name = f"{self._prefix}{self._count}"
         self._count += 1
         named = {f"{name}.constant{index}": value for index, value in enumerate(constants)}
-        shape = self._shape if like is None else self._builder.types[like].shape
-        kind = TensorType(shape, element)
-        self._builder.add(operator, [self.current], name, kind, constants=named, **attributes)
+        self._shape = self._shape if shape is None else (1, *shape)
+        sizes = self._shape if like is None else self._builder.types[like].shape
+        inputs = [self.current] if other is None else [self.current, other]
+        kind = TensorType(sizes, element)
+        self._builder.add(operator, inputs, name, kind, constants=named, **attributes)
         self.current = name
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        """The same int32 or float32 numbers in another ``shape``, with a batch of 1."""
+        sizes = np.array((1, *shape), np.int64)
+        self.step("Reshape", sizes, element=self._element, shape=shape)
+
+    def slice_last(self, start: int, end: int) -> None:
+        """Of the last axis what is from ``start`` to before ``end``."""
+        shape = (*self._shape[1:-1], end - start)
+        limits = [np.array([place], np.int64) for place in (start, end, len(shape))]
+        self.step("Slice", *limits, element=self._element, shape=shape)
+
+    @property
+    def _element(self) -> int:
+        return self._builder.types[self.current].element
 
     def rename(self, name: str) -> None:
         """Give the last tensor another name."""

@@ -3,11 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.foreign.binarized import Binarized, Quantizer, without_zero
-from bitat_deploy.foreign.elementwise import ChannelFunction
+from bitat_deploy.foreign.binarized import Binarized, Quantizer
 from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.levels import ALWAYS, NEVER, CodeSteps, code_steps_like
-from bitat_deploy.foreign.steps import find_steps, float_of_position
+from bitat_deploy.foreign.steps import (
+    evaluate_steps,
+    find_steps,
+    float_of_position,
+    position_of_float,
+)
 from bitat_deploy.network import Convolution, Quantize, QuantizeFloat, Sums
 
 _INT32 = np.iinfo(np.int32)
@@ -18,27 +22,24 @@ def top_level(codes: CodeSteps) -> int:
     return 2**codes.bits - 1
 
 
-def padding_level(found: Binarized) -> int | None:
-    """What our convolution pads with to pad with the original's value; None where it cannot."""
-    window = found.window
-    if window.padding == 0 or window.padding_value == 0:
-        return 0
-    top = top_level(found.quantizer.codes)
-    same = np.allclose(found.quantizer.codes.scale * top, window.padding_value, rtol=1e-6, atol=0)
-    return top if same else None
-
-
 def copies_of_codes(found: Binarized) -> int:
     """How many copies of the quantizer's channels the convolution reads."""
     return len(found.quantizer.codes.starts) * len(found.weight.copies)
 
 
-def sums_layer(found: Binarized, source: str, level: int) -> Convolution:
-    """The convolution that gives the sums; ``source`` names the codes of :func:`code_channels`."""
+def sums_layer(found: Binarized, source: str) -> Convolution:
+    """The convolution that gives the sums; ``source`` names the codes of :func:`code_channels`.
+
+    Where weights have an offset, each group has one output more, the last: the sum of its inputs.
+    """
     weight = found.weight
     codes = len(found.quantizer.codes.starts)
     groups = [copy for copy in weight.copies for _ in range(codes)]
     levels = np.concatenate(groups, axis=1).transpose(0, 2, 3, 1)
+    if found.of_inputs is not None:
+        by_group = levels.reshape(found.window.groups, -1, *levels.shape[1:])
+        ones = np.ones_like(by_group[:, :1])
+        levels = np.concatenate([by_group, ones], axis=1).reshape(-1, *levels.shape[1:])
     return Convolution(
         name=found.node.name,
         input=source,
@@ -47,7 +48,7 @@ def sums_layer(found: Binarized, source: str, level: int) -> Convolution:
         output=Sums(),
         stride=found.window.stride,
         padding=found.window.padding,
-        padding_level=level,
+        padding_level=found.padding_level,
         dilation=found.window.dilation,
         groups=found.window.groups,
     )
@@ -98,28 +99,27 @@ def float_thresholds(starts: NDArray[np.int64], falling: NDArray[np.bool_]) -> N
     return np.where(starts == ALWAYS, np.float32(-np.inf), real).astype(np.float32)
 
 
-def fused_layer(
-    graph: Graph, found: Binarized, quantizer: Quantizer, layer: Convolution
-) -> Convolution | None:
+def fused_layer(found: Binarized, quantizer: Quantizer, layer: Convolution) -> Convolution | None:
     """The convolution with the codes of ``quantizer``, which reads its result alone, as output.
 
-    Thresholds of the sums are found by running the original's operators on every sum there is,
-    as far as bisection needs it. None where the codes are not those of ``quantizer``, or need
-    copies.
+    Thresholds of the sums are found by scaling them in float32, as the original does, and looking
+    where the quantizer's steps are, as far as bisection needs it. None where the codes are not
+    those of ``quantizer``, or need copies, and where the output is no function of one sum.
     """
+    if found.of_inputs is not None or found.of_border:
+        return None
     if quantizer.codes.scale.size != layer.out_channels:
         return None
-    function = ChannelFunction(graph, quantizer.chain)
     lowest, step, count = _lattice(found, layer)
-    bias = np.zeros(layer.out_channels, np.float32) if found.bias is None else found.bias
+    none = np.zeros(layer.out_channels, np.float32)
+    constant = none if found.constant is None else found.constant
 
     def of_position(position: NDArray[np.int64]) -> NDArray[np.float64]:
         sums = (lowest[:, None] + step * position).astype(np.float32)
-        return function(sums * found.scale[:, None] + bias[:, None])
+        real = sums * found.scale[:, None] + constant[:, None]
+        return evaluate_steps(quantizer.steps, position_of_float(real))
 
     steps = find_steps(of_position, np.zeros_like(count), count)
-    if steps is not None and quantizer.sign_of_zero:
-        steps = without_zero(steps) or steps
     codes = None if steps is None else code_steps_like(steps, quantizer.codes)
     if codes is None:
         return None

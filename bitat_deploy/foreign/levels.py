@@ -1,9 +1,15 @@
 """From real numbers to the whole levels that our operators compute with.
 
-Weights of n bits are odd levels in our operators; a tensor may as well hold even ones, as ternary
-weights and QONNX's integers do. Each whole number is the mean of two odd ones, i = (a + b) / 2,
-so that twice the sum of x i is the sum of x a and x b: such a tensor is taken as two copies of its
-channels, one with the levels a and one with the levels b. All of it is exact.
+Levels of n bits are odd in our operators, or, for activations, 0 to 2^n - 1. Tensors may as well
+hold other numbers, of which there are two kinds. Two values a (+-1) + b are one bit with an offset
+b (AdaBin, arXiv 2208.08084). Whole numbers i from -2^(n - 1) to 2^(n - 1) - 1, as ternary weights
+and QONNX's integers are, are the levels 2 i + 1 of n bits times 1/2, with the offset -1/2.
+Either is exact. An offset of the weights costs the sum of the inputs, an offset of the inputs a
+constant (:mod:`.binarized`).
+
+Where that needs more than 4 bits, and for convolutions in groups, each whole number is the mean of
+two odd ones, i = (a + b) / 2: such a tensor is taken as two copies of its channels, one with the
+levels a and one with the levels b.
 """
 
 from dataclasses import dataclass
@@ -16,27 +22,30 @@ from bitat_deploy.network import MAX_BITS
 
 _HIGHEST = 2**MAX_BITS - 1
 _TOLERANCE = 1e-5  # of a level: what float32 scales are off by
+_ROUNDING = 2.5e-7  # of numbers up to 1, as exported with a straight-through gradient: (s - w) + w
 
 
 @dataclass(frozen=True, eq=False)
 class WeightLevels:
-    """weight[o] = ``scale``[o] * sum of ``copies``[k][o] over k / number of copies.
+    """weight[o] = ``scale``[o] * sum of ``copies``[k][o] over k / number of copies + ``offset``[o].
 
-    Copies int8 [out, ...], of odd levels of ``bits`` bits; ``scale`` float64 [out].
+    Copies int8 [out, ...], of odd levels of ``bits`` bits; ``scale`` and ``offset`` float64 [out].
+    There is one copy where any offset is not 0.
     """
 
     copies: tuple[NDArray[np.int8], ...]
     bits: int
     scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class CodeSteps:
-    """A quantizer whose value is ``scale``[c] * sum of copies' levels / number of copies.
+    """A quantizer to ``scale``[c] * sum of copies' levels / number of copies + ``offset``[c].
 
     ``starts`` int64 [copies][channels, 2^bits - 1]: the position from which a code is at least
     1, 2, ...; for channels in ``falling`` the position up to which it is. NEVER and ALWAYS where
-    no position in between does it.
+    no position in between does it. There is one copy where any offset is not 0.
     """
 
     starts: tuple[NDArray[np.int64], ...]
@@ -44,6 +53,7 @@ class CodeSteps:
     bits: int
     signed: bool
     scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
 
 
 NEVER = np.iinfo(np.int64).max
@@ -81,16 +91,54 @@ def whole_multiples(
     return np.array(scales), multiples
 
 
-def weight_levels(weight: NDArray[np.float64]) -> WeightLevels | None:
+def weight_levels(weight: NDArray[np.float64], groups: int = 1) -> WeightLevels | None:
     """Levels of weights [out, ...], with a scale for each output; None where they are not few."""
-    found = whole_multiples([row.reshape(-1) for row in weight])
+    rows = [row.reshape(-1) for row in weight]
+    found = whole_multiples(rows)
+    scale, multiples = found or (np.zeros(0), [np.zeros(0, np.int64)])
+    whole = np.stack(multiples).reshape(weight.shape if found else (0,))
+    odd, none = bool((whole % 2 == 1).all()), np.zeros(len(rows))
+    if found and odd and np.abs(whole).max() == 1:
+        return _weight_levels((whole,), scale, none)
+    pairs = [two_values(row) for row in rows]
+    if all(pair is not None for pair in pairs):
+        low, high = np.array(pairs, np.float64).T
+        middle, half = (low + high) / 2, (high - low) / 2
+        plain = half <= 0  # one value
+        half = np.where(plain, np.where(low == 0, 1, np.abs(low)), half)
+        middle = np.where(plain, low - half * np.sign(low + (low == 0)), middle)
+        middle[np.abs(middle) <= np.maximum(_TOLERANCE * half, _ROUNDING)] = 0
+        shape = (-1,) + (1,) * (weight.ndim - 1)
+        signs = np.where(weight >= middle.reshape(shape), 1, -1)
+        return _weight_levels((signs,), half, middle)
     if found is None:
         return None
-    scale, rows = found
-    whole = np.stack(rows).reshape(weight.shape)
-    copies = odd_copies(whole)
+    levels = 2 * whole + 1
+    if odd:
+        return _weight_levels((whole,), scale, none)
+    if groups == 1 and _odd_bits(int(np.abs(levels).max())) <= MAX_BITS:
+        return _weight_levels((levels,), scale / 2, -scale / 2)
+    return _weight_levels(odd_copies(whole), scale, none)
+
+
+def _weight_levels(
+    copies: tuple[NDArray[np.int64], ...], scale: NDArray[np.float64], offset: NDArray[np.float64]
+) -> WeightLevels:
     highest = max(int(np.abs(copy).max()) for copy in copies)
-    return WeightLevels(tuple(copy.astype(np.int8) for copy in copies), _odd_bits(highest), scale)
+    levels = tuple(copy.astype(np.int8) for copy in copies)
+    return WeightLevels(levels, _odd_bits(highest), scale, offset)
+
+
+def two_values(row: NDArray[np.float64]) -> tuple[float, float] | None:
+    """The lower and the higher one, but for rounding; twice the same of one; None of more."""
+    low, high = float(row.min()), float(row.max())
+    noise = max(_TOLERANCE * max(abs(low), abs(high)), _ROUNDING)
+    below = row < (low + high) / 2
+    if high - low <= noise:
+        return (low, low)
+    if np.ptp(row[below]) > noise or np.ptp(row[~below]) > noise or high - low < 100 * noise:
+        return None
+    return float(np.median(row[below])), float(np.median(row[~below]))
 
 
 def odd_copies(whole: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
@@ -107,40 +155,73 @@ def _odd_bits(highest: int) -> int:
 
 def code_steps(steps: Steps) -> CodeSteps | None:
     """The quantizer as codes of 1 to 4 bits; None where its values are no multiples of one."""
-    common = whole_multiples([np.concatenate(steps.values)])
-    if common is not None:
-        scale = np.repeat(common[0], len(steps.values))
-        ends = np.cumsum([len(values) for values in steps.values])[:-1]
-        levels = np.split(common[1][0], ends)
-    else:
-        found = whole_multiples(list(steps.values))
-        if found is None:
-            return None
-        scale, levels = found
     falling = _falling(steps)
+    found = _multiples(steps)
+    scale, levels = found or (np.ones(0), [np.zeros(0, np.int64)])
     everything = np.concatenate(levels)
-    if (everything >= 0).all():
+    unsigned, odd = (everything >= 0).all(), (everything % 2 == 1).all()
+    one_bit = np.abs(everything).max(initial=0) <= 1 and (unsigned or odd)
+    if all(len(values) <= 2 for values in steps.values) and (found is None or not one_bit):
+        return _two_valued(steps)
+    if found is None:
+        return None
+    none = np.zeros(len(scale))
+    if unsigned:
         bits = max(int(everything.max()), 1).bit_length()
         starts = _starts(steps.starts, levels, falling, list(range(1, 2**bits)))
-        return CodeSteps((starts,), falling, bits, False, scale)
+        return CodeSteps((starts,), falling, bits, False, scale, none)
+    if odd:
+        return _signed(steps, [levels], scale, none)
+    shifted = [2 * level + 1 for level in levels]
+    if _odd_bits(int(np.abs(np.concatenate(shifted)).max())) <= MAX_BITS:
+        return _signed(steps, [shifted], scale / 2, -scale / 2)
     copies = [odd_copies(level) for level in levels]
-    count = len(odd_copies(everything))
-    by_copy = [[copy[min(index, len(copy) - 1)] for copy in copies] for index in range(count)]
+    by_copy = [[copy[min(index, len(copy) - 1)] for copy in copies] for index in range(2)]
+    return _signed(steps, by_copy, scale, none)
+
+
+def _multiples(steps: Steps) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]] | None:
+    """A scale and whole levels for each channel: one scale for all where that can be."""
+    common = whole_multiples([np.concatenate(steps.values)])
+    if common is None:
+        return whole_multiples(list(steps.values))
+    ends = np.cumsum([len(values) for values in steps.values])[:-1]
+    return np.repeat(common[0], len(steps.values)), np.split(common[1][0], ends)
+
+
+def _two_valued(steps: Steps) -> CodeSteps | None:
+    """One bit with an offset for each channel; a channel of one value has the widest scale."""
+    widest = max(float(np.ptp(values)) / 2 for values in steps.values) or 1.0
+    scale = np.array([float(np.ptp(v)) / 2 if len(v) == 2 else widest for v in steps.values])
+    offset = np.array([v.mean() if len(v) == 2 else v[0] - widest for v in steps.values])
+    levels = [np.where(v == v.max(), 1, -1) for v in steps.values]
+    return _signed(steps, [levels], scale, offset)
+
+
+def _signed(
+    steps: Steps,
+    by_copy: list[list[NDArray[np.int64]]],
+    scale: NDArray[np.float64],
+    offset: NDArray[np.float64],
+) -> CodeSteps | None:
+    falling = _falling(steps)
     highest = max(int(np.abs(level).max()) for rows in by_copy for level in rows)
     bits = _odd_bits(highest)
     if bits > MAX_BITS:
         return None
     wanted = [2 * code - (2**bits - 1) for code in range(1, 2**bits)]
-    starts_by_copy = tuple(_starts(steps.starts, rows, falling, wanted) for rows in by_copy)
-    return CodeSteps(starts_by_copy, falling, bits, True, scale)
+    starts = tuple(_starts(steps.starts, rows, falling, wanted) for rows in by_copy)
+    return CodeSteps(starts, falling, bits, True, scale, offset)
 
 
 def code_steps_like(steps: Steps, like: CodeSteps) -> CodeSteps | None:
     """The quantizer as codes of the same levels as ``like``; None where it gives others."""
     levels = []
-    for values, scale in zip(steps.values, like.scale, strict=True):
-        level = np.round(values / scale)
-        if (np.abs(values / scale - level) > _TOLERANCE * np.maximum(np.abs(level), 1)).any():
+    for values, scale, offset in zip(steps.values, like.scale, like.offset, strict=True):
+        ratio = (values - offset) / scale
+        level = np.round(ratio)
+        largest = np.maximum(np.abs(level), abs(offset) / scale)
+        if (np.abs(ratio - level) > _TOLERANCE * np.maximum(largest, 1)).any():
             return None
         levels.append(level.astype(np.int64))
     everything, top = np.concatenate(levels), 2**like.bits - 1
@@ -150,7 +231,7 @@ def code_steps_like(steps: Steps, like: CodeSteps) -> CodeSteps | None:
     wanted = [2 * code - top if like.signed else code for code in range(1, top + 1)]
     falling = _falling(steps)
     starts = _starts(steps.starts, levels, falling, wanted)
-    return CodeSteps((starts,), falling, like.bits, like.signed, like.scale)
+    return CodeSteps((starts,), falling, like.bits, like.signed, like.scale, like.offset)
 
 
 def _falling(steps: Steps) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from bitat_deploy.foreign.binarized import CONVOLUTIONS, Binarized, Finder
 from bitat_deploy.foreign.exact import with_whole_sums
 from bitat_deploy.foreign.functions import mixed_functions
 from bitat_deploy.foreign.graph import Graph
-from bitat_deploy.foreign.graph_builder import FLOAT, Chain, GraphBuilder
+from bitat_deploy.foreign.graph_builder import FLOAT, GraphBuilder, NodeRow
 from bitat_deploy.foreign.layer_nodes import (
     add_convolution,
     add_pool,
@@ -20,7 +20,6 @@ from bitat_deploy.foreign.layers import (
     copies_of_codes,
     float_quantizer,
     fused_layer,
-    padding_level,
     sums_layer,
 )
 from bitat_deploy.foreign.windows import Pool
@@ -93,11 +92,7 @@ class _Rewriter:
         if isinstance(found, str):
             self._reasons[node.name] = found
             return
-        level = padding_level(found)
-        if level is None:
-            self._reasons[node.name] = "its border is padded with a value that is no level"
-            return
-        layer = sums_layer(found, self._read_codes(found), level)
+        layer = sums_layer(found, self._read_codes(found))
         source = float_quantizer(self._graph, found, self._codes_name(found))
         try:
             formats: dict[str, Format] = {source.name: source.codes}
@@ -114,8 +109,16 @@ class _Rewriter:
 
     def _note(self, found: Binarized) -> None:
         notes = []
-        if found.quantizer.sign_of_zero:
-            notes.append("Sign of 0 is taken as +1, and no picture of the check met a 0")
+        if found.quantizer.sign_of_zero is not None:
+            notes.append(
+                "Sign of 0 is 0, as a picture of the check met it"
+                if found.quantizer.sign_of_zero
+                else "Sign of 0 is taken as +1, as no picture of the check met a 0"
+            )
+        if found.of_inputs is not None:
+            notes.append("the sum of its inputs is added for the offset of its weights")
+        if found.of_border:
+            notes.append("a constant for each pixel is added for the offset of its input")
         if copies_of_codes(found) > 1:
             notes.append(f"computed on {copies_of_codes(found)} copies of its input's channels")
         if notes:
@@ -146,7 +149,7 @@ class _Rewriter:
         quantizer = readers[0].quantizer
         if any(copies_of_codes(reader) != 1 for reader in readers):
             return None
-        return fused_layer(self._graph, found, quantizer, layer)
+        return fused_layer(found, quantizer, layer)
 
     def _accepted_readers(self, found: Binarized) -> list[Binarized]:
         """Convolutions that read the quantizer after ``found``; none where others read too."""
@@ -210,9 +213,28 @@ class _Rewriter:
 
     def _scale(self, found: Binarized, sums: str, form: Format) -> None:
         """Sums int32 [1, H, W, O] to what the original convolution writes."""
-        chain = Chain(self._builder, sums, f"{found.node.name}.scaling", form.shape)
-        chain.step("Cast", to=FLOAT)
-        chain.step("Mul", found.scale)
-        if found.bias is not None:
-            chain.step("Add", found.bias)
-        chain.finish(found.output)
+        shape = (*form.shape[:2], len(found.scale))
+        row = NodeRow(self._builder, sums, f"{found.node.name}.scaling", form.shape)
+        constant = found.constant
+        if found.of_inputs is None:
+            row.step("Cast", to=FLOAT)
+            row.step("Mul", found.scale)
+        else:
+            # Of each group the last sum is that of its inputs.
+            groups, per_group = found.window.groups, shape[2] // found.window.groups
+            inputs = NodeRow(self._builder, sums, f"{found.node.name}.inputs", form.shape)
+            for some, start, factor in (
+                (inputs, per_group, found.of_inputs),
+                (row, 0, found.scale),
+            ):
+                end = per_group + 1 if start else per_group
+                some.reshape((*shape[:2], groups, per_group + 1))
+                some.slice_last(start, end)
+                some.step("Cast", to=FLOAT)
+                factors = factor.reshape(groups, per_group)
+                some.step("Mul", factors, shape=(*shape[:2], groups, per_group))
+            row.step("Add", other=inputs.current)
+            row.reshape(shape)
+        if constant is not None:
+            row.step("Add", constant if constant.ndim == 1 else constant.transpose(1, 2, 0))
+        row.finish(found.output)

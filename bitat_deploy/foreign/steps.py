@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 MAX_VALUES = 16  # of 4 bits
 _GRID = 65
 _CHECKS = 257
+_NOISE = 4e-7  # of the largest value: what rounding keeps apart
+_NEAR = 8.0  # activations are rarely further from 0
+_LEAST_POWER = -10  # of 2: as far as a chain must give numbers, of whatever scale it is
 # A position is the place of a float32 among all float32 in order of size; 0 is 0.
 _LARGEST = int(np.array(np.finfo(np.float32).max).view(np.int32))
 
@@ -39,20 +42,86 @@ def float_of_position(position: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.where(position < 0, -magnitude, magnitude).astype(np.float32)
 
 
+def position_of_float(x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The position of each float32; inverse of :func:`float_of_position`."""
+    magnitude = np.abs(x).view(np.int32).astype(np.int64)
+    return np.where(x < 0, -magnitude, magnitude)
+
+
 def find_float_steps(function: Function, channels: int) -> Steps | None:
-    """Steps over all finite float32; None where the function is not one of at most 16 values."""
-    ends = np.full((2, channels), _LARGEST, np.int64)
-    return find_steps(lambda position: function(float_of_position(position)), -ends[0], ends[1])
+    """Steps over all float32 for which the chain gives a number.
+
+    A chain may have none for large ones: x * x is infinite there, and infinity * 0 is NaN. What
+    it gives may be off by roundings, as that of a sign with a straight-through gradient is,
+    (sign - slope) + slope. None where the function is not one of at most 16 values.
+    """
+
+    def of_position(position: NDArray[np.int64]) -> NDArray[np.float64]:
+        return function(float_of_position(position))
+
+    powers = position_of_float(np.float32(2.0) ** np.arange(_LEAST_POWER, 128, dtype=np.float32))
+    reach = np.concatenate([powers, [_LARGEST]])
+    sound = [
+        np.isfinite(of_position(np.tile(side * reach, (channels, 1)))).all(axis=0)
+        for side in (-1, 1)
+    ]
+    counts = [int(np.argmin(np.append(side, False))) for side in sound]  # before the first NaN
+    if min(counts) == 0:
+        return None
+    lowest, highest = (
+        np.full(channels, side * reach[count - 1])
+        for side, count in zip((-1, 1), counts, strict=True)
+    )
+    near = position_of_float(np.linspace(-_NEAR, _NEAR, 8 * _CHECKS, dtype=np.float32))
+    ladder = np.concatenate([-powers[: counts[0]], powers[: counts[1]], near])
+    probed = np.clip(ladder, lowest[:, None], highest[:, None])
+    snapped = _snapped(of_position, of_position(probed))
+    return find_steps(snapped, lowest, highest, probed)
+
+
+def _snapped(
+    function: Callable[[NDArray[np.int64]], NDArray[np.float64]], probed: NDArray[np.float64]
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """The function, with the commonest value of those that rounding alone keeps apart.
+
+    ``probed`` [channels, points] are values of it, of which rounding is learnt.
+    """
+    if not np.isfinite(probed).all():
+        return function
+    rows = []
+    for row in probed:
+        values, counts = np.unique(row, return_counts=True)
+        noise = _NOISE * float(np.abs(values).max())
+        starts = np.nonzero(np.diff(values, prepend=-np.inf) > noise)[0]
+        if len(starts) > MAX_VALUES:
+            return function
+        parts = zip(np.split(values, starts[1:]), np.split(counts, starts[1:]), strict=True)
+        rows.append((noise, np.array([part[np.argmax(count)] for part, count in parts])))
+    exact = all(np.isin(row, centres).all() for row, (_, centres) in zip(probed, rows, strict=True))
+    if exact:
+        return function
+
+    def snapped(position: NDArray[np.int64]) -> NDArray[np.float64]:
+        result = function(position)
+        for row, (noise, centres) in zip(result, rows, strict=True):
+            place = np.searchsorted((centres[1:] + centres[:-1]) / 2, row)
+            near = np.abs(centres[place] - row) <= noise
+            row[near] = centres[place][near]
+        return result
+
+    return snapped
 
 
 def find_steps(
     function: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     lowest: NDArray[np.int64],
     highest: NDArray[np.int64],
+    probed: NDArray[np.int64] | None = None,
 ) -> Steps | None:
     """Steps of ``function`` of positions [channels, points], between two for each channel.
 
-    None where it has more than 16 values, is not monotone, or is no number somewhere.
+    ``probed`` are positions to look at besides an even grid. None where it has more than 16
+    values, is not monotone, or is no number somewhere.
     """
     share = np.linspace(0, 1, _GRID)
     span = (highest - lowest).astype(np.float64)
@@ -60,6 +129,8 @@ def find_steps(
     grid[:, -1] = highest
     if (lowest < 0).any() and (highest > 0).any():
         grid = np.sort(np.concatenate([grid, _around_zero(lowest, highest)], axis=1), axis=1)
+    if probed is not None:
+        grid = np.sort(np.concatenate([grid, probed], axis=1), axis=1)
     values = function(grid)
     if not np.isfinite(values).all() or not _is_monotone(values):
         return None

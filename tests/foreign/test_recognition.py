@@ -32,6 +32,12 @@ def convolutions(network: MixedNetwork) -> list[Convolution]:
     return [layer for layer in network.layers.values() if isinstance(layer, Convolution)]
 
 
+def codes_read(network: MixedNetwork, layer: Convolution) -> Codes:
+    codes = network.formats[layer.input]
+    assert isinstance(codes, Codes)
+    return codes
+
+
 def stem() -> Model:
     model = Model()
     model.conv(16, pads=[1] * 4)
@@ -101,15 +107,14 @@ def test_windows_of_all_kinds(attributes: dict, tmp_path: Path) -> None:
     assert layer.padding > 0 and layer.padding_level == 0
 
 
-def test_sign_that_meets_zeros_is_computed_exactly_with_two_copies(tmp_path: Path) -> None:
+def test_sign_that_meets_zeros_is_computed_exactly_with_two_bits(tmp_path: Path) -> None:
     model = Model()
     model.conv(16, pads=[1] * 4)  # no bias: a black picture is all zeros
     model.add("Sign")
     model.binary_conv(8, 3, pads=[1] * 4)
     network = imported(model.classify(), tmp_path)
     (layer,) = convolutions(network)
-    assert layer.weight.shape[3] == 32
-    assert "2 copies" in network.notes[layer.name]
+    assert (layer.weight.shape[3], codes_read(network, layer).bits) == (16, 2)
 
 
 def signs_of_sums(scale: float, height: int = 1) -> Model:
@@ -126,13 +131,13 @@ def signs_of_sums(scale: float, height: int = 1) -> Model:
 
 def test_sums_of_zero_stay_zero_under_sign(tmp_path: Path) -> None:
     network = imported(signs_of_sums(0.5), tmp_path)
-    assert convolutions(network)[1].weight.shape[3] == 48
+    assert codes_read(network, convolutions(network)[1]).bits == 2
 
 
 @pytest.mark.parametrize("height", [1, 3])
 def test_sums_of_zero_that_rounding_hides_are_told(height: int, tmp_path: Path) -> None:
     network = import_foreign(signs_of_sums(0.1, height).save(tmp_path), Preprocessing())
-    assert convolutions(network)[1].weight.shape[3] == 48
+    assert codes_read(network, convolutions(network)[1]).bits == 2
     assert "depend on how it rounds" in network.metadata["import"]
 
 
@@ -147,7 +152,7 @@ def test_sums_of_zero_that_rounding_hides_everywhere(tmp_path: Path) -> None:
     model.add("Sign")
     model.binary_conv(8, 1)
     network = import_foreign(model.classify().save(tmp_path), Preprocessing())
-    assert convolutions(network)[1].weight.shape[3] == 48
+    assert codes_read(network, convolutions(network)[1]).bits == 2
 
 
 @pytest.mark.parametrize(
@@ -294,7 +299,7 @@ def test_what_is_no_square_is_filled_up_with_zeros(
     model.normalize()
     network = imported(model.classify(), tmp_path)
     (layer,) = convolutions(network)
-    assert layer.kernel >= max(kernel) and "2 copies" in network.notes[layer.name]
+    assert layer.kernel >= max(kernel)
 
 
 def test_a_window_that_no_square_replaces_is_told(tmp_path: Path) -> None:
@@ -327,3 +332,153 @@ def test_max_pool_after_a_quantizer_is_one_of_codes(bits: int, pads: int, tmp_pa
     assert sum(isinstance(layer, MaxPool) for layer in network.layers.values()) == 2
     assert isinstance(convolutions(network)[0].output, Quantize)
     assert not any(node.op_type == "MaxPool" for node in network.graph.nodes)
+
+
+def gradient_of_squares(model: Model) -> None:
+    """Bi-Real Net's sign (arXiv 1808.00278, equation 7), as it is exported from PyTorch.
+
+    The forward value is (sign(x) - slope) + slope, rounded as it is written.
+    """
+    x, one, two = model.current, model.constant(1), model.constant(2)
+
+    def chosen(condition: str, limit: float, yes: str, no: str) -> str:
+        mask = model.add("Cast", model.add(condition, x, model.constant(limit)), to=1)
+        rest = model.add("Mul", no, model.add("Sub", one, mask))
+        return model.add("Add", model.add("Mul", yes, mask), rest)
+
+    square, double = model.add("Mul", x, x), model.add("Mul", two, x)
+    rising, falling = model.add("Sub", double, square), model.add("Add", square, double)
+    slope = chosen("Less", -1, model.constant(-1), falling)
+    slope = chosen("Less", 0, slope, rising)
+    slope = chosen("Less", 1, slope, one)
+    model.add("Add", model.add("Sub", model.add("Sign", x), slope), slope)
+
+
+def gradient_of_hyperbolic_tangent(model: Model) -> None:
+    x = model.current
+    slope = model.add("Tanh", model.add("Mul", x, model.constant(3)))
+    model.add("Add", model.add("Sub", model.add("Sign", x), slope), slope)
+
+
+def gradient_of_exponential(model: Model) -> None:
+    """e^x is infinite from 89 on, and infinity less infinity is NaN."""
+    x = model.current
+    slope = model.add("Exp", x)
+    slope = model.add("Div", slope, model.add("Add", slope, model.constant(1)))
+    model.add("Add", model.add("Sub", model.add("Sign", x), slope), slope)
+
+
+@pytest.mark.parametrize(
+    "quantize", [gradient_of_squares, gradient_of_hyperbolic_tangent, gradient_of_exponential]
+)
+def test_signs_with_the_gradient_of_another_function(
+    quantize: Callable[[Model], None], tmp_path: Path
+) -> None:
+    model = stem()
+    quantize(model)
+    model.binary_conv(16, 3, pads=[1] * 4)
+    model.normalize()
+    quantize(model)
+    model.binary_conv(16, 1)
+    network = imported(model.classify(), tmp_path)
+    first, second = convolutions(network)
+    assert (first.weight_bits, codes_read(network, first).bits) == (1, 1)
+    assert isinstance(first.output, Quantize) and second.input.endswith(".codes")
+
+
+def test_what_is_a_sign_but_near_its_step_is_none(tmp_path: Path) -> None:
+    """A slope between -1 and 1, as of a hard tanh that is not so hard."""
+    model = stem()
+    model.add("Clip", model.add("Mul", model.current, model.constant(3)), *limits(model))
+    model.binary_conv(16, 3)
+    network = imported(model.classify(), tmp_path)
+    assert not network.layers
+
+
+def limits(model: Model) -> tuple[str, str]:
+    return model.constant(-1), model.constant(1)
+
+
+def two_valued(model: Model, low: float, high: float) -> None:
+    reached = model.add("GreaterOrEqual", model.current, model.constant(0.1))
+    model.add("Where", reached, model.constant(high), model.constant(low))
+
+
+def two_valued_weight(model: Model, out: int, kernel: int, groups: int) -> np.ndarray:
+    """Another pair for each output."""
+    shape = (out, model.channels // groups, kernel, kernel)
+    middle, half = (
+        model.random.uniform(low, high, (out, 1, 1, 1)) for low, high in ((-0.1, 0.2), (0.1, 0.3))
+    )
+    return middle + half * model.random.choice([-1, 1], shape)
+
+
+@pytest.mark.parametrize("padded_before", [False, True])
+@pytest.mark.parametrize(("groups", "stride"), [(1, 1), (1, 2), (4, 1)])
+def test_two_values_of_any_size_are_one_bit(
+    groups: int, stride: int, padded_before: bool, tmp_path: Path
+) -> None:
+    """Of weights and of activations, as AdaBin has it, with a border of zeros that are neither."""
+    model = stem()
+    two_valued(model, -0.3, 0.8)
+    window = {"strides": [stride] * 2, "group": groups}
+    if padded_before:
+        pads = model.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+        model.add("Pad", model.current, pads)
+    else:
+        window["pads"] = [1] * 4
+    model.conv(12, 3, two_valued_weight(model, 12, 3, groups), bias=True, **window)
+    model.normalize()
+    two_valued(model, 0.2, 1.4)
+    model.conv(8, 1, two_valued_weight(model, 8, 1, 1))
+    network = imported(model.classify(), tmp_path)
+    for layer in convolutions(network):
+        assert (layer.weight_bits, codes_read(network, layer).bits) == (1, 1)
+    assert [layer.out_channels for layer in convolutions(network)] == [12 + groups, 9]
+
+
+def test_two_valued_activations_are_fused_where_no_border_is(tmp_path: Path) -> None:
+    model = stem()
+    for kernel in (3, 1, 3):
+        two_valued(model, -0.3, 0.8)
+        model.binary_conv(16, kernel)
+        model.normalize()
+    network = imported(model.classify(), tmp_path)
+    assert [isinstance(layer.output, Quantize) for layer in convolutions(network)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("pads", [0, 1])
+def test_ternary_weights_and_activations(groups: int, pads: int, tmp_path: Path) -> None:
+    """Of two bits; in groups, where the sum of the inputs would cost more, two copies of one."""
+    model = stem()
+    for _ in range(2):
+        x = model.current
+        low = model.add("Cast", model.add("Less", x, model.constant(-0.4)), to=1)
+        high = model.add("Cast", model.add("Greater", x, model.constant(0.6)), to=1)
+        model.add("Sub", high, low)
+        weight = model.random.choice([-0.2, 0, 0.2], (16, 16 // groups, 3, 3))
+        model.conv(16, 3, weight, group=groups, pads=[pads] * 4)
+        model.normalize()
+    network = imported(model.classify(), tmp_path)
+    for layer in convolutions(network):
+        assert codes_read(network, layer).bits == 2
+        assert layer.weight_bits == (2 if groups == 1 else 1)
+        assert layer.weight.shape[3] == (16 if groups == 1 else 16 // groups * 2)
+
+
+@pytest.mark.parametrize(("signed", "pads"), [(0, 1), (1, 0)])
+def test_thresholds_of_two_bits_are_fused(signed: int, pads: int, tmp_path: Path) -> None:
+    """Signed ones hold -2 to 1, and their border of zeros is another constant than their inside."""
+    model = stem()
+    for _ in range(3):
+        quantizer = (model.constant(0.7), model.constant(0), model.constant(2))
+        model.add("Quant", model.current, *quantizer, domain=QONNX, signed=signed, narrow=0)
+        model.binary_conv(16, 3, pads=[pads] * 4)
+        model.normalize()
+    layers = convolutions(imported(model.classify(), tmp_path))
+    assert [isinstance(layer.output, Quantize) for layer in layers] == [True, True, False]
