@@ -148,7 +148,8 @@ def _block_cycles(blocks: list[Block], target: Target, tool: str) -> list[float]
         body = [text for text in block.instructions if not text.startswith(_NOT_MODELLED)]
         if body:
             costed.append(number)
-            lines += [f"// LLVM-MCA-BEGIN block{number}", *body, "// LLVM-MCA-END"]
+            # Releases before 22 take no region from a comment that begins with "//".
+            lines += [f"# LLVM-MCA-BEGIN block{number}", *body, "# LLVM-MCA-END"]
     command = [tool, f"-mtriple={target.triple}", f"-mcpu={target.model_cpu}", "-json"]
     command += [f"-iterations={_ITERATIONS}", f"-mattr={','.join(target.features)}"]
     result = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True)
