@@ -18,6 +18,9 @@ from bitat_deploy.zoo import DEFAULT_MODEL
 if TYPE_CHECKING:
     from bitat_deploy.foreign import Preprocessing
 
+# What the manifest says of networks from elsewhere, and how the line begins.
+_FACTS = {"preprocessing": "Input", "import": "Import", "note": "Note", "recognised": "Binarized"}
+
 
 @click.command(
     epilog=examples(
@@ -84,7 +87,7 @@ def build(
             )
     remember_last_build(bundle.directory)
     console.print(layer_table(bundle.manifest.layers))
-    for key, words in (("preprocessing", "Input"), ("import", "Import"), ("note", "Note")):
+    for key, words in _FACTS.items():
         if key in bundle.manifest.model.metadata:
             click.echo(f"{words}: {bundle.manifest.model.metadata[key]}")
     click.echo(

@@ -108,16 +108,24 @@ def _our_step(network: MixedNetwork, output: str, target: Target, records: Recor
     compiled = lower_layer(layer, network.formats, target, records)
     if isinstance(layer, MaxPool):
         return _Step(compiled, output, (compiled.report,))
-    notes = [network.notes[layer.name]] if layer.name in network.notes else []
+    file = network.in_file[layer.name]
+    notes = list(file.notes)
     source = network.formats[layer.input]
     if not isinstance(source, Codes):
         notes.insert(0, "int8: the file has 8-bit weights and input here")
     else:
         if not isinstance(layer.output, Quantize):
             notes.insert(0, "its sums are read in float32")
-        if source.bits > 1 or layer.weight_bits > 1:
-            notes.insert(0, f"{layer.weight_bits}-bit weights, {source.bits}-bit input")
-    report = replace(compiled.report, reason="; ".join(notes))
+        if file.weight_bits > 1 or file.activation_bits > 1:
+            notes.insert(0, f"{file.weight_bits}-bit weights, {file.activation_bits}-bit input")
+    report = replace(
+        compiled.report,
+        reason="; ".join(notes),
+        weight_bits=file.weight_bits,
+        activation_bits=file.activation_bits,
+        macs=file.macs,
+        binarized=(file.weight_bits, file.activation_bits) == (1, 1),
+    )
     return _Step(compiled, output, (report,))
 
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from bitat_deploy.foreign.binarized import CONVOLUTIONS
 from bitat_deploy.foreign.eight_bit import EightBit, Requantization, find_eight_bit
 from bitat_deploy.foreign.functions import mixed_functions
-from bitat_deploy.foreign.graph import TensorType
+from bitat_deploy.foreign.graph import TensorType, multiply_accumulates
 from bitat_deploy.foreign.graph_builder import FLOAT, INT32, UINT8, GraphBuilder, NodeRow
 from bitat_deploy.foreign.layer_nodes import add_convolution
+from bitat_deploy.foreign.mixed_network import FileLayer
 from bitat_deploy.foreign.rewrite import Rewritten
 from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Image, Sums, output_format
 
@@ -37,6 +38,7 @@ class _Rewriter:
         self._layers = dict(rewritten.layers)
         self._formats = dict(rewritten.formats)
         self._reasons = dict(rewritten.reasons)
+        self._in_file = dict(rewritten.in_file)
 
     def rewrite(self) -> Rewritten:
         replaced: set[str] = set()
@@ -59,6 +61,7 @@ class _Rewriter:
             layers=self._layers,
             formats=self._formats,
             reasons=self._reasons,
+            in_file=self._in_file,
         )
 
     def _emit(self, found: EightBit) -> str | None:
@@ -94,6 +97,8 @@ class _Rewriter:
             self._emit_source(found, source, image, border, zero)
         sums = add_convolution(self._builder, layer, image, form)
         self._layers[sums] = layer
+        work = multiply_accumulates(self._graph, found.node)
+        self._in_file[layer.name] = FileLayer(IMAGE_WEIGHT_BITS, IMAGE_WEIGHT_BITS, work)
         inside = Image((height, width, channels))
         self._formats |= {f"{found.source}.nhwc": inside, source: image}
         self._formats |= {layer.name: form, sums: form}

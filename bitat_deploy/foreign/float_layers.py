@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from bitat_deploy.foreign.graph import IR_VERSION, Graph, attributes, variables
+from bitat_deploy.foreign.graph import (
+    IR_VERSION,
+    Graph,
+    attributes,
+    multiply_accumulates,
+    variables,
+)
 from bitat_deploy.onnx_format import DOMAIN
 
 # Cheap operators, which are computed while the result of the one before is at hand.
@@ -130,13 +133,7 @@ def describe_float_layer(graph: Graph, layer: FloatLayer) -> str:
 
 def macs(graph: Graph, layer: FloatLayer) -> int:
     """Multiply-accumulates of its convolutions and matrix products."""
-    total = 0
-    for node in layer.nodes:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in graph.constants:
-            weight: NDArray[Any] = graph.constants[node.input[1]]
-            pixels = int(np.prod(graph.types[node.output[0]].shape[2:]))
-            total += weight.size * (pixels if node.op_type == "Conv" else 1)
-    return total
+    return sum(multiply_accumulates(graph, node) for node in layer.nodes)
 
 
 _WORDS = {

@@ -1,5 +1,6 @@
 """An ONNX graph as the passes of this stage see it: nodes in order, constants, shapes."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -117,6 +118,14 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
         key: value.decode(errors="replace") if isinstance(value, bytes) else value
         for key, value in values.items()
     }
+
+
+def multiply_accumulates(graph: Graph, node: onnx.NodeProto) -> int:
+    """Of a convolution or matrix product with constant weights, for one picture; else 0."""
+    if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in graph.constants:
+        return 0
+    pixels = graph.types[node.output[0]].shape[2:] if node.op_type == "Conv" else ()
+    return int(graph.constants[node.input[1]].size) * math.prod(pixels)
 
 
 def describe(node: onnx.NodeProto) -> str:

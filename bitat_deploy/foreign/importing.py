@@ -17,6 +17,7 @@ from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.not_finite import refuse_not_finite
 from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
+from bitat_deploy.foreign.recognised import describe_recognised
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import DOMAIN, OPTIMIZATIONS, load_onnx, read_network
@@ -82,6 +83,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     if len(class_names) != classes:
         raise InputError(f"'{path}' names {len(class_names)} classes and has {classes} logits")
     metadata["import"] = comparison.describe()
+    metadata["recognised"] = describe_recognised(original, rewritten)
     graph = rewritten.graph
     if comparison.as_written:
         graph = replace(graph, metadata=graph.metadata | {OPTIMIZATIONS: "off"})
@@ -94,7 +96,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
         layers=rewritten.layers,
         formats=rewritten.formats,
         reasons=rewritten.reasons,
-        notes=rewritten.notes,
+        in_file=rewritten.in_file,
     )
 
 

@@ -8,13 +8,27 @@ from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.network import Convolution, Format, MaxPool, QuantizeFloat
 
 
+@dataclass(frozen=True)
+class FileLayer:
+    """What the file has where a convolution of ours is, and what should be known of ours.
+
+    Bits are those of weights and input as they are in the file, whatever ours needs for them;
+    ``macs`` are its multiply-accumulates for one picture.
+    """
+
+    weight_bits: int
+    activation_bits: int
+    macs: int
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class MixedNetwork:
     """A network from a uint8 picture to float32 logits, partly in our operators.
 
     ``graph`` is all of it in ONNX, our layers as nodes of our domain. ``layers`` are these by the
     tensor that each writes, and ``formats`` what such tensors hold. ``reasons`` says of other
-    convolutions, by node, why they are not ours; ``notes`` of ours what is to be known.
+    convolutions, by node, why they are not ours; ``in_file`` has what ours were, by node.
     """
 
     name: str
@@ -25,7 +39,7 @@ class MixedNetwork:
     layers: dict[str, QuantizeFloat | Convolution | MaxPool]
     formats: dict[str, Format]
     reasons: dict[str, str]
-    notes: dict[str, str]
+    in_file: dict[str, FileLayer]
 
     def to_onnx(self) -> onnx.ModelProto:
         """A model that stock ONNX Runtime runs, one picture at a time."""

@@ -8,7 +8,7 @@ import onnx
 from bitat_deploy.foreign.binarized import CONVOLUTIONS, Binarized, Finder
 from bitat_deploy.foreign.exact import with_whole_sums
 from bitat_deploy.foreign.functions import mixed_functions
-from bitat_deploy.foreign.graph import Graph
+from bitat_deploy.foreign.graph import Graph, multiply_accumulates
 from bitat_deploy.foreign.graph_builder import FLOAT, GraphBuilder, NodeRow
 from bitat_deploy.foreign.layer_nodes import (
     add_convolution,
@@ -22,6 +22,7 @@ from bitat_deploy.foreign.layers import (
     fused_layer,
     sums_layer,
 )
+from bitat_deploy.foreign.mixed_network import FileLayer
 from bitat_deploy.foreign.windows import Pool
 from bitat_deploy.network import (
     Codes,
@@ -46,7 +47,7 @@ class Rewritten:
     layers: dict[str, QuantizeFloat | Convolution | MaxPool]
     formats: dict[str, Format]
     reasons: dict[str, str]
-    notes: dict[str, str]
+    in_file: dict[str, FileLayer]
 
 
 def rewrite(graph: Graph, with_zeros: Collection[str]) -> Rewritten:
@@ -63,7 +64,7 @@ class _Rewriter:
         self._finder = Finder(graph, with_zeros)
         self._readers = graph.readers()
         self._reasons: dict[str, str] = {}
-        self._notes: dict[str, str] = {}
+        self._in_file: dict[str, FileLayer] = {}
         self._accepted: dict[str, tuple[Binarized, Convolution]] = {}
         self._quantizers: dict[str, QuantizeFloat] = {}
         self._layers: dict[str, QuantizeFloat | Convolution | MaxPool] = {}
@@ -85,7 +86,7 @@ class _Rewriter:
         layers = {key: layer for key, layer in self._layers.items() if key in written}
         found = [binarized for binarized, _ in self._accepted.values()]
         exact = with_whole_sums(self._graph, found)
-        return Rewritten(graph, exact, layers, self._formats, self._reasons, self._notes)
+        return Rewritten(graph, exact, layers, self._formats, self._reasons, self._in_file)
 
     def _accept(self, node: onnx.NodeProto) -> None:
         found = self._finder.binarized(node)
@@ -105,9 +106,16 @@ class _Rewriter:
             return
         self._accepted[node.name] = found, self._fused(found, layer) or layer
         self._quantizers[source.name] = source
-        self._note(found)
+        weight, codes = found.weight, found.quantizer.codes
+        self._in_file[node.name] = FileLayer(
+            weight_bits=weight.bits + (len(weight.copies) > 1),  # even levels too
+            activation_bits=codes.bits + (len(codes.starts) > 1),
+            macs=multiply_accumulates(self._graph, node),
+            notes=self._notes(found),
+        )
 
-    def _note(self, found: Binarized) -> None:
+    @staticmethod
+    def _notes(found: Binarized) -> tuple[str, ...]:
         notes = []
         if found.quantizer.sign_of_zero is not None:
             notes.append(
@@ -121,8 +129,7 @@ class _Rewriter:
             notes.append("a constant for each pixel is added for the offset of its input")
         if copies_of_codes(found) > 1:
             notes.append(f"computed on {copies_of_codes(found)} copies of its input's channels")
-        if notes:
-            self._notes[found.node.name] = "; ".join(notes)
+        return tuple(notes)
 
     @staticmethod
     def _codes_name(found: Binarized) -> str:

@@ -40,8 +40,11 @@ class Summary(Protocol):
         """The fastest candidate."""
 
 
+_NAMED = 4  # layers of one reason
+
+
 def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
-    """One row for each layer of a build, and below the reasons why some are not binarized."""
+    """One row for each layer of a build, and below each reason why some are not binarized."""
     columns = [
         Column("layer", fold=True),
         Column("kind", fold=True),
@@ -62,7 +65,7 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
         )
         for layer in layers
     ]
-    notes = [f"Why not, {layer.name}: {layer.reason}." for layer in layers if layer.reason]
+    notes = [f"Why not, {_some(names)}: {reason}." for reason, names in _reasons(layers).items()]
     total = sum(layer.macs for layer in layers)
     binary = sum(layer.macs for layer in layers if layer.binarized)
     notes.append(
@@ -73,6 +76,21 @@ def layer_table(layers: Sequence[LayerReport]) -> RenderableType:
     if origins:
         notes.append(f"Tuned by records from {'; '.join(origins)}; '-': no records.")
     return terminal_table(Table("Layers", columns, rows, notes))
+
+
+def _reasons(layers: Sequence[LayerReport]) -> dict[str, list[str]]:
+    """The layers that have each reason, in order."""
+    found: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.reason:
+            found.setdefault(layer.reason, []).append(layer.name)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
 
 
 def board_table(boards: Sequence[tuple[str, Document | Exception | None]]) -> RenderableType:
