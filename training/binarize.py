@@ -65,7 +65,7 @@ def binarize(
     ``depthwise`` depthwise convolutions do too. ``report`` is told of each stage.
 
     Raises InputError for a model, option or data it cannot handle, naming each part, and
-    TrainingDivergedError where the loss or a weight is not finite any more.
+    TrainingDivergedError where the loss or a weight is no longer finite.
     """
     names = [name for name in METHODS if issubclass(METHODS[name], ModelMethod)]
     if method not in names:

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on, or a network to be exported from."""
+"""Checkpoints: the state of a run, to resume it or to export its network."""
 
 import contextlib
 import os
@@ -22,8 +22,8 @@ class Checkpoint:
     """A run's state between two steps.
 
     ``stage`` and ``step`` are the next to be done (``stage`` equals the number of stages at the
-    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage, or between
-    stages of the one before; ``teacher`` holds the teacher's logits for each training image,
+    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage or, between
+    stages, of the one before; ``teacher`` holds the teacher's logits for each training image,
     float32 [N, classes], once they exist; ``open_epoch`` the sums of an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
     ``result`` the evaluation on the test images once done.
@@ -51,14 +51,14 @@ class Checkpoint:
 
     @property
     def test_images(self) -> int | None:
-        """How many images that was measured on."""
+        """Number of images it was measured on."""
         return None if self.result is None else self.result["images"]
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write beside ``path``, then rename: a kill at any moment leaves a whole file.
+    """Write beside ``path``, then rename, so that a killed run leaves a complete file.
 
-    Raises CheckpointNotSavedError where that is not possible; an older file stays as it was.
+    Raises CheckpointNotSavedError where that fails; an older file stays as it was.
     """
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     document = {"format": FORMAT, "version": VERSION, **fields, "recipe": checkpoint.recipe.plain()}
@@ -79,8 +79,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
         kept = "the one before it is kept" if path.exists() else "none was saved before"
         raise CheckpointNotSavedError(
-            f"the checkpoint '{path}' cannot be written ({reason}); {kept}: make room and give "
-            "the same command again to go on from there"
+            f"the checkpoint '{path}' cannot be written ({reason}); {kept}: free some space and "
+            "run the same command again to resume"
         ) from error
 
 

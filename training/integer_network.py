@@ -1,22 +1,22 @@
-"""From trained floats to the integer network, and PyTorch's own evaluation of it."""
+"""From trained floats to the integer network, and its evaluation in PyTorch."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.errors import InputError
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.folding import fold_layers
 from bitat_deploy.training.integer_evaluation import evaluate_layers
-from bitat_deploy.training.networks import QuantizedNetwork, build_network
+from bitat_deploy.training.networks import QuantizedNetwork
+from bitat_deploy.training.twin import finished_network
 
 _BATCH = 500
 
 
 def load_checkpoint_network(path: Path) -> IntegerNetwork:
-    """Read a checkpoint and turn its network into integers: what ``export`` calls.
+    """Read a checkpoint and convert its network to integers, for ``export``.
 
     Raises InputError when the file is missing, damaged or of another version.
     """
@@ -26,15 +26,6 @@ def load_checkpoint_network(path: Path) -> IntegerNetwork:
 def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
     """The integer network of a checkpoint, with its metadata."""
     recipe = checkpoint.recipe
-    network = build_network(
-        recipe.network, recipe.quantization, checkpoint.input_shape, len(checkpoint.class_names)
-    )
-    try:
-        network.load_state_dict(checkpoint.network)
-    except RuntimeError as error:
-        raise InputError(
-            f"the checkpoint's weights do not fit its recipe '{recipe.name}'; it is damaged"
-        ) from error
     metadata = {
         "dataset": recipe.dataset,
         "recipe": recipe.name,
@@ -43,6 +34,7 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
     }
     if checkpoint.top1 is not None:
         metadata |= {"top1": f"{checkpoint.top1:.4f}", "images": str(checkpoint.test_images)}
+    network = finished_network(checkpoint)
     return to_integer_network(network, recipe.name, checkpoint.class_names, metadata)
 
 

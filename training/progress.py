@@ -1,4 +1,4 @@
-"""What a training run shows while it works: a rich progress bar with the time left."""
+"""The progress bar of a training run, with the time left."""
 
 from types import TracebackType
 from typing import Any
@@ -44,7 +44,7 @@ class TrainingProgress:
         self._progress.stop()
 
     def begin(self, total_steps: int, done: int) -> None:
-        """Set the bar's length; ``done`` steps lie behind a resumed run."""
+        """Set the bar's length; a resumed run has ``done`` steps already."""
         self._progress.update(self._task, total=total_steps, completed=done)
 
     def stage(self, name: str) -> None:

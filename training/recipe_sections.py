@@ -104,18 +104,11 @@ class DataRecipe:
     image_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise InputError("batch_size must be at least 2 (batch normalisation)")
-        if self.shift < 0:
-            raise InputError("shift must not be negative")
-        if self.validation_images < 0:
-            raise InputError("validation_images must not be negative")
-        if self.calibration_images < 1:
-            raise InputError("calibration_images must be positive")
-        if self.test_images is not None and self.test_images < 1:
-            raise InputError("test_images must be positive, or null for all")
-        if self.image_size is not None and self.image_size < 1:
-            raise InputError("image_size must be positive, or null")
+        least = {"batch_size": 2, "shift": 0, "validation_images": 0, "calibration_images": 1}
+        for name, limit in {**least, "test_images": 1, "image_size": 1}.items():
+            value = getattr(self, name)
+            if value is not None and value < limit:
+                raise InputError(f"{name} must be at least {limit}, not {value}")
         needed = self.validation_images + self.batch_size
         if self.train_images is not None and self.train_images < needed:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a recipe names: methods, quantizers and architectures. Each is one entry in its own file."""
+"""Methods, quantizers and architectures by name. Each registers itself in its own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a recipe from its first or any later step, and leaves a checkpoint behind."""
+"""Trains a recipe from the start or from a checkpoint."""
 
 import time
 from collections.abc import Iterator
@@ -95,12 +95,13 @@ class Trainer:
     def run(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
         """Train from ``state`` to the end, evaluate, save.
 
-        Raises TrainingDivergedError when a loss or a weight is not finite any more,
+        Raises TrainingDivergedError when a loss or a weight is no longer finite,
         CheckpointNotSavedError when the disk is full; the last checkpoint is good in both cases.
         """
         self._network.load_state_dict(state.network)
-        done = sum(map(self._steps, self.stages[: state.stage])) + state.step
-        progress.begin(total_steps=sum(map(self._steps, self.stages)), done=done)
+        steps = [stage.steps(self._steps_per_epoch) for stage in self.stages]
+        done = sum(steps[: state.stage]) + state.step
+        progress.begin(total_steps=sum(steps), done=done)
         while state.stage < len(self.stages):
             progress.stage(self.stages[state.stage].name)
             state = self._run_stage(state, progress)
@@ -138,9 +139,6 @@ class Trainer:
         images = images_to_tensor(batch.images.to(device))
         return run.step(step, images, batch.labels.to(device), soft)
 
-    def _steps(self, stage: Stage) -> int:
-        return stage.steps(self._steps_per_epoch)
-
     def _run_stage(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
         stage, data = self.stages[state.stage], self.recipe.data
         run = self.begin(state)
@@ -176,7 +174,7 @@ class Trainer:
         return self._finish(state, run, began)
 
     def _close(self, epoch: OpenEpoch, stage: Stage, step: int) -> dict[str, Any]:
-        """The record of an epoch that is over."""
+        """The record of a finished epoch."""
         rank_images = self._part.stop - self._part.start
         record = epoch.record(self._layers, rank_images * self._workers.count)
         accuracy = network_top1(self._network, self._validation)
@@ -185,7 +183,7 @@ class Trainer:
         return {**where, **record, "validation_top1": accuracy}
 
     def _finish(self, state: Checkpoint, run: StageRun, began: float) -> Checkpoint:
-        """Let the stage finish, tell what that did, and settle the statistics."""
+        """Finish the stage, re-estimate the statistics, and add the stage's record."""
         stage, network, teacher = self.stages[state.stage], self._network, state.teacher
         record: dict[str, Any] = {
             "stage": stage.name,

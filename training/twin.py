@@ -1,4 +1,4 @@
-"""Networks of other runs: the full-precision twin to begin with, and the teacher."""
+"""Networks of other runs: the full-precision twin to start from, and the teacher."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from bitat_deploy.training.recipe import Recipe
 
 
 def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
-    """Begin ``network`` with the parameters of a full-precision run of the same network.
+    """Load the parameters of a finished full-precision run of the same network.
 
-    Raises InputError where the checkpoint is of another network, method or data set, or its run
-    is not over.
+    Raises InputError where the checkpoint is of another network, method or data set, or of an
+    unfinished run.
     """
     checkpoint = load_checkpoint(path)
     other = checkpoint.recipe
@@ -24,7 +24,7 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
             f"init '{path}' is of method '{other.method}'; give a run in full precision"
         )
     if checkpoint.result is None:
-        raise InputError(f"init '{path}' is of a run that is not over; finish it first")
+        raise InputError(f"init '{path}' is of an unfinished run; finish it first")
     for what, own, its in (
         ("network", recipe.network, other.network),
         ("quantization.quantizer", recipe.quantization.quantizer, other.quantization.quantizer),
@@ -37,7 +37,7 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
 
 
 def teacher_logits(path: Path, images: Tensor, class_names: tuple[str, ...]) -> Tensor:
-    """A finished run's answers to ``images`` uint8 [N, H, W, C], as it ended: [N, classes].
+    """A finished run's logits [N, classes] for ``images`` uint8 [N, H, W, C].
 
     Raises InputError for a teacher of other classes or images.
     """
@@ -45,16 +45,24 @@ def teacher_logits(path: Path, images: Tensor, class_names: tuple[str, ...]) -> 
     if checkpoint.class_names != class_names or checkpoint.input_shape != tuple(images.shape[1:]):
         raise InputError(f"the teacher '{path}' was trained for other classes or image sizes")
     if checkpoint.result is None:
-        raise InputError(f"the teacher '{path}' is of a run that is not over; finish it first")
+        raise InputError(f"the teacher '{path}' is of an unfinished run; finish it first")
     return network_logits(finished_network(checkpoint), images)
 
 
 def finished_network(checkpoint: Checkpoint) -> QuantizedNetwork:
-    """The network of a checkpoint in the state of its run's last stage, in evaluation mode."""
+    """The network of a checkpoint in the state of its run's last stage, in evaluation mode.
+
+    Raises InputError where the weights do not fit the recipe.
+    """
     recipe = checkpoint.recipe
     network = build_network(
         recipe.network, recipe.quantization, checkpoint.input_shape, len(checkpoint.class_names)
     )
-    network.load_state_dict(checkpoint.network)
+    try:
+        network.load_state_dict(checkpoint.network)
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint's weights do not fit its recipe '{recipe.name}'; it is damaged"
+        ) from error
     recipe.stages(network)[-1].configure()
     return network.eval()

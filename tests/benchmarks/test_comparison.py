@@ -43,7 +43,7 @@ def document() -> dict:
 
 def written(folder: Path, values: dict) -> Path:
     path = folder / "stripes.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(values))))  # without aliases
     return path
 
 

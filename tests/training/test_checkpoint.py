@@ -96,7 +96,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(checkpoint: Checkpoint, tmp_pat
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
-        with pytest.raises(CheckpointNotSavedError, match="the one before it is kept: make room"):
+        with pytest.raises(CheckpointNotSavedError, match="the one before it is kept: free some"):
             save_checkpoint(replace(checkpoint, step=15), path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -44,7 +44,7 @@ def test_one_recipe_becomes_another_method() -> None:
         (["method=sign"], "method must be one of .*reactnet, straight-through, uniq"),
         (["network.architecture=mobilenet-v2"], "lists of 4 numbers each for mobilenet-v2"),
         (["sections.fine_tune=1"], "sections is no section of method 'bitat'"),
-        (["network.architecture=vgg"], "network.architecture must be one of .*mobilenet-v1"),
+        (["network.architecture=lenet-9"], "network.architecture must be one of .*mobilenet-v1"),
         (["quantization.quantizer=lsq"], "quantization.quantizer must be one of sign, uniq"),
         (["distillation={weight: 0, teacher: a.pt}"], "teacher is given but weight is 0"),
     ],

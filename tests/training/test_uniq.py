@@ -11,8 +11,6 @@ from bitat_deploy.training.uniq import (
     ActivationQuantizer,
     WeightQuantizer,
     calibrate,
-    parameter_groups,
-    steps,
 )
 from bitat_deploy.training.uniq.functions import quantize_symmetric, quantize_unsigned
 from bitat_deploy.training.uniq.levels import NORMAL_STEPS, RECTIFIED_STEPS
@@ -234,11 +232,7 @@ def test_a_user_layer_trains_on_its_levels() -> None:
     layer = nn.Linear(6, 3)
     parametrize.register_parametrization(layer, "weight", WeightQuantizer(layer.weight, 2, True))
     network = nn.Sequential(ActivationQuantizer(2), layer)
-    groups = parameter_groups(network, 1e-4)
-    assert {id(step) for step in groups[1]["params"]} == {id(step) for step in steps(network)}
-    assert groups[1]["weight_decay"] == 0
-    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
-    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     images, target = torch.rand(64, 6) * 2, torch.randn(64, 3)
     losses = []
     for _ in range(60):
@@ -265,12 +259,6 @@ def test_a_negative_step_is_its_mirror_image() -> None:
         quantizer.step.neg_()
     levels = (quantizer.codes(weight) - 3.5) * quantizer.distance()
     torch.testing.assert_close(quantizer(weight), levels)
-
-
-def test_weight_decay_is_refused_at_one_bit() -> None:
-    with pytest.raises(ValueError, match="weight decay 0"):
-        parameter_groups(ActivationQuantizer(1), 1e-4)
-    parameter_groups(ActivationQuantizer(1), 0.0)
 
 
 def test_unfit_bits_and_constant_weights() -> None:

@@ -5,11 +5,10 @@ Only the paper's abstract and method figure were at hand. Docstrings tag what th
 
 It works on the convolutions of any network, see ``matrices``, block by block, with trained V and
 s. ``bitat_deploy.training.binarize`` puts it together for a user's network,
-``bitat_deploy.training.progressive`` for ours.
+``bitat_deploy.training.methods`` for ours.
 """
 
-from bitat_deploy.training.bitat.commit import Commit, commit_signs
-from bitat_deploy.training.bitat.importance import output_error
+from bitat_deploy.training.bitat.commit import Commit, commit_signs, output_error
 from bitat_deploy.training.bitat.options import BitatOptions
 
 __all__ = ["BitatOptions", "Commit", "commit_signs", "output_error"]

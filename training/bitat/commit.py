@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bitat_deploy.training.bitat.importance import output_error
 from bitat_deploy.training.quantizers import binary_sign
 
 
@@ -23,6 +22,16 @@ class Commit:
     def weight(self) -> Tensor:
         """Q(W) = alpha * b, [groups, d, outputs]."""
         return self.alpha * self.signs
+
+
+def output_error(second_moment: Tensor, difference: Tensor) -> Tensor:
+    """Loss (1) [D]: E||x^T Delta||^2 = tr(Delta^T H Delta) = ||diag(s)^(1/2) V^T Delta||^2.
+
+    ``second_moment`` [groups, d, d]; ``difference`` Delta = W - Q(W), [groups, d, outputs].
+    V and s are H's eigenvectors and eigenvalues; the trace needs neither. Gives a scalar, summed
+    over groups and outputs.
+    """
+    return (difference * (second_moment @ difference)).sum()
 
 
 def optimal_alpha(second_moment: Tensor, weight: Tensor, signs: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.basis import CorrelationBasis
-from bitat_deploy.training.bitat.importance import output_error
+from bitat_deploy.training.bitat.commit import output_error
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.bitat.reduction import Reduction, reduce_rows

@@ -1,4 +1,4 @@
-"""What a method tells: its stages, and the sections that they have in a recipe."""
+"""Base of the methods: stages, and the sections of a recipe that configure them."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from bitat_deploy.training.stages import Stage
 
 @dataclass(frozen=True)
 class BinarizeSchedule:
-    """How long to train a network of your own, in steps (batches), with Adam and cosine decay in
-    each stage.
+    """How long ``binarize`` trains, in steps (batches), with Adam and cosine decay in each stage.
 
     activation_steps: warm-up with 1-bit activations and full-precision weights.
     layer_steps: for each layer; "straight-through" trains all layers together for as many.
@@ -47,7 +46,7 @@ class BinarizeSchedule:
             raise InputError("distillation must be between 0 and 1, temperature positive")
 
     def plan(self, steps: int) -> StageRecipe:
-        """A stage of so many steps, an epoch having one."""
+        """A stage of that many steps; an epoch is one step."""
         return StageRecipe(steps, self.learning_rate)
 
 
@@ -55,7 +54,7 @@ class BinarizeSchedule:
 class Method:
     """A method of training; its fields are the sections that its recipes have, in order.
 
-    ``text`` describes it in a network's metadata. ``quantizer`` is the one it needs, None any.
+    ``text`` describes it in a network's metadata. ``quantizer`` is the one it needs, None for any.
     ``quantizes``: False where it gives full-precision networks.
     """
 

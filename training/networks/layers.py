@@ -78,16 +78,15 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         name: str,
         channels: int,
         out_channels: int,
-        depthwise: bool,
-        stride: int = 1,
-        *,
-        kernel: int | None = None,
-        quantization: QuantizationRecipe | None = None,
+        quantization: QuantizationRecipe,
         activation: Activation | None = None,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        depthwise: bool = False,
     ) -> None:
         super().__init__(out_channels, activation)
-        quantization = quantization or QuantizationRecipe()
-        self.kernel = (3 if depthwise else 1) if kernel is None else kernel
+        self.kernel = kernel
         self.name = name
         self.depthwise = depthwise
         self.groups = channels if depthwise else 1

@@ -8,7 +8,6 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import nn
 
@@ -20,19 +19,23 @@ from bitat_deploy.training.quantizers import Activation, make_activation, quanti
 from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 from bitat_deploy.training.registry import ARCHITECTURES
 
-Blocks = Sequence[tuple[int, int]]
-
 
 def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: int) -> nn.Sequential:
-    blocks = [(network.scaled(out_channels), stride) for out_channels, stride in network.blocks]
-    if network.block == "chain":
-        return _chain_body(channels, blocks, quantization)
     reactnet = network.block == "reactnet"
     if reactnet and not quantization.depthwise:
         raise InputError(
             "quantization.depthwise is false, but network.block 'reactnet' has no depthwise layers"
         )
-    return _stream_body(channels, blocks, quantization, reactnet)
+    body = nn.Sequential()
+    for number, (unscaled, stride) in enumerate(network.blocks):
+        name, out_channels = f"block{number}", network.scaled(unscaled)
+        if network.block == "chain":
+            block = _chain_block(name, channels, out_channels, stride, quantization)
+        else:
+            block = _stream_block(name, channels, out_channels, stride, quantization, reactnet)
+        body.add_module(name, block)
+        channels = out_channels
+    return body
 
 
 ARCHITECTURES.add(
@@ -46,57 +49,36 @@ ARCHITECTURES.add(
 )
 
 
-def _chain_body(channels: int, blocks: Blocks, quantization: QuantizationRecipe) -> nn.Sequential:
-    """``blocks`` are (output channels, stride); ``channels`` are the stem's."""
-    body = nn.Sequential()
-    for number, (out_channels, stride) in enumerate(blocks):
-        name = f"block{number}"
-        depthwise = depthwise_layer(
-            f"{name}.depthwise", channels, stride, quantization, make_activation(quantization)
-        )
-        pointwise = BinaryLayer(
-            f"{name}.pointwise",
-            channels,
-            out_channels,
-            depthwise=False,
-            quantization=quantization,
-            activation=make_activation(quantization),
-        )
-        body.add_module(name, nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=pointwise)))
-        channels = out_channels
-    return body
-
-
-def _stream_body(
-    channels: int, blocks: Blocks, quantization: QuantizationRecipe, reactnet: bool
+def _chain_block(
+    name: str, channels: int, out_channels: int, stride: int, quantization: QuantizationRecipe
 ) -> nn.Sequential:
-    """The body with shortcuts: ReActNet's, or of depthwise layers."""
-    body = nn.Sequential()
-    for number, (out_channels, stride) in enumerate(blocks):
-        name = f"block{number}"
-        first: BinaryLayer | EightBitDepthwise
-        if reactnet:
-            first = BinaryLayer(
-                f"{name}.spatial",
-                channels,
-                channels,
-                depthwise=False,
-                stride=stride,
-                kernel=3,
-                quantization=quantization,
-            )
-        else:
-            first = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, None)
-        second = BinaryLayer(
-            f"{name}.pointwise", channels, out_channels, depthwise=False, quantization=quantization
-        )
-        parts: OrderedDict[str, nn.Module] = OrderedDict(
-            first=_around(first, channels, quantization, reactnet),
-            second=_around(second, channels, quantization, reactnet),
-        )
-        body.add_module(name, nn.Sequential(parts))
-        channels = out_channels
-    return body
+    first, second = make_activation(quantization), make_activation(quantization)
+    depthwise = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, first)
+    pointwise = BinaryLayer(f"{name}.pointwise", channels, out_channels, quantization, second)
+    return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=pointwise))
+
+
+def _stream_block(
+    name: str,
+    channels: int,
+    out_channels: int,
+    stride: int,
+    quantization: QuantizationRecipe,
+    reactnet: bool,
+) -> nn.Sequential:
+    """Two layers with a shortcut around each: ReActNet's, or MobileNet's own."""
+    first: BinaryLayer | EightBitDepthwise
+    if reactnet:
+        spatial = f"{name}.spatial"
+        first = BinaryLayer(spatial, channels, channels, quantization, kernel=3, stride=stride)
+    else:
+        first = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, None)
+    second = BinaryLayer(f"{name}.pointwise", channels, out_channels, quantization)
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        first=_around(first, channels, quantization, reactnet),
+        second=_around(second, channels, quantization, reactnet),
+    )
+    return nn.Sequential(parts)
 
 
 def depthwise_layer(
@@ -111,13 +93,7 @@ def depthwise_layer(
         border = quantizer_of(quantization).padding_value
         return EightBitDepthwise(name, channels, stride, border, activation)
     return BinaryLayer(
-        name,
-        channels,
-        channels,
-        depthwise=True,
-        stride=stride,
-        quantization=quantization,
-        activation=activation,
+        name, channels, channels, quantization, activation, kernel=3, stride=stride, depthwise=True
     )
 
 

@@ -15,7 +15,7 @@ from bitat_deploy.training.networks.architecture import Architecture
 from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
 from bitat_deploy.training.networks.mobilenet_v1 import depthwise_layer
 from bitat_deploy.training.networks.stream import StreamBlock
-from bitat_deploy.training.quantizers import Activation, make_activation
+from bitat_deploy.training.quantizers import make_activation
 from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 from bitat_deploy.training.registry import ARCHITECTURES
 
@@ -49,14 +49,8 @@ def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: in
             number += 1
     if shortcuts:
         body.add_module("bottleneck", entry)
-    head = BinaryLayer(
-        "head",
-        channels,
-        _HEAD_FACTOR * channels,
-        depthwise=False,
-        quantization=quantization,
-        activation=make_activation(quantization),
-    )
+    width, activation = _HEAD_FACTOR * channels, make_activation(quantization)
+    head = BinaryLayer("head", channels, width, quantization, activation)
     body.add_module("head", head)
     return body
 
@@ -87,32 +81,12 @@ def _layers(
     layers: list[BinaryLayer | EightBitDepthwise] = []
     if expansion > 1:
         activation = make_activation(quantization)
-        layers.append(_pointwise(f"{name}.expand", channels, hidden, quantization, activation))
-    layers.append(
-        depthwise_layer(
-            f"{name}.depthwise", hidden, stride, quantization, make_activation(quantization)
-        )
-    )
+        layers.append(BinaryLayer(f"{name}.expand", channels, hidden, quantization, activation))
+    activation = make_activation(quantization)
+    layers.append(depthwise_layer(f"{name}.depthwise", hidden, stride, quantization, activation))
     bottleneck = make_activation(quantization, linear=True) if chain else None
-    layers.append(_pointwise(f"{name}.project", hidden, out_channels, quantization, bottleneck))
+    layers.append(BinaryLayer(f"{name}.project", hidden, out_channels, quantization, bottleneck))
     return layers
-
-
-def _pointwise(
-    name: str,
-    channels: int,
-    out_channels: int,
-    quantization: QuantizationRecipe,
-    activation: Activation | None,
-) -> BinaryLayer:
-    return BinaryLayer(
-        name,
-        channels,
-        out_channels,
-        depthwise=False,
-        quantization=quantization,
-        activation=activation,
-    )
 
 
 def _named(layers: list[BinaryLayer | EightBitDepthwise]) -> nn.Sequential:

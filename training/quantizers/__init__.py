@@ -3,12 +3,13 @@
 sign(0) = +1 everywhere, as on the device.
 """
 
-from bitat_deploy.training.quantizers.eight_bit import int8_scale, int8_weight
 from bitat_deploy.training.quantizers.quantizer import (
     Activation,
     Quantizer,
     WeightMode,
     WeightQuantizer,
+    int8_scale,
+    int8_weight,
     make_activation,
     quantizer_of,
 )

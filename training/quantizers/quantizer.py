@@ -1,4 +1,4 @@
-"""What a quantizer gives a network: quantized weights, and activations that become codes."""
+"""Base of the quantizers: of weights, and of activations to codes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -114,3 +114,20 @@ def make_activation(
 ) -> Activation:
     """The activation of a recipe; ``linear`` after a linear bottleneck."""
     return quantizer_of(quantization).activation(quantization, linear, channels)
+
+
+def int8_scale(weight: Tensor, per_channel: bool) -> Tensor:
+    """The step of a symmetric int8 grid (-127..127): [out, 1, ...] or a scalar tensor."""
+    magnitude = weight.detach().abs()
+    if per_channel:
+        largest = magnitude.amax(dim=tuple(range(1, weight.dim())), keepdim=True)
+    else:
+        largest = magnitude.max()
+    return largest.clamp(min=1e-8) / 127
+
+
+def int8_weight(weight: Tensor, per_channel: bool) -> Tensor:
+    """Round ``weight`` to its int8 grid, staying in float; the gradient passes unchanged."""
+    scale = int8_scale(weight, per_channel)
+    rounded = torch.round(weight.detach() / scale) * scale
+    return weight + (rounded - weight.detach())

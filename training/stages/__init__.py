@@ -1,6 +1,5 @@
 """Stages of training: what each quantizes, freezes, trains, and leaves behind."""
 
-from bitat_deploy.training.stages.joint import BinaryActivations, FullPrecision, Quantized
 from bitat_deploy.training.stages.layerwise import (
     CommitLayer,
     FineTune,
@@ -8,7 +7,12 @@ from bitat_deploy.training.stages.layerwise import (
     Progressive,
     ProgressiveRecipe,
 )
-from bitat_deploy.training.stages.stage import Stage
+from bitat_deploy.training.stages.stage import (
+    BinaryActivations,
+    FullPrecision,
+    Quantized,
+    Stage,
+)
 
 __all__ = [
     "BinaryActivations",

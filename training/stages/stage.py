@@ -1,4 +1,4 @@
-"""A stage: one stretch of training with its own optimizer."""
+"""A stage: one stretch of training with its own optimizer; those that treat all layers alike."""
 
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from bitat_deploy.training.networks import StagedNetwork
+from bitat_deploy.training.quantizers import WeightMode
 from bitat_deploy.training.recipe_sections import StageRecipe
 
 Images = Callable[[], Iterator[Tensor]]
@@ -62,7 +63,7 @@ class Stage:
         return None
 
     def finish(self, top1: Callable[[], float | None]) -> dict[str, Any]:
-        """Leave the network as the next stage expects it; plain values for the report.
+        """Leave the network as the next stage expects it; returns plain values for the report.
 
         ``top1`` evaluates the network as it is on the validation images.
         """
@@ -78,3 +79,41 @@ class Stage:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up :meth:`state`."""
+
+
+class FullPrecision(Stage):
+    """Nothing is quantized: trains the full-precision twin."""
+
+    title = "full precision"
+    teaches = True
+
+    def switch(self) -> None:
+        """All in full precision."""
+        self.network.set_activations(binary=False)
+        self.network.set_weights(WeightMode.FULL)
+
+
+class BinaryActivations(Stage):
+    """Activations are quantized, weights are not."""
+
+    title = "binary activations"
+
+    def switch(self) -> None:
+        """Weights in full precision."""
+        self.network.set_activations(binary=True)
+        self.network.set_weights(WeightMode.FULL)
+
+
+class Quantized(Stage):
+    """Weights and activations are quantized; gradients pass straight through."""
+
+    title = "quantized"
+
+    def switch(self) -> None:
+        """All quantized."""
+        self.network.set_activations(binary=True)
+        self.network.set_weights(WeightMode.BINARY)
+
+    def begin(self, images: Images) -> None:
+        """Set the quantizers' first steps."""
+        self.network.calibrate(images())

@@ -7,13 +7,10 @@ from the paper or its authors' code, [D] derived here and tested, [R] our recons
 
 from bitat_deploy.training.uniq.calibration import CALIBRATION_BATCHES, calibrate
 from bitat_deploy.training.uniq.modules import ActivationQuantizer, WeightQuantizer
-from bitat_deploy.training.uniq.parameters import parameter_groups, steps
 
 __all__ = [
     "CALIBRATION_BATCHES",
     "ActivationQuantizer",
     "WeightQuantizer",
     "calibrate",
-    "parameter_groups",
-    "steps",
 ]
