@@ -1,4 +1,4 @@
-"""What a network costs to run: multiply-accumulates by the bits of their factors."""
+"""The cost of a network: multiply-accumulates by bits of weights and activations."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from bitat_deploy.training.quantizers import Activation
 def network_cost(network: QuantizedNetwork) -> dict[str, int]:
     """Multiply-accumulates for one image, by "W1A1" and the like, and the weights' bits.
 
-    The stem has weights and pixels of 8 bits ("W8A8"); so is the classifier counted, and what
-    else is not binary.
+    The stem has weights and pixels of 8 bits ("W8A8"); the classifier and all else that is not
+    binary count as that too.
     """
     positions: dict[nn.Module, int] = {}
     handles = [

@@ -1,4 +1,4 @@
-"""Finding out that a training has diverged, and where."""
+"""Detects that training has diverged, and where."""
 
 import torch
 from torch import Tensor, nn
@@ -9,19 +9,19 @@ from bitat_deploy.training.errors import TrainingDivergedError
 def check_parameters(network: nn.Module, where: str) -> None:
     """Raise TrainingDivergedError naming the first parameter that is not finite.
 
-    The loss alone does not tell: a sign turns NaN into -1, and the loss stays finite.
+    The loss alone is not enough: a sign turns NaN into -1, and the loss stays finite.
     """
     for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter.detach()).all():
             raise TrainingDivergedError(
-                f"training diverged in {where}: '{name}' is not finite any more; {_REMEDY}"
+                f"training diverged in {where}: '{name}' is no longer finite; {_REMEDY}"
             )
 
 
 def raise_for_loss(
     loss: float, network: nn.Module, where: str, images: Tensor | None = None
 ) -> None:
-    """Raise TrainingDivergedError for a loss that is not finite; names the layer if it can.
+    """Raise TrainingDivergedError for a loss that is not finite, naming the layer if possible.
 
     That is the first layer whose outputs for ``images``, inputs of ``network``, are not finite.
     """
@@ -34,7 +34,7 @@ def raise_for_loss(
 
 
 def first_overflow(network: nn.Module, images: Tensor) -> str | None:
-    """Name of the first module to give something that is not finite, None where all is finite."""
+    """Name of the first module with an output that is not finite, None if there is none."""
     found: list[str] = []
     handles = []
     for name, module in network.named_modules():

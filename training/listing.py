@@ -1,4 +1,4 @@
-"""The recipes in the package with what they cost and what they reached."""
+"""A table of the recipes in the package, with cost and accuracy."""
 
 import torch
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""What is counted while an epoch runs."""
+"""Sums over an epoch in progress."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -47,7 +47,7 @@ class OpenEpoch:
         }
 
     def state(self) -> dict[str, Any]:
-        """All of it, for a checkpoint."""
+        """Plain values and tensors, for a checkpoint."""
         return asdict(self)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A run's accuracy on the test images: of the network as it runs on a device, where it can."""
+"""A run's accuracy on the test images, of the integer network where there is one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One training run in one folder: start it, or go on where it stopped."""
+"""One training run in one folder: starts it, or resumes it."""
 
 from pathlib import Path
 
@@ -57,6 +57,6 @@ def train(
         except OSError as error:
             raise CheckpointNotSavedError(
                 f"the report in '{output}' cannot be written ({error.strerror}); the checkpoint is "
-                "complete: make room and give the same command again"
+                "complete: free some space and run the same command again"
             ) from error
     return result

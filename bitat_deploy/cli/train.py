@@ -23,14 +23,14 @@ from bitat_deploy.errors import InputError
     help="Folder for checkpoint and report.  [default: runs/RECIPE]",
 )
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a recipe value.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="How much work a killed run may lose.",
+    help="Time between checkpoints: the most work that a killed run loses.",
 )
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and stop.")
 def train(
@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a binarized network from a recipe.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    To resume a stopped run, give the same command again.
     """
     if importlib.util.find_spec("torch") is None:
         raise InputError(

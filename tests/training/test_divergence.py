@@ -23,5 +23,5 @@ def test_a_weight_that_is_not_finite_is_named() -> None:
     check_parameters(network, "step 1")
     with torch.no_grad():
         network.bias[1] = float("nan")
-    with pytest.raises(TrainingDivergedError, match="step 1: 'bias' is not finite"):
+    with pytest.raises(TrainingDivergedError, match="step 1: 'bias' is no longer finite"):
         check_parameters(network, "step 1")

@@ -1,14 +1,14 @@
-"""How large the values of a stream are, watched while a network trains."""
+"""The range of a stream's values, recorded during training."""
 
 import torch
 from torch import Tensor, nn
 
-_IMAGES = 8  # of each batch: enough, for batches are many
-_DECAY = 0.98  # what training has left behind is forgotten after a few hundred steps
+_IMAGES = 8  # of each batch, which is enough over many batches
+_DECAY = 0.98  # early values are forgotten after a few hundred steps
 
 
 class StreamRange(nn.Module):
-    """``peak``: the largest magnitude of late. Export derives the fixed-point scale from it."""
+    """``peak``: the largest recent magnitude. Export derives the fixed-point scale from it."""
 
     peak: Tensor
 
@@ -18,7 +18,7 @@ class StreamRange(nn.Module):
 
     @torch.no_grad()
     def observe(self, values: Tensor) -> None:
-        """Look at [N, C, H, W] in training mode; does nothing in evaluation mode."""
+        """Record [N, C, H, W] in training mode; does nothing in evaluation mode."""
         if self.training:
             largest = values[:_IMAGES].abs().amax().to(self.peak.dtype)
             self.peak.copy_(torch.maximum(self.peak * _DECAY, largest))

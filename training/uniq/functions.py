@@ -74,7 +74,7 @@ def positive_step(step: Tensor) -> Tensor:
     """|step|, at least 1e-8 [R].
 
     The paper has step > 0 but an optimizer may cross 0. Clamped, such a layer's output would be 0
-    and its weights, all outside, would have no gradient any more; mirrored, it goes on learning.
+    and its weights, all outside, would no longer have a gradient; mirrored, it goes on learning.
     """
     return step.detach().abs().clamp(min=1e-8)
 
