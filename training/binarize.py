@@ -105,14 +105,15 @@ def _train(
 ) -> None:
     """Go through all stages; an epoch has one step."""
     distillation = DistillationRecipe(schedule.distillation, schedule.temperature)
+    optimizer = OptimizerRecipe()
     for stage in stages:
-        run = StageRun(stage, lambda: iter(calibration), 1, OptimizerRecipe(), distillation)
+        run = StageRun(
+            stage, lambda: iter(calibration), 1, optimizer, distillation, teacher=teacher
+        )
         total = 0.0
         for step in range(run.steps):
             images, labels = next(batches)
-            with torch.no_grad():
-                soft = None if teacher is None else teacher(images)
-            total += run.step(step, images, labels, soft)
+            total += run.step(step, images, labels)
         if run.steps:
             report(f"{stage.name}: {run.steps} steps, loss {total / run.steps:.4f}")
         done = stage.finish(lambda: None)

@@ -14,7 +14,7 @@ from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 
 FORMAT = "bitat-deploy checkpoint"
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,9 @@ class Checkpoint:
     """A run's state between two steps.
 
     ``stage`` and ``step`` are the next to be done (``stage`` equals the number of stages at the
-    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage or, between
-    stages, of the one before; ``teacher`` holds the teacher's logits for each training image,
-    float32 [N, classes], once they exist; ``open_epoch`` the sums of an epoch that is not over;
+    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage or,
+    between stages, of the one before; ``teacher`` is the state of the run's own full-precision
+    twin, once it teaches; ``open_epoch`` the sums of an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
     ``result`` the evaluation on the test images once done.
     """
@@ -37,7 +37,7 @@ class Checkpoint:
     stage: int = 0
     step: int = 0
     memory: dict[str, Any] | None = None
-    teacher: Tensor | None = None
+    teacher: dict[str, Tensor] | None = None
     open_epoch: dict[str, Any] | None = None
     history: tuple[dict[str, Any], ...] = ()
     epochs: tuple[dict[str, Any], ...] = ()
@@ -95,8 +95,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise InputError(f"'{path}' is not a checkpoint of bitat-deploy")
     version = document.pop("version", None)
-    if version == 3:  # before stages had states of their own
-        document["memory"] = document.pop("bitat", None)
+    if version in (3, 4):
+        _bring_up_to_date(document, path)
     elif version != VERSION:
         raise InputError(
             f"checkpoint '{path}' has version {version}, this program reads version {VERSION}; "
@@ -106,3 +106,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"checkpoint '{path}' is damaged: its keys are not those of a checkpoint")
     document["recipe"] = recipe_from_mapping(document["recipe"])
     return Checkpoint(**document)
+
+
+def _bring_up_to_date(document: dict[str, Any], path: Path) -> None:
+    """A finished run of version 3 or 4 as one of today; what is not finished would go on
+    otherwise than it began. Raises InputError for it."""
+    if document.get("result") is None:
+        raise InputError(
+            f"checkpoint '{path}' is of a run that an earlier version began, and training has "
+            "changed since; finish it with the earlier release, or train again"
+        )
+    document.pop("bitat", None)  # version 3: the stages' memory, of no use once they are over
+    document |= {"memory": None, "teacher": None}
+    document["recipe"]["network"]["normalized_stream"] = False  # there was none yet

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitat_deploy.training.distributed import Workers
 from bitat_deploy.training.divergence import check_parameters, raise_for_loss
+from bitat_deploy.training.quantizers import Constrained
 from bitat_deploy.training.recipe_sections import DistillationRecipe, OptimizerRecipe
 from bitat_deploy.training.stages import Stage
 from bitat_deploy.training.stages.stage import Images
@@ -19,7 +20,8 @@ _CHECK_STEPS = 100
 class StageRun:
     """A stage in work: prepared, or where ``resumed`` only configured, ready for its steps.
 
-    ``images()`` are the calibration batches.
+    ``images()`` are the calibration batches. ``teacher`` answers each batch, as it is, in
+    evaluation mode; it is on the network's device.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class StageRun:
         optimizer: OptimizerRecipe,
         distillation: DistillationRecipe,
         workers: Workers | None = None,
+        teacher: nn.Module | None = None,
         resumed: bool = False,
     ) -> None:
         stage.configure()
@@ -42,6 +45,10 @@ class StageRun:
         self._schedule = optimizer.schedule
         self._distillation = distillation
         self._workers = workers or Workers()
+        self._teacher = teacher
+        self._constrained = [
+            module for module in stage.network.modules() if isinstance(module, Constrained)
+        ]
         self._forward = self._workers.wrapped(stage.network)
         groups = []
         for group in stage.network.parameter_groups(optimizer.weight_decay):
@@ -51,12 +58,11 @@ class StageRun:
         groups += stage.parameters()
         self.optimizer = make_optimizer(groups, optimizer, stage.plan.learning_rate)
 
-    def step(self, step: int, images: Tensor, labels: Tensor, teacher: Tensor | None) -> float:
+    def step(self, step: int, images: Tensor, labels: Tensor) -> float:
         """Train on one batch; the loss before it.
 
-        ``images`` [N, C, H, W], ``labels`` [N] and the ``teacher``'s logits [N, classes] are on the
-        network's device. Raises TrainingDivergedError where the loss or, looked at now and then, a
-        parameter is not finite.
+        ``images`` [N, C, H, W] and ``labels`` [N] are on the network's device. Raises
+        TrainingDivergedError where the loss or, looked at now and then, a parameter is not finite.
         """
         rate = rate_at(self._stage, self._schedule, step, self.steps, self._steps_per_epoch)
         for group in self.optimizer.param_groups:
@@ -64,7 +70,9 @@ class StageRun:
         kind = images.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
             logits = self._forward(images)
-        loss = task_loss(logits.float(), labels, teacher, self._distillation)
+            with torch.no_grad():
+                soft = None if self._teacher is None else self._teacher(images).float()
+        loss = task_loss(logits.float(), labels, soft, self._distillation)
         own = self._stage.loss(step)
         if own is not None:
             loss = loss + own
@@ -74,6 +82,9 @@ class StageRun:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        with torch.no_grad():
+            for module in self._constrained:
+                module.constrain()
         if step % _CHECK_STEPS == 0 or step + 1 == self.steps:
             self.check(step)
         return value

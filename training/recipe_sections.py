@@ -16,6 +16,8 @@ class NetworkRecipe:
 
     ``architecture`` is the name of an :class:`~bitat_deploy.training.networks.Architecture`,
     which says what each of ``blocks`` holds and which kinds of ``block`` there are.
+    ``normalized_stream``: a batch normalisation is in front of each quantizer that reads a stream,
+    unless learned thresholds are there; on the device it is in the thresholds.
     """
 
     architecture: str
@@ -24,6 +26,7 @@ class NetworkRecipe:
     stem_channels: int
     stem_stride: int
     blocks: tuple[tuple[int, ...], ...]
+    normalized_stream: bool = True
 
     def __post_init__(self) -> None:
         architecture = ARCHITECTURES[self.architecture]
@@ -57,7 +60,8 @@ class QuantizationRecipe:
     ``quantizer`` is the name of a :class:`~bitat_deploy.training.quantizers.Quantizer`. For those
     that have steps, ``per_channel`` gives each filter one of its own and ``signed_bottleneck``
     keeps the sign of what linear bottlenecks give. ``depthwise``: depthwise layers are quantized
-    like the others.
+    like the others. ``nonlinearity``: the full-precision twin's, "relu" or "hard-tanh", where
+    activations will be quantized; None takes the quantizer's usual one.
     """
 
     quantizer: str = "sign"
@@ -66,6 +70,7 @@ class QuantizationRecipe:
     per_channel: bool = False
     signed_bottleneck: bool = False
     depthwise: bool = True
+    nonlinearity: str | None = None
 
     def __post_init__(self) -> None:
         quantizer, bits = QUANTIZERS[self.quantizer], {self.weight_bits, self.activation_bits}
@@ -81,6 +86,12 @@ class QuantizationRecipe:
                 "per_channel and signed_bottleneck are for quantizers with steps, not "
                 f"'{self.quantizer}'"
             )
+        if self.nonlinearity is not None:
+            _choose(
+                f"nonlinearity of quantizer '{self.quantizer}'",
+                self.nonlinearity,
+                quantizer.nonlinearities,
+            )
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class DataRecipe:
     ``train_images`` and ``test_images`` limit the data set (None: all of it);
     ``validation_images`` are held out of the training images to watch progress by. ``batch_size``
     is that of all processes together. ``calibration_images``, from the start of the training
-    images, serve statistics, first steps and batch normalisation. ``image_size`` is the side in
+    images, serve BiTAT's statistics and first steps. ``image_size`` is the side in
     pixels to which images of an image folder are brought.
     """
 

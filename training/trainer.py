@@ -1,5 +1,6 @@
 """Trains a recipe from the start or from a checkpoint."""
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
@@ -21,16 +22,19 @@ from bitat_deploy.training.data import (
     training_batches,
 )
 from bitat_deploy.training.distributed import Workers, synchronize_normalization
-from bitat_deploy.training.evaluation import EVALUATION_BATCH, network_logits, network_top1
+from bitat_deploy.training.evaluation import EVALUATION_BATCH, network_top1
 from bitat_deploy.training.loop import StageRun
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.normalization import reestimate_normalization
 from bitat_deploy.training.open_epoch import OpenEpoch, signs_of
 from bitat_deploy.training.progress import TrainingProgress, describe_epoch, describe_stage
+from bitat_deploy.training.quantizers import WeightMode
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.result import evaluate
 from bitat_deploy.training.stages import Stage
-from bitat_deploy.training.twin import load_twin, teacher_logits
+from bitat_deploy.training.twin import load_teacher, load_twin
+
+_NORMALIZATION_BATCHES = 100  # or an epoch, where that is less
 
 
 class Trainer:
@@ -80,16 +84,11 @@ class Trainer:
 
     def start(self) -> Checkpoint:
         """The state before the first step."""
-        recipe, teacher = self.recipe, None
+        recipe = self.recipe
         if recipe.init is not None:
             load_twin(Path(recipe.init), recipe, self._network)
-        if recipe.distillation.weight:
-            if recipe.distillation.teacher is not None:
-                path = Path(recipe.distillation.teacher)
-                teacher = teacher_logits(path, self.training.images, self._class_names)
-            elif recipe.init is not None:
-                teacher = network_logits(self._network, self.training.images)
         network = self._copied()
+        teacher = network if recipe.init is not None and self._teaches_itself() else None
         return Checkpoint(recipe, self._class_names, self._input_shape, network, teacher=teacher)
 
     def run(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
@@ -126,29 +125,48 @@ class Trainer:
             self.recipe.optimizer,
             self.recipe.distillation,
             self._workers,
+            self._teacher(state),
             resumed=state.step > 0 or state.open_epoch is not None,
         )
         if state.optimizer is not None:
             run.optimizer.load_state_dict(state.optimizer)
         return run
 
-    def train_batch(self, run: StageRun, step: int, batch: Batch, teacher: Tensor | None) -> float:
-        """One step; ``teacher`` holds the logits for all training images. Gives the loss."""
+    def train_batch(self, run: StageRun, step: int, batch: Batch) -> float:
+        """One step; gives the loss."""
         device = self._workers.device()
-        soft = None if teacher is None else teacher[batch.index].to(device)
         images = images_to_tensor(batch.images.to(device))
-        return run.step(step, images, batch.labels.to(device), soft)
+        return run.step(step, images, batch.labels.to(device))
+
+    def _teaches_itself(self) -> bool:
+        """Whether the teacher is the run's own full-precision twin."""
+        distillation = self.recipe.distillation
+        return distillation.weight > 0 and distillation.teacher is None
+
+    def _teacher(self, state: Checkpoint) -> nn.Module | None:
+        """The teacher in evaluation mode, without gradient; None where there is none (yet)."""
+        distillation = self.recipe.distillation
+        if distillation.weight and distillation.teacher is not None:
+            path = Path(distillation.teacher)
+            teacher = load_teacher(path, self._class_names, self._input_shape)
+        elif state.teacher is not None:
+            teacher = copy.deepcopy(self._network)
+            teacher.load_state_dict(state.teacher)
+            teacher.set_activations(binary=False)
+            teacher.set_weights(WeightMode.FULL)
+        else:
+            return None
+        return teacher.to(self._workers.device()).eval().requires_grad_(False)
 
     def _run_stage(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:
-        stage, data = self.stages[state.stage], self.recipe.data
+        stage = self.stages[state.stage]
         run = self.begin(state)
-        seed = self.recipe.seed * 1009 + state.stage
         epoch = OpenEpoch.restored(state.open_epoch) or OpenEpoch(signs_of(self._layers))
         began = saved = time.monotonic()
-        batches = training_batches(self.training, data, seed, state.step, run.steps, self._part)
+        batches = self._batches(state.stage, state.step, run.steps)
         for step, batch in enumerate(batches, start=state.step):
             before = time.monotonic()
-            loss = self.train_batch(run, step, batch, state.teacher)
+            loss = self.train_batch(run, step, batch)
             epoch.add(loss, time.monotonic() - before)
             progress.step(epoch.recent_loss)
             last = step + 1 == run.steps
@@ -191,9 +209,9 @@ class Trainer:
             "steps": run.steps,
             **stage.finish(lambda: network_top1(network, self._validation)),
         }
-        reestimate_normalization(network, stage.frozen(), self._calibration())
-        if stage.teaches and self.recipe.distillation.weight and teacher is None:
-            teacher = network_logits(network, self.training.images)
+        reestimate_normalization(network, stage.frozen(), self._augmented(state.stage, run.steps))
+        if stage.teaches and self._teaches_itself():
+            teacher = self._copied()
         record["validation_top1"] = network_top1(network, self._validation)
         elapsed = state.elapsed + time.monotonic() - began
         return replace(
@@ -215,6 +233,17 @@ class Trainer:
 
     def _copied(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._network.state_dict().items()}
+
+    def _batches(self, stage: int, first: int, last: int) -> Iterator[Batch]:
+        """This process's part of the batches of a stage."""
+        seed = self.recipe.seed * 1009 + stage
+        return training_batches(self.training, self.recipe.data, seed, first, last, self._part)
+
+    def _augmented(self, stage: int, steps: int) -> Iterator[Tensor]:
+        """Images as a stage of so many steps would see them next, for the statistics."""
+        count = min(_NORMALIZATION_BATCHES, self._steps_per_epoch)
+        for batch in self._batches(stage, steps, steps + count):
+            yield images_to_tensor(batch.images.to(self._workers.device()))
 
     def _calibration(self) -> Iterator[Tensor]:
         count = min(self.recipe.data.calibration_images, len(self.training))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from torch import Tensor
+import torch
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
-from bitat_deploy.training.evaluation import network_logits
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
+from bitat_deploy.training.quantizers import nonlinearity_of
 from bitat_deploy.training.recipe import Recipe
 
 
@@ -28,6 +28,7 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
     for what, own, its in (
         ("network", recipe.network, other.network),
         ("quantization.quantizer", recipe.quantization.quantizer, other.quantization.quantizer),
+        ("nonlinearity", *map(nonlinearity_of, (recipe.quantization, other.quantization))),
         ("dataset", recipe.dataset, other.dataset),
         ("image size", network.input_shape, checkpoint.input_shape),
     ):
@@ -36,17 +37,20 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
     network.load_twin(checkpoint.network)
 
 
-def teacher_logits(path: Path, images: Tensor, class_names: tuple[str, ...]) -> Tensor:
-    """A finished run's logits [N, classes] for ``images`` uint8 [N, H, W, C].
+def load_teacher(
+    path: Path, class_names: tuple[str, ...], input_shape: tuple[int, int, int]
+) -> QuantizedNetwork:
+    """A finished run's network as it ended, in evaluation mode: any network and method.
 
     Raises InputError for a teacher of other classes or images.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.class_names != class_names or checkpoint.input_shape != tuple(images.shape[1:]):
+    if checkpoint.class_names != class_names or checkpoint.input_shape != input_shape:
         raise InputError(f"the teacher '{path}' was trained for other classes or image sizes")
     if checkpoint.result is None:
         raise InputError(f"the teacher '{path}' is of an unfinished run; finish it first")
-    return network_logits(finished_network(checkpoint), images)
+    with torch.random.fork_rng():  # a resumed run draws what a whole one does
+        return finished_network(checkpoint)
 
 
 def finished_network(checkpoint: Checkpoint) -> QuantizedNetwork:

@@ -69,15 +69,29 @@ def test_unusable_files_are_told_apart(checkpoint: Checkpoint, tmp_path: Path) -
         load_checkpoint_network(path)
 
 
-def test_a_run_begun_by_version_3_goes_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [3, 4])
+def test_of_older_runs_those_that_are_over_are_read(version: int, tmp_path: Path) -> None:
+    """Without the batch normalisations that streams did not have."""
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(replace(checkpoint, memory={"magnitudes": []}), path)
-    document = torch.load(path, weights_only=True)
-    document |= {"version": 3, "bitat": document.pop("memory")}
-    document["recipe"] |= {"quantized": None}  # it named the sections of all methods
+    recipe = load_recipe("fashion-mnist-shortcut", ["network.normalized_stream=false"])
+    network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
+    network(torch.rand(4, 1, 28, 28))
+    state, result = network.state_dict(), {"top1": 0.5, "images": 200}
+    old = Checkpoint(recipe, tuple("abcdefghij"), (28, 28, 1), state, result=result)
+    save_checkpoint(old, path)
+    document = torch.load(path, weights_only=True) | {"version": version}
+    document["teacher"] = torch.zeros(8, 10)  # logits
+    if version == 3:
+        document["bitat"] = document.pop("memory")
+        document["recipe"] |= {"fine_tune": None}  # it named the sections of all methods
+    for section, key in (("network", "normalized_stream"), ("quantization", "nonlinearity")):
+        del document["recipe"][section][key]
     torch.save(document, path)
-    loaded = load_checkpoint(path)
-    assert (loaded.recipe, loaded.memory) == (checkpoint.recipe, {"magnitudes": []})
+    assert load_checkpoint(path).recipe == recipe
+    assert load_checkpoint_network(path).metadata["top1"] == "0.5000"
+    torch.save(document | {"result": None}, path)
+    with pytest.raises(InputError, match=r"an earlier version began, .*; finish it with"):
+        load_checkpoint(path)
 
 
 def test_weights_of_another_shape(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,18 @@ from bitat_deploy.onnx_format import reference_logits, to_onnx
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.folding import fold_thresholds
 from bitat_deploy.training.folding.requantize import fold_requantize
+from bitat_deploy.training.folding.thresholds import stream_thresholds
 from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.integer_network import integer_logits, to_integer_network
 from bitat_deploy.training.networks import NormalizedLayer, build_network
+from bitat_deploy.training.quantizers import make_activation
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from tests.drawn_networks import draw_images as draw_numpy_images
 from tests.drawn_networks import draw_network, numpy_logits
 from tests.training.trained_networks import (
     CHAINS,
     INPUT_SHAPE,
+    SIGN,
     STREAMS,
     V1,
     Kind,
@@ -118,6 +122,35 @@ def test_thresholds_by_hand() -> None:
     assert threshold[0].tolist() == [3, -3, -9, 10, 10, -9]
     # sum >= 5; -sum >= -1; never; never; never; always
     assert threshold[1].tolist() == [5, -1, 10, 10, 10, -9]
+
+
+@pytest.mark.parametrize("quantization", [SIGN, uniq(1, 1), uniq(2, 3)], ids=str)
+@pytest.mark.parametrize("linear", [False, True])
+def test_thresholds_of_a_normalized_stream(quantization: QuantizationRecipe, linear: bool) -> None:
+    """Every int16 of a stream gets the code that its normalized value has in float64."""
+    torch.manual_seed(7)
+    quantization = replace(quantization, signed_bottleneck=quantization.quantizer == "uniq")
+    activation = make_activation(quantization, linear)
+    activation.add_normalization(5)
+    part, scale = activation.normalization, 900.0
+    with torch.no_grad():
+        part.weight.copy_(torch.tensor([1.0, 0.3, -2.0, 4.0, 1e-9]))
+        activation.constrain()
+        assert part.weight.tolist() == pytest.approx([1, 0.3, 1e-3, 4, 1e-3])
+        part.bias.normal_()
+        part.running_mean.normal_(std=3)
+        part.running_var.uniform_(0.2, 9)
+    stream = np.arange(-(2**15), 2**15)[:, None]
+    thresholds = stream_thresholds(activation.crossings(), scale)
+    codes = (stream[:, :, None] >= thresholds.T).sum(axis=2)
+    values = torch.from_numpy((stream + 0.5) / scale).expand(-1, 5).reshape(-1, 5, 1, 1)
+    activation.quantized = True
+    with torch.no_grad():
+        levels = activation.double().eval()(values).reshape(-1, 5).numpy() / activation.unit()
+    top = 2**activation.bits - 1
+    expected = (levels + top) / 2 if activation.signed else levels
+    assert np.array_equal(codes, np.rint(expected))
+    assert all(len(np.unique(column)) == top + 1 for column in codes.T[[0, 1, 3]])
 
 
 @pytest.mark.parametrize(("variance", "error"), [(0.5, 3), (1e-12, 130)])

@@ -19,7 +19,7 @@ from bitat_deploy.training.errors import TrainingDivergedError
 from bitat_deploy.training.integer_network import integer_top1, load_checkpoint_network
 from tests.datasets.idx_files import write_folder
 
-LONGER = ["--set", "binary_activations.epochs=4", "--set", "fine_tune.epochs=4"]
+LONGER = ["--set", "binary_activations.epochs=4", "--set", "fine_tune.epochs=10"]
 LONGER += ["--set", "fine_tune.signs=true"]
 
 

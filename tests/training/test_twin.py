@@ -8,8 +8,10 @@ import torch
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.networks import build_network
+from bitat_deploy.training.quantizers import WeightMode
 from bitat_deploy.training.recipe import Recipe, load_recipe
-from bitat_deploy.training.twin import load_twin, teacher_logits
+from bitat_deploy.training.recipe_sections import QuantizationRecipe
+from bitat_deploy.training.twin import load_teacher, load_twin
 
 NO_STAGES = [f"{name}=null" for name in ("binary_activations", "progressive", "fine_tune", "bitat")]
 FULL = ["method=full-precision", "distillation={}", *NO_STAGES]
@@ -60,13 +62,19 @@ def test_a_teacher_answers_as_its_run_ended(tmp_path: Path) -> None:
     path = tmp_path / "teacher.pt"
     torch.manual_seed(1)
     full = finished(load_recipe("smoke", FULL), path)
-    images = torch.randint(0, 256, (6, 28, 28, 1), dtype=torch.uint8)
-    logits = teacher_logits(path, images, full.class_names)
-    finished(load_recipe("smoke"), tmp_path / "binary.pt")
-    assert logits.shape == (6, 10)
-    binary = tmp_path / "binary.pt"
-    assert not torch.equal(teacher_logits(binary, images, full.class_names), logits)
-    with pytest.raises(InputError, match="other classes or image sizes"):
-        teacher_logits(path, images, ("a", "b"))
-    with pytest.raises(InputError, match="other classes or image sizes"):
-        teacher_logits(path, images[:, :20], full.class_names)
+    binary = finished(load_recipe("smoke"), tmp_path / "binary.pt")
+    images = torch.rand(6, 1, 28, 28)
+    for checkpoint, quantized in ((full, False), (binary, True)):
+        name = "binary.pt" if quantized else "teacher.pt"
+        before = torch.get_rng_state()
+        teacher = load_teacher(tmp_path / name, full.class_names, (28, 28, 1))
+        assert torch.equal(torch.get_rng_state(), before)
+        network = build_network(checkpoint.recipe.network, QuantizationRecipe(), (28, 28, 1), 10)
+        network.load_state_dict(checkpoint.network)
+        network.set_activations(quantized)
+        network.set_weights(WeightMode.COMMITTED if quantized else WeightMode.FULL)
+        assert torch.equal(teacher(images), network.eval()(images))
+        assert not teacher.training
+    for names, shape in ((("a", "b"), (28, 28, 1)), (full.class_names, (20, 28, 1))):
+        with pytest.raises(InputError, match="other classes or image sizes"):
+            load_teacher(path, names, shape)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.networks import (
@@ -36,6 +37,7 @@ class Kind:
         q = self.quantization
         bits = f"{q.quantizer}-w{q.weight_bits}a{q.activation_bits}"
         marks = "-channel" * q.per_channel + "-signed" * q.signed_bottleneck
+        marks += "-plain" * (not self.network.normalized_stream)
         return f"{self.network.architecture}-{self.network.block}-{bits}{marks}"
 
 
@@ -66,6 +68,8 @@ STREAMS = [
     Kind(REACTNET, uniq(1, 1, per_channel=True)),
     Kind(of_block(V2, "shortcut"), SIGN),
     Kind(of_block(V2, "shortcut"), uniq(1, 2, signed=True)),
+    Kind(replace(of_block(V1, "shortcut"), normalized_stream=False), uniq(2, 2)),
+    Kind(replace(of_block(V2, "shortcut"), normalized_stream=False), SIGN),
 ]
 
 
@@ -107,6 +111,12 @@ def trained(kind: Kind, seed: int = 5) -> QuantizedNetwork:
                 module.normalization.momentum = None
             if isinstance(module, Activation) and module.threshold is not None:
                 module.threshold.normal_()
+            if isinstance(module, Activation) and module.normalization is not None:
+                module.normalization.weight.normal_()
+                module.constrain()  # half of them become the smallest
+                module.normalization.weight[2:].add_(0.5)
+                module.normalization.bias.normal_(std=0.3)
+                module.normalization.momentum = None
             if isinstance(module, RPReLU):
                 module.before.normal_()
                 module.after.normal_()
@@ -116,7 +126,8 @@ def trained(kind: Kind, seed: int = 5) -> QuantizedNetwork:
         network.calibrate([images])
         network.set_activations(binary=True)
         network.set_weights(WeightMode.BINARY)
-        for layer in network.normalized_layers():
-            layer.normalization.reset_running_stats()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
         network(images)
     return network.to(torch.float64).eval()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.native import sign_of_activation
-from bitat_deploy.training.quantizers import WeightMode, binarized_weight
+from bitat_deploy.training.quantizers import WeightMode, binarized_weight, constrain_latent
 
 
 class BinarizedConv2d(ConvolutionMatrices):
@@ -59,6 +59,11 @@ class BinarizedConv2d(ConvolutionMatrices):
         """[N, C, H, W] to [N, outputs, H', W']."""
         sums = self.sums(self.operand(inputs))
         return sums if self.bias is None else sums + self.bias.reshape(1, -1, 1, 1)
+
+    def constrain(self) -> None:
+        """:func:`constrain_latent`, where the weights' signs count."""
+        if self.weight_mode is WeightMode.BINARY:
+            constrain_latent(self.weight)
 
     def commit(self, signs: Tensor, alpha: Tensor) -> None:
         """Fix the signs, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""

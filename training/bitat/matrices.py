@@ -1,16 +1,16 @@
 """What BiTAT needs to know of a convolution: its weight as matrices, its inputs as patches."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import cast
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.quantizers import WeightMode
+from bitat_deploy.training.quantizers import Constrained, WeightMode
 
 
-class ConvolutionMatrices(nn.Module, ABC):
+class ConvolutionMatrices(nn.Module, Constrained):
     """A layer with a convolution of 1-bit weights, as matrices W [groups, d, outputs / groups].
 
     ``weight`` [outputs, C / groups, k, k] is what trains. A dense layer is one group with

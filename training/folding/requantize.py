@@ -14,8 +14,8 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.network import Requantize, rounding
 from bitat_deploy.network import RPReLU as IntegerRPReLU
 from bitat_deploy.training.folding.source import float64
-from bitat_deploy.training.folding.thresholds import affine_of
 from bitat_deploy.training.networks import QuantizedNetwork, RPReLU, StreamRange
+from bitat_deploy.training.normalization import affine_of
 
 _INT16 = 2**15 - 1
 _LARGEST = 2**31 - 1 - 2**15  # of sum * multiplier + bias, see network/formats.py

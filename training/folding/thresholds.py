@@ -4,19 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bitat_deploy.training.folding.source import float64
+from bitat_deploy.training.normalization import affine_of
 
 _INT32 = np.iinfo(np.int32)
-
-
-def affine_of(
-    normalization: nn.BatchNorm2d,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """gamma, beta, mean and deviation of each channel, [channels]."""
-    assert normalization.running_mean is not None and normalization.running_var is not None
-    deviation = np.sqrt(float64(normalization.running_var) + normalization.eps)
-    mean = float64(normalization.running_mean)
-    return float64(normalization.weight), float64(normalization.bias), mean, deviation
 
 
 def fold_thresholds(

@@ -114,6 +114,11 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
             return inputs
         return functional.pad(inputs, (self.padding,) * 4, value=self.padding_value)
 
+    def constrain(self) -> None:
+        """As the quantizer demands, where it is in use."""
+        if self.weight_mode is WeightMode.BINARY:
+            self.quantizer.constrain(self.weight)
+
     def commit(self, signs: Tensor, alpha: Tensor) -> None:
         """Replace the latent weight by alpha times signs."""
         with torch.no_grad():

@@ -21,8 +21,7 @@ from bitat_deploy.training.registry import ARCHITECTURES
 
 
 def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: int) -> nn.Sequential:
-    reactnet = network.block == "reactnet"
-    if reactnet and not quantization.depthwise:
+    if network.block == "reactnet" and not quantization.depthwise:
         raise InputError(
             "quantization.depthwise is false, but network.block 'reactnet' has no depthwise layers"
         )
@@ -32,7 +31,7 @@ def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: in
         if network.block == "chain":
             block = _chain_block(name, channels, out_channels, stride, quantization)
         else:
-            block = _stream_block(name, channels, out_channels, stride, quantization, reactnet)
+            block = _stream_block(name, channels, out_channels, stride, network, quantization)
         body.add_module(name, block)
         channels = out_channels
     return body
@@ -63,20 +62,20 @@ def _stream_block(
     channels: int,
     out_channels: int,
     stride: int,
+    network: NetworkRecipe,
     quantization: QuantizationRecipe,
-    reactnet: bool,
 ) -> nn.Sequential:
     """Two layers with a shortcut around each: ReActNet's, or MobileNet's own."""
     first: BinaryLayer | EightBitDepthwise
-    if reactnet:
+    if network.block == "reactnet":
         spatial = f"{name}.spatial"
         first = BinaryLayer(spatial, channels, channels, quantization, kernel=3, stride=stride)
     else:
         first = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, None)
     second = BinaryLayer(f"{name}.pointwise", channels, out_channels, quantization)
     parts: OrderedDict[str, nn.Module] = OrderedDict(
-        first=_around(first, channels, quantization, reactnet),
-        second=_around(second, channels, quantization, reactnet),
+        first=_around(first, channels, network, quantization),
+        second=_around(second, channels, network, quantization),
     )
     return nn.Sequential(parts)
 
@@ -100,17 +99,22 @@ def depthwise_layer(
 def _around(
     layer: BinaryLayer | EightBitDepthwise,
     channels: int,
+    network: NetworkRecipe,
     quantization: QuantizationRecipe,
-    reactnet: bool,
 ) -> StreamBlock:
     """A shortcut around ``layer``, where its output has a multiple of its input's channels.
 
     ReActNet's nonlinearity is its RPReLU, so that in full precision signs become the identity.
     """
     out_channels = layer.weight.shape[0]
-    linear = reactnet and quantizer_of(quantization).signed
+    reactnet = network.block == "reactnet"
+    activation = make_activation(quantization, reactnet and quantizer_of(quantization).signed)
+    if reactnet:
+        activation.add_threshold(channels)
+    elif network.normalized_stream:
+        activation.add_normalization(channels)
     return StreamBlock(
-        make_activation(quantization, linear, channels if reactnet else None),
+        activation,
         [layer],
         shortcut=out_channels % channels == 0,
         rprelu=RPReLU(out_channels) if reactnet else None,

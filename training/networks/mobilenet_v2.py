@@ -29,6 +29,9 @@ def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: in
     shortcuts = network.block == "shortcut"
     body = nn.Sequential()
     entry = make_activation(quantization)  # behind the stem there is a nonlinearity
+    normalized = shortcuts and network.normalized_stream
+    if normalized:
+        entry.add_normalization(channels)
     number = 0
     for expansion, unscaled, repeats, first_stride in network.blocks:
         out_channels = network.scaled(unscaled)
@@ -36,6 +39,8 @@ def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: in
             stride = first_stride if repeat == 0 else 1
             name = f"block{number}"
             bottleneck = make_activation(quantization, linear=True)
+            if normalized:
+                bottleneck.add_normalization(out_channels)
             layers = _layers(
                 name, channels, out_channels, expansion, stride, quantization, not shortcuts
             )

@@ -7,12 +7,28 @@ from enum import Enum
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitat_deploy.training.native import normalize
+from bitat_deploy.training.normalization import affine_of
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.registry import QUANTIZERS
+
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "hard-tanh": functional.hardtanh,
+}
+_SMALLEST_GAMMA = 1e-3  # of a normalisation in front of a quantizer
+
+
+class Constrained(ABC):
+    """A module some of whose parameters have a range: steps of an optimizer may leave it."""
+
+    @abstractmethod
+    def constrain(self) -> None:
+        """Project the parameters back to their range; called after each step, without gradient."""
 
 
 class WeightMode(Enum):
@@ -34,40 +50,66 @@ class WeightQuantizer(nn.Module):
     def initialize(self, weight: Tensor) -> None:
         """Set what it learns for ``weight``, as for a newly loaded full-precision checkpoint."""
 
+    def constrain(self, weight: Tensor) -> None:
+        """Project the latent ``weight`` to its range, where it has one."""
+
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Odd levels int64 of the weight's shape, and what level 1 stands for, float64 [out]."""
         raise NotImplementedError
 
 
-class Activation(nn.Module, ABC):
+class Activation(nn.Module, Constrained):
     """The step from real values to the codes that a binary layer reads, [N, C, H, W].
 
     A nonlinearity in full precision and a quantizer once ``quantized``, so that a network and its
     full-precision twin have the same parameters. Codes have ``bits`` bits; ``signed`` as in
-    :class:`~bitat_deploy.network.Codes`. ``linear``: in full precision there is no nonlinearity.
-    With ``channels`` a learned threshold of each channel is subtracted first (ReActNet, arXiv
-    2003.03488, equation 5: RSign).
+    :class:`~bitat_deploy.network.Codes`. ``nonlinearity`` is one of NONLINEARITIES, or None.
+    In front of it is, for values that are not normalized, one of two: ``threshold``, learned for
+    each channel and subtracted (ReActNet, arXiv 2003.03488, equation 5: RSign), or
+    ``normalization``, a batch normalisation whose gamma stays positive. Both become part of the
+    thresholds on the device.
     """
 
     signed: bool
     bits: int
 
-    def __init__(self, linear: bool, channels: int | None) -> None:
+    def __init__(self, nonlinearity: str | None) -> None:
         super().__init__()
-        self.linear = linear
+        self._nonlinearity = nonlinearity
         self.quantized = False
         self.threshold: nn.Parameter | None = None
-        if channels is not None:
-            self.threshold = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.normalization: nn.BatchNorm2d | None = None
 
-    def moved(self, values: Tensor) -> Tensor:
-        """Values less the learned threshold."""
-        return values if self.threshold is None else values - self.threshold
+    def add_threshold(self, channels: int) -> None:
+        """Put a learned threshold for each of so many channels in front."""
+        self.threshold = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def add_normalization(self, channels: int) -> None:
+        """Put a batch normalisation of so many channels in front."""
+        self.normalization = nn.BatchNorm2d(channels)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[N, C, H, W] to the same shape."""
+        if self.normalization is not None:
+            return self.of_normalized(values, self.normalization)
+        return self.activated(values if self.threshold is None else values - self.threshold)
 
     def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
-        """This activation of normalized sums, both [N, C, H, W]."""
-        result: Tensor = self(normalize(sums, normalization))
-        return result
+        """The nonlinearity or quantizer of normalized sums, both [N, C, H, W]."""
+        return self.activated(normalize(sums, normalization))
+
+    @abstractmethod
+    def activated(self, values: Tensor) -> Tensor:
+        """The nonlinearity or quantizer by itself, [N, C, H, W] to the same shape."""
+
+    def full_precision(self, values: Tensor) -> Tensor:
+        """The nonlinearity, [N, C, H, W] to the same shape."""
+        return values if self._nonlinearity is None else NONLINEARITIES[self._nonlinearity](values)
+
+    def constrain(self) -> None:
+        """A positive gamma: the codes rise with the values, so that no negation is needed."""
+        if self.normalization is not None:
+            self.normalization.weight.clamp_(min=_SMALLEST_GAMMA)
 
     @abstractmethod
     def unit(self) -> float:
@@ -76,28 +118,33 @@ class Activation(nn.Module, ABC):
     def crossings(self) -> NDArray[np.float64]:
         """The values from which on the code is 1, 2, ...: [2^bits - 1, channels, or 1 for all]."""
         values = self.levels_begin()[:, None]
-        if self.threshold is None:
-            return values
-        return values + self.threshold.detach().cpu().double().numpy().reshape(1, -1)
+        if self.threshold is not None:
+            return values + self.threshold.detach().cpu().double().numpy().reshape(1, -1)
+        if self.normalization is not None:
+            gamma, beta, mean, deviation = affine_of(self.normalization)
+            return mean + (values - beta) * deviation / gamma
+        return values
 
     @abstractmethod
     def levels_begin(self) -> NDArray[np.float64]:
-        """The same, [2^bits - 1], without the learned threshold."""
+        """The same, [2^bits - 1], without what is in front."""
 
 
 @dataclass(frozen=True)
 class Quantizer:
     """A kind of quantization, registered under its name in recipes.
 
-    ``weight`` makes the quantizer of a layer's weight [out, ...]. ``activation`` takes ``linear``
-    and ``channels`` of :class:`Activation`. ``padding_value``: with what binary layers pad.
+    ``weight`` makes the quantizer of a layer's weight [out, ...]. ``activation`` takes the
+    nonlinearity, None after a linear bottleneck; a recipe may choose it from ``nonlinearities``, of
+    which the first is the usual one. ``padding_value``: with what binary layers pad.
     ``bits``: those it can have. ``signed``: activations keep the sign of their input, so that in
     full precision a nonlinearity elsewhere in the block can replace theirs. ``steps``: it has the
     options for them, ``per_channel`` and ``signed_bottleneck``.
     """
 
     weight: Callable[[Tensor, QuantizationRecipe], WeightQuantizer]
-    activation: Callable[[QuantizationRecipe, bool, int | None], Activation]
+    activation: Callable[[QuantizationRecipe, str | None], Activation]
+    nonlinearities: tuple[str, ...]
     padding_value: float
     bits: tuple[int, ...]
     signed: bool = False
@@ -109,11 +156,15 @@ def quantizer_of(quantization: QuantizationRecipe) -> Quantizer:
     return QUANTIZERS[quantization.quantizer]
 
 
-def make_activation(
-    quantization: QuantizationRecipe, linear: bool = False, channels: int | None = None
-) -> Activation:
+def nonlinearity_of(quantization: QuantizationRecipe) -> str:
+    """The nonlinearity of the full-precision twin: the recipe's, or the quantizer's usual one."""
+    return quantization.nonlinearity or quantizer_of(quantization).nonlinearities[0]
+
+
+def make_activation(quantization: QuantizationRecipe, linear: bool = False) -> Activation:
     """The activation of a recipe; ``linear`` after a linear bottleneck."""
-    return quantizer_of(quantization).activation(quantization, linear, channels)
+    nonlinearity = None if linear else nonlinearity_of(quantization)
+    return quantizer_of(quantization).activation(quantization, nonlinearity)
 
 
 def int8_scale(weight: Tensor, per_channel: bool) -> Tensor:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -20,18 +19,16 @@ def binary_sign(values: Tensor) -> Tensor:
 
 
 class _SignOfWeight(torch.autograd.Function):
-    """Forward sign; backward the identity inside [-1, 1] (Courbariaux et al., 2016, eq. 4)."""
+    """Forward sign; backward the identity, as latent weights stay within [-1, 1]."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        context.save_for_backward(values)
         return binary_sign(values)
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        (values,) = context.saved_tensors
-        return gradient * (values.abs() <= 1)
+        return gradient
 
 
 def binarized_weight(weight: Tensor) -> Tensor:
@@ -45,6 +42,14 @@ def binarized_weight(weight: Tensor) -> Tensor:
     return alpha * signs
 
 
+def constrain_latent(weight: Tensor) -> None:
+    """Clamp latent weights to [-1, 1], after a step (BinaryConnect, arXiv 1511.00363, 2.4).
+
+    One that is larger would need many steps more before its sign could change.
+    """
+    weight.clamp_(-1, 1)
+
+
 class SignWeight(WeightQuantizer):
     """:func:`binarized_weight` as a layer's quantizer."""
 
@@ -54,6 +59,10 @@ class SignWeight(WeightQuantizer):
         """[out, ...] to the same shape."""
         return binarized_weight(weight)
 
+    def constrain(self, weight: Tensor) -> None:
+        """:func:`constrain_latent`."""
+        constrain_latent(weight)
+
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Signs, and mean |weight|."""
         values = weight.detach().cpu().double().numpy()
@@ -61,21 +70,23 @@ class SignWeight(WeightQuantizer):
 
 
 class SignActivation(Activation):
-    """Sign with the triangular slope; in full precision the hard tanh, in the same range."""
+    """Sign with the triangular slope.
+
+    In full precision the hard tanh, in the same range, or ReLU, with which networks learn better.
+    """
 
     signed = True
     bits = 1
 
-    def forward(self, values: Tensor) -> Tensor:
-        """[N, C, H, W] to the same shape."""
-        values = self.moved(values)
+    def activated(self, values: Tensor) -> Tensor:
+        """Sign or the nonlinearity."""
         if self.quantized:
             return sign_of_activation(values)
-        return values if self.linear else functional.hardtanh(values)
+        return self.full_precision(values)
 
     def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
-        """As one operation where there is no threshold in between."""
-        if self.quantized and self.threshold is None:
+        """As one operation."""
+        if self.quantized:
             return normalize_and_sign(sums, normalization)
         return super().of_normalized(sums, normalization)
 
@@ -92,7 +103,8 @@ QUANTIZERS.add(
     "sign",
     Quantizer(
         weight=lambda weight, recipe: SignWeight(),
-        activation=lambda recipe, linear, channels: SignActivation(linear, channels),
+        activation=lambda recipe, nonlinearity: SignActivation(nonlinearity),
+        nonlinearities=("hard-tanh", "relu"),
         padding_value=1.0,
         bits=(1,),
         signed=True,

@@ -1,7 +1,6 @@
 """The quantizer "uniq": UniQ's learned steps (:mod:`bitat_deploy.training.uniq`)."""
 
 import numpy as np
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,19 +27,18 @@ class UniqActivation(Activation):
     ``signed`` takes the symmetric levels, for what a linear bottleneck gives.
     """
 
-    def __init__(self, bits: int, signed: bool, linear: bool, channels: int | None) -> None:
-        super().__init__(linear, channels)
+    def __init__(self, bits: int, signed: bool, nonlinearity: str | None) -> None:
+        super().__init__(nonlinearity)
         self.quantizer = ActivationQuantizer(bits, signed)
         self.bits, self.signed = bits, signed
 
-    def forward(self, values: Tensor) -> Tensor:
-        """[N, C, H, W] to the same shape."""
-        values = self.moved(values)
+    def activated(self, values: Tensor) -> Tensor:
+        """Levels or ReLU; during calibration the ReLU, watched."""
         calibrating = self.quantizer.calibrating
         if self.quantized and not calibrating:
             result: Tensor = self.quantizer(values)  # unsigned levels hold the ReLU
             return result
-        values = values if self.linear else functional.relu(values)
+        values = self.full_precision(values)
         return self.quantizer(values) if calibrating else values
 
     def unit(self) -> float:
@@ -55,9 +53,9 @@ class UniqActivation(Activation):
         return step * (codes - 2 ** (self.bits - 1) if self.signed else codes - 0.5)
 
 
-def _activation(recipe: QuantizationRecipe, linear: bool, channels: int | None) -> UniqActivation:
-    signed = linear and recipe.signed_bottleneck
-    return UniqActivation(recipe.activation_bits, signed, linear, channels)
+def _activation(recipe: QuantizationRecipe, nonlinearity: str | None) -> UniqActivation:
+    signed = nonlinearity is None and recipe.signed_bottleneck
+    return UniqActivation(recipe.activation_bits, signed, nonlinearity)
 
 
 QUANTIZERS.add(
@@ -65,6 +63,7 @@ QUANTIZERS.add(
     Quantizer(
         weight=lambda weight, recipe: UniqWeight(weight, recipe.weight_bits, recipe.per_channel),
         activation=_activation,
+        nonlinearities=("relu",),
         padding_value=0.0,
         bits=(1, 2, 3, 4, 8),
         steps=True,

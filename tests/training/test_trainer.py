@@ -1,0 +1,140 @@
+"""What the trainer gives a stage: the teacher, the statistics afterwards, the ranges of weights."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from rich.console import Console
+
+from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+from bitat_deploy.training.data import images_to_tensor, training_batch
+from bitat_deploy.training.loop import task_loss
+from bitat_deploy.training.networks import QuantizedNetwork, build_network
+from bitat_deploy.training.progress import TrainingProgress
+from bitat_deploy.training.quantizers import WeightMode, int8_weight
+from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
+from bitat_deploy.training.trainer import Trainer
+from tests.datasets.idx_files import write_folder
+
+STAGE = {"epochs": 1.0, "learning_rate": 0.01}
+
+
+def recipe(**changes: Any) -> Recipe:
+    values: dict[str, Any] = {
+        "name": "drawn",
+        "description": "two shortcut blocks",
+        "dataset": "fashion-mnist",
+        "method": "straight-through",
+        "network": {
+            "architecture": "mobilenet-v1",
+            "block": "shortcut",
+            "width": 1.0,
+            "stem_channels": 8,
+            "stem_stride": 2,
+            "blocks": [[8, 2], [8, 1]],
+        },
+        "data": {"train_images": 96, "validation_images": 0, "test_images": 20, "batch_size": 16},
+        "full_precision": STAGE,
+        "quantized": STAGE,
+    }
+    return recipe_from_mapping(values | changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def trained(trainer: Trainer) -> Checkpoint:
+    return trainer.run(trainer.start(), TrainingProgress(Console(quiet=True)))
+
+
+def after_twin(given: Recipe, data: Path, folder: Path) -> tuple[Trainer, Checkpoint]:
+    """A trainer of ``given`` and the state after its first stage."""
+    trainer = Trainer(given, data, folder / "checkpoint.pt")
+    first, trainer.stages = trainer.stages, trainer.stages[:1]
+    state = replace(trained(trainer), result=None)
+    trainer.stages = first
+    return trainer, state
+
+
+def network_of(state: Checkpoint, quantized: bool) -> QuantizedNetwork:
+    network = build_network(
+        state.recipe.network, state.recipe.quantization, state.input_shape, len(state.class_names)
+    )
+    network.load_state_dict(state.network)
+    network.set_activations(quantized)
+    network.set_weights(WeightMode.BINARY if quantized else WeightMode.FULL)
+    return network
+
+
+def test_statistics_are_of_images_as_training_sees_them(data: Path, tmp_path: Path) -> None:
+    given = recipe(method="full-precision", quantized=None)
+    trainer = Trainer(given, data, tmp_path / "checkpoint.pt")
+    network = network_of(trained(trainer), quantized=False)
+    weight = int8_weight(network.stem.weight, per_channel=True).detach()
+    batches = [
+        training_batch(trainer.training, given.data, 1009, step).images for step in range(6, 12)
+    ]
+    sums = functional.conv2d(images_to_tensor(torch.cat(batches)), weight, stride=2, padding=1)
+    running = network.stem.normalization.running_mean
+    torch.testing.assert_close(running, sums.mean(dim=(0, 2, 3)))
+    clean = functional.conv2d(images_to_tensor(trainer.training.images), weight, None, 2, 1)
+    assert (running - clean.mean(dim=(0, 2, 3))).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_teacher_sees_the_students_batch(own: bool, data: Path, tmp_path: Path) -> None:
+    distillation: dict[str, Any] = {"weight": 0.75}
+    if not own:  # of another method, network and nonlinearity
+        other = recipe(
+            network={**recipe().plain()["network"], "block": "chain"},
+            quantization={"nonlinearity": "relu"},
+        )
+        teaching = trained(Trainer(other, data, tmp_path / "teacher.pt"))
+        distillation["teacher"] = str(tmp_path / "teacher.pt")
+    given = recipe(distillation=distillation)
+    trainer, state = after_twin(given, data, tmp_path)
+    run = trainer.begin(state)
+    batch = training_batch(trainer.training, given.data, 5, 0)
+    images = images_to_tensor(batch.images)
+    with torch.no_grad():
+        teacher = network_of(state, False) if own else network_of(teaching, True)
+        answers = teacher.eval()(images)
+        logits = network_of(state, True)(images)
+    expected = task_loss(logits, batch.labels, answers, given.distillation)
+    assert trainer.train_batch(run, 0, batch) == pytest.approx(float(expected), rel=1e-5)
+    assert (load_checkpoint(tmp_path / "checkpoint.pt").teacher is not None) == own
+
+
+def test_latent_weights_and_gammas_stay_in_their_range(data: Path, tmp_path: Path) -> None:
+    trainer, state = after_twin(recipe(), data, tmp_path)
+    for name, value in state.network.items():
+        if name.endswith(("depthwise.weight", "pointwise.weight")):
+            value.mul_(20)
+        if name.endswith("activation.normalization.weight"):
+            value.neg_()
+    before = {name: value.clone() for name, value in state.network.items()}
+    batch = training_batch(trainer.training, trainer.recipe.data, 5, 0)
+    for stage, sizes in ((0, False), (1, True)):
+        network = trainer.stages[stage].network
+        network.load_state_dict(before)
+        trainer.train_batch(trainer.begin(replace(state, stage=stage)), 0, batch)
+        after = network.state_dict()
+        weights = torch.cat([layer.weight.detach().flatten() for layer in network.binary_layers()])
+        assert (float(weights.abs().max()) <= 1) == sizes
+        gammas = [after[name] for name in after if name.endswith("activation.normalization.weight")]
+        assert len(gammas) == 4
+        assert torch.cat(gammas).min() >= 1e-3
