@@ -15,6 +15,7 @@ from bitat_deploy.network import (
     QuantizedDense,
     QuantizeStream,
     Requantize,
+    shape_text,
 )
 
 
@@ -42,7 +43,7 @@ def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = ""
 def _kind(layer: Layer) -> str:
     """The layer's kind as the table has it."""
     if isinstance(layer, Convolution):
-        kernel = f"{layer.kernel}x{layer.kernel}"
+        kernel = shape_text(layer.kernels)
         stride = f", stride {layer.stride}" if layer.stride > 1 else ""
         if layer.pointwise and layer.weight_bits <= 4:
             return f"pointwise {kernel}"

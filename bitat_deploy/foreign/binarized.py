@@ -187,11 +187,12 @@ class Finder:
             return source, "it is no plain matrix product of [1, channels]", weight, ()
         if before is not None and before.op_type in ("Flatten", "Reshape", "Squeeze"):
             whole = self._graph.types[before.input[0]].shape
-            if len(whole) == 4 and whole[0] == 1 and whole[2] == whole[3]:
+            line = len(whole) == 4 and 1 in whole[2:]
+            if len(whole) == 4 and whole[0] == 1 and (line or whole[2] == whole[3]):
                 filters = matrix.reshape(len(matrix), *whole[1:])
-                plain = Window(whole[2], 1, 0, 1, 1)
+                plain = Window((whole[2], whole[3]), 1, 0, 1, 1)
                 return before.input[0], plain, filters, (before.name,)
-        return source, Window(1, 1, 0, 1, 1), matrix[:, :, None, None], ()
+        return source, Window((1, 1), 1, 0, 1, 1), matrix[:, :, None, None], ()
 
 
 def without_zero(steps: Steps) -> Steps | None:
@@ -231,9 +232,10 @@ def padding_level(window: Window, codes: CodeSteps) -> int | None:
 def _seen(taps: NDArray[np.float64], window: Window, size: Any, out: Any) -> NDArray[np.float64]:
     """Sums [O, H, W] of ``taps`` [O, k, k] over those that are inside the input of ``size``."""
     inside = []
-    for extent, places in zip(size, out, strict=True):
-        reached = np.arange(places)[:, None] * window.stride - window.padding
-        reached = reached + np.arange(window.kernel) * window.dilation
+    sizes = zip(size, out, window.kernel, window.paddings, strict=True)
+    for extent, places, kernel, padding in sizes:
+        reached = np.arange(places)[:, None] * window.stride - padding
+        reached = reached + np.arange(kernel) * window.dilation
         inside.append(((reached >= 0) & (reached < extent)).astype(np.float64))
     return np.asarray(np.einsum("ha,wb,oab->ohw", *inside, taps))
 

@@ -81,7 +81,7 @@ def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
     weight = graph.constants.get(node.input[1])
     if weight is None or weight.dtype != np.float32:
         return "its weights are no constants in float32 or int8"
-    window = Window(1, 1, 0, 1, 1)
+    window = Window((1, 1), 1, 0, 1, 1)
     if node.op_type == "Conv":
         if weight.ndim != 4:
             return "it is no convolution of two dimensions"

@@ -69,9 +69,10 @@ class _Rewriter:
         kind = self._graph.types[found.source].shape
         channels, height, width = kind[1:] if len(kind) == 4 else (kind[1], 1, 1)
         zero, padding = found.affine.zero + found.affine.offset, found.window.padding
-        border = padding if zero else 0  # our convolution pads with the code 0
-        source = f"{found.source}.nhwc" + (f".padded{border}" if border else "")
-        image = Image((height + 2 * border, width + 2 * border, channels))
+        # Our convolution pads with the code 0.
+        border = found.window.paddings if zero else (0, 0)
+        source = f"{found.source}.nhwc" + (f".padded{border[0]}x{border[1]}" if any(border) else "")
+        image = Image((height + 2 * border[0], width + 2 * border[1], channels))
         layer = Convolution(
             name=found.node.name,
             input=source,
@@ -79,7 +80,7 @@ class _Rewriter:
             weight_bits=IMAGE_WEIGHT_BITS,
             output=Sums(),
             stride=found.window.stride,
-            padding=padding - border,
+            padding=0 if any(border) else padding,
             dilation=found.window.dilation,
             groups=found.window.groups,
         )
@@ -117,17 +118,17 @@ class _Rewriter:
         return None
 
     def _emit_source(
-        self, found: EightBit, name: str, image: Image, border: int, zero: int
+        self, found: EightBit, name: str, image: Image, border: tuple[int, int], zero: int
     ) -> None:
         """The quantized tensor as uint8 in NHWC, with a border of the code of 0."""
         inner = f"{found.source}.nhwc"
         height, width, channels = image.shape
-        shape = (1, height - 2 * border, width - 2 * border, channels)
+        shape = (1, height - 2 * border[0], width - 2 * border[1], channels)
         if inner not in self._builder.types:
             self._emit_channels_last(found, inner, shape)
-        if border:
+        if any(border):
             constants: dict[str, NDArray[Any]] = {
-                f"{name}.pads": np.array([0, border, border, 0] * 2, np.int64),
+                f"{name}.pads": np.array([0, *border, 0] * 2, np.int64),
                 f"{name}.value": np.array(zero, np.uint8),
             }
             kind = TensorType((1, *image.shape), UINT8)

@@ -13,7 +13,7 @@ from bitat_deploy.foreign.graph import Graph, attributes, variables
 
 # What computes each number from the numbers at the same place. Most never fall, or never rise, as
 # their input rises; whether a chain of them is a step function is found by running it.
-_OPERATORS = {
+ELEMENTWISE = {
     *("Add", "Sub", "Mul", "Div", "Min", "Max", "Neg", "Relu", "LeakyRelu", "PRelu", "Clip"),
     *("BatchNormalization", "Sign", "Round", "Floor", "Ceil", "Sigmoid", "HardSigmoid", "Tanh"),
     *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Where", "Cast", "Identity"),
@@ -68,7 +68,7 @@ def chains_before(graph: Graph, end: str) -> list[Chain]:
 
 
 def _is_elementwise(graph: Graph, node: onnx.NodeProto) -> bool:
-    if node.op_type not in _OPERATORS or node.domain not in ("", "ai.onnx"):
+    if node.op_type not in ELEMENTWISE or node.domain not in ("", "ai.onnx"):
         return False
     if len([tensor for tensor in node.output if tensor]) != 1:
         return False

@@ -47,8 +47,8 @@ def _whole(graph: Graph, found: Binarized) -> tuple[list[onnx.NodeProto], dict[s
     copies = len(found.weight.copies) * len(codes.starts)
     weight = np.mean(found.weight.copies, axis=0) * copies
     (above, below), (left, right) = found.window.zeros
-    kernel = found.window.kernel
-    weight = weight[:, :, above : kernel - below, left : kernel - right]
+    height, width = found.window.kernel
+    weight = weight[:, :, above : height - below, left : width - right]
     step, offset = codes.scale, codes.offset
     tail: tuple[int, ...] = (1, 1)
     ones = np.full_like(weight, copies)

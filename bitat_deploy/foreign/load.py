@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, ve
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
+from bitat_deploy.foreign.one_dimension import with_rows
 from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
 from bitat_deploy.foreign.training_mode import without_training_mode
@@ -67,7 +68,7 @@ def load_graph(path: Path) -> Graph:
         )
     if not graph.types[graph.output].is_float:
         raise InputError(f"the output '{graph.output}' of '{path}' is not float32")
-    return graph
+    return with_rows(graph)
 
 
 def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

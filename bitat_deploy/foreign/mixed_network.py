@@ -12,8 +12,8 @@ from bitat_deploy.network import Convolution, Format, MaxPool, QuantizeFloat
 class FileLayer:
     """What the file has where a convolution of ours is, and what should be known of ours.
 
-    Bits are those of weights and input as they are in the file, whatever ours needs for them;
-    ``macs`` are its multiply-accumulates for one picture.
+    Bits are those of weights, with zeros that fill up their window, and of the input, however
+    many copies of channels ours has; ``macs`` are the file's multiply-accumulates for one picture.
     """
 
     weight_bits: int

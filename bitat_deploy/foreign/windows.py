@@ -1,8 +1,9 @@
 """How convolutions and pools of a file move over their input, as our layers have it.
 
-Our layers have one kernel size, stride and dilation for both directions and one border for all four
-sides. A filter that is no square, or a border that is not even, becomes so by rows and columns of
-zero weights around the filter, where that leaves height and width of the output as they are.
+Our layers have one stride and dilation for both directions, one border for all four sides, and
+filters that are square, or one row or one column without a border across. Other filters, or a
+border that is not even, become so by rows and columns of zero weights around the filter, where that
+leaves height and width of the output as they are.
 """
 
 from dataclasses import dataclass
@@ -19,18 +20,26 @@ Zeros = tuple[tuple[int, int], tuple[int, int]]  # (above, below), (left, right)
 
 @dataclass(frozen=True)
 class Window:
-    """How a convolution moves over its input; the same in both directions.
+    """How a convolution moves over its input; as in :class:`.Convolution`.
 
-    ``kernel`` counts the ``zeros`` that were put around the filter.
+    ``kernel`` [height, width] counts the ``zeros`` that were put around the filter; a filter of
+    one row or column has no ``padding`` across.
     """
 
-    kernel: int
+    kernel: tuple[int, int]
     stride: int
     padding: int
     dilation: int
     groups: int
     padding_value: float = 0.0
     zeros: Zeros = ((0, 0), (0, 0))
+
+    @property
+    def paddings(self) -> tuple[int, int]:
+        """Rows above and below, columns left and right."""
+        square = self.kernel[0] == self.kernel[1]
+        height, width = (self.padding if square or size > 1 else 0 for size in self.kernel)
+        return height, width
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def convolution_window(
         pads, value = [own + more for own, more in zip(pads, border[0], strict=True)], border[1]
     if min(pads) < 0:
         return f"its pads are negative ({list(pads)})"
-    square = _square(kernel, pads, dilations[0])
+    square = _line(kernel, pads, dilations[0]) or _square(kernel, pads, dilations[0])
     if square is None:
         return (
             f"its kernel {list(kernel)} with pads {list(pads)} changes height and width "
@@ -76,7 +85,8 @@ def convolution_window(
     padding, zeros = square
     weight = np.pad(weight, ((0, 0), (0, 0), *zeros))
     groups = values.get("group", 1)
-    window = Window(weight.shape[2], strides[0], padding, dilations[0], groups, value, zeros)
+    size = (weight.shape[2], weight.shape[3])
+    window = Window(size, strides[0], padding, dilations[0], groups, value, zeros)
     return window, weight
 
 
@@ -92,6 +102,20 @@ def max_pool(graph: Graph, node: onnx.NodeProto) -> Pool | str:
     if len(node.output) > 1 or pads[0] >= kernel[0]:
         return "the max pool before it is of a kind that is not known"
     return Pool(node, kernel[0], strides[0], pads[0])
+
+
+def _line(kernel: Any, pads: Any, dilation: int) -> tuple[int, Zeros] | None:
+    """Of a filter of one row or column: the border along it, and zeros that make it even."""
+    for along, across in ((1, 0), (0, 1)):
+        if kernel[across] != 1 or kernel[along] == 1 or pads[across] or pads[across + 2]:
+            continue
+        before, after = pads[along], pads[along + 2]
+        missing = (max(before, after) - before, max(before, after) - after)
+        if any(count % dilation for count in missing):
+            return None
+        zeros = ((0, 0), (missing[0] // dilation, missing[1] // dilation))
+        return max(before, after), zeros if along == 1 else (zeros[1], zeros[0])
+    return None
 
 
 def _square(kernel: Any, pads: Any, dilation: int) -> tuple[int, Zeros] | None:

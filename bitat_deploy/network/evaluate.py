@@ -56,7 +56,8 @@ def _evaluate(layer: Layer, values: dict[str, Values], source: Format) -> Values
         return _average_pool(x)
     if isinstance(layer, MaxPool):
         border = np.iinfo(np.int64).min
-        return _windows(x, layer.kernel, layer.stride, layer.padding, border).max(axis=(3, 4))
+        kernels, paddings = (layer.kernel,) * 2, (layer.padding,) * 2
+        return _windows(x, kernels, layer.stride, paddings, border).max(axis=(3, 4))
     if isinstance(layer, GlobalSum):
         codes = (x + source.top) // 2 if isinstance(source, Codes) and source.signed else x
         return (codes.sum(axis=(1, 2)) + rounding(layer.shift)) >> layer.shift
@@ -74,7 +75,7 @@ def quantize(stage: Quantize, x: Values) -> Values:
 def convolution_sums(layer: Convolution, x: Values) -> Values:
     """int64 [N, H', W', out]: the sum of level * weight over window and channels of a group."""
     windows = _windows(
-        x, layer.kernel, layer.stride, layer.padding, layer.padding_level, layer.dilation
+        x, layer.kernels, layer.stride, layer.paddings, layer.padding_level, layer.dilation
     )
     windows = windows.reshape(*windows.shape[:-1], layer.groups, -1)
     weight = layer.weight.astype(np.int64)
@@ -111,16 +112,21 @@ def saturate(x: Values) -> Values:
 def _average_pool(x: Values) -> Values:
     height, width = x.shape[1:3]
     x = np.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return (_windows(x, 2, 2, 0, 0).sum(axis=(3, 4)) + 2) >> 2
+    return (_windows(x, (2, 2), 2, (0, 0), 0).sum(axis=(3, 4)) + 2) >> 2
 
 
 def _windows(
-    x: Values, kernel: int, stride: int, padding: int, border: int, dilation: int = 1
+    x: Values,
+    kernels: tuple[int, int],
+    stride: int,
+    paddings: tuple[int, int],
+    border: int,
+    dilation: int = 1,
 ) -> Values:
     """[N, H', W', kernel, kernel, C]."""
-    space = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    space = ((0, 0), *((padding, padding) for padding in paddings), (0, 0))
     padded = np.pad(x, space, constant_values=border)
-    reach = dilation * (kernel - 1) + 1
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(1, 2))
+    reach = tuple(dilation * (kernel - 1) + 1 for kernel in kernels)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
     windows = windows[:, ::stride, ::stride, :, ::dilation, ::dilation]
     return windows.transpose(0, 1, 2, 4, 5, 3)

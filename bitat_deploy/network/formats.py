@@ -134,9 +134,9 @@ def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
 def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format]) -> Format:
     _check(isinstance(source, Image | Codes), "it reads neither the picture nor codes")
     _check(layer.weight.dtype == np.int8 and layer.weight.ndim == 4, "its weights are not int8")
-    out, kernel, kernel_width, channels = layer.weight.shape
+    out, *kernels, channels = layer.weight.shape
     read = source.shape[2]
-    _check(kernel == kernel_width, "its filters are not square")
+    _check(layer.square or 1 in kernels, "its filters are no square, row or column")
     _check(channels * layer.groups == read, f"it reads {channels * layer.groups}, not {read}")
     _check(layer.groups > 0 and out % layer.groups == 0, "its groups do not divide its channels")
     weight = layer.weight.astype(np.int64).reshape(out, -1)
@@ -245,8 +245,13 @@ def _window(
     dilation = layer.dilation if isinstance(layer, Convolution) else 1
     _check(min(layer.kernel, layer.stride, dilation) > 0, "its kernel, stride or dilation is 0")
     _check(layer.padding >= 0, "its padding is negative")
-    reach = dilation * (layer.kernel - 1) + 1
-    height, width = ((size + 2 * layer.padding - reach) // layer.stride + 1 for size in shape[:2])
+    kernels, paddings = (layer.kernel,) * 2, (layer.padding,) * 2
+    if isinstance(layer, Convolution):
+        kernels, paddings = layer.kernels, layer.paddings
+    height, width = (
+        (size + 2 * padding - (dilation * (kernel - 1) + 1)) // layer.stride + 1
+        for size, padding, kernel in zip(shape, paddings, kernels, strict=False)
+    )
     _check(height > 0 and width > 0, f"its window is larger than its input {shape}")
     return height, width, channels
 

@@ -80,10 +80,11 @@ OutputStage = Quantize | Requantize | Sums
 class Convolution:
     """Convolution of the picture or of codes, and what becomes of its sums.
 
-    ``weight`` int8 [out, kernel, kernel, in / groups]: any int8 on the picture, with
+    ``weight`` int8 [out, height, width, in / groups]: any int8 on the picture, with
     ``weight_bits`` 8; on codes odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from
-    1 to 4. Pads on all sides with ``padding_level``: 0, or the top level of the codes read, which
-    for signs is +1.
+    1 to 4. Filters are square, or one row or one column, which is not padded across. Pads on all
+    other sides with ``padding_level``: 0, or the top level of the codes read, which for signs is
+    +1.
     """
 
     name: str
@@ -103,9 +104,30 @@ class Convolution:
         return self.weight.shape[0]
 
     @property
-    def kernel(self) -> int:
+    def kernels(self) -> tuple[int, int]:
         """Height and width of the filters."""
-        return self.weight.shape[1]
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def kernel(self) -> int:
+        """The longer of both, which square filters have twice."""
+        return max(self.kernels)
+
+    @property
+    def taps(self) -> int:
+        """Pixels that a filter covers."""
+        return self.weight.shape[1] * self.weight.shape[2]
+
+    @property
+    def square(self) -> bool:
+        """Whether filters are as high as wide."""
+        return self.weight.shape[1] == self.weight.shape[2]
+
+    @property
+    def paddings(self) -> tuple[int, int]:
+        """Rows above and below, columns left and right."""
+        height, width = (self.padding if self.square or size > 1 else 0 for size in self.kernels)
+        return height, width
 
     @property
     def depthwise(self) -> bool:

@@ -4,7 +4,7 @@ The nodes that follow a convolution's sums, and that nothing else reads, become 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -243,11 +243,24 @@ def _convolution(group: _Group) -> Convolution:
         weight_bits=weight_bits,
         output=_output_stage(group),
         stride=node.uniform("strides"),
-        padding=node.uniform("pads"),
+        padding=_padding(node, weight),
         padding_level=node.whole("padding_level", 0),
         dilation=node.uniform("dilations"),
         groups=groups,
     )
+
+
+def _padding(node: _Node, weight: NDArray[Any]) -> int:
+    """The padding of all sides; of one row or column, of the two sides along it."""
+    pads = node.attributes["pads"]
+    height, width = weight.shape[1:3]
+    if height == width or not isinstance(pads, list) or len(pads) != 4:
+        return node.uniform("pads")
+    along = [pads[1], pads[3]] if height == 1 else [pads[0], pads[2]]
+    across = pads[0::2] if height == 1 else pads[1::2]
+    if any(across):
+        raise UnsupportedOperatorError(f"its pads are {pads}; one row or column is padded along")
+    return replace(node, attributes=node.attributes | {"pads": along * 2}).uniform("pads")
 
 
 def _levels(packed: NDArray[Any], channels: int, bits: int) -> NDArray[np.int8]:

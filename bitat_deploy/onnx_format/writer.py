@@ -73,7 +73,7 @@ def convolution_function(
     """Name, attributes and weights of the function that gives the sums of a convolution."""
     attributes: dict[str, Attribute] = {
         "strides": [layer.stride] * 2,
-        "pads": [layer.padding] * 4,
+        "pads": [*layer.paddings] * 2,
         "dilations": [layer.dilation] * 2,
     }
     if not isinstance(source, Codes):

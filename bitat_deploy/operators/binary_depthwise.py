@@ -56,7 +56,7 @@ class BinaryDepthwiseConv(BinaryConv):
             return False
         # Codes of one bit, signed or not, have 1 for the top level.
         padded_with_ones = layer.padding == 0 or layer.padding_level == 1
-        return bool(layer.depthwise and padded_with_ones and layer.dilation == 1)
+        return bool(layer.depthwise and layer.square and padded_with_ones and layer.dilation == 1)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Weights of each tap, then bit planes of the bounds: uint8 [taps + planes, period]."""

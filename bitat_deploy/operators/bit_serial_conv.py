@@ -96,7 +96,7 @@ class BitSerialConv(ConvolutionOperator):
         """The output stage of the counted agreements."""
         layer, codes = self.layer, self.codes
         weight = layer.weight.astype(np.int64)
-        size = self.group_channels * layer.kernel**2
+        size = self.group_channels * layer.taps
         base = -size * self._weight_of_pairs * np.ones((1, layer.out_channels), np.int64)
         if not codes.signed:
             weight_codes = (weight + 2**layer.weight_bits - 1) // 2
@@ -157,7 +157,7 @@ class BitSerialConv(ConvolutionOperator):
     def _value_dtype(self) -> str:
         if self._schedule.lane_bits == 32:
             return "int32"
-        largest = self.group_channels * self.layer.kernel**2 * self._weight_of_pairs
+        largest = self.group_channels * self.layer.taps * self._weight_of_pairs
         if largest < MAXIMUM_OF_BYTE:
             return "uint8"
         return "uint16" if largest < np.iinfo(np.uint16).max else "int32"
@@ -170,7 +170,9 @@ class BitSerialConv(ConvolutionOperator):
     @property
     def _classes(self) -> list[tuple[NDArray[np.int32], NDArray[Any]]]:
         sizes = zip(self.source.shape[:2], self.out_size, strict=True)
-        return [pixel_classes(size, out, self.layer) for size, out in sizes]
+        return [
+            pixel_classes(size, out, self.layer, axis) for axis, (size, out) in enumerate(sizes)
+        ]
 
     @property
     def _group_out(self) -> int:

@@ -92,8 +92,8 @@ class BitSerialDepthwiseConv(ConvolutionOperator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """All depthwise convolutions of codes."""
-        if not isinstance(layer, Convolution) or not layer.depthwise:
+        """All depthwise convolutions of codes with square filters."""
+        if not isinstance(layer, Convolution) or not (layer.depthwise and layer.square):
             return False
         return isinstance(formats[layer.input], Codes)
 

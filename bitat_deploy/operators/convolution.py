@@ -26,6 +26,7 @@ from bitat_deploy.network import (
     apply_output_stage,
     convolution_sums,
     pack_codes,
+    shape_text,
     unpack_codes,
 )
 from bitat_deploy.operators.operator import Operator
@@ -83,7 +84,7 @@ class ConvolutionOperator(Operator):
     def _workload_details(self) -> tuple[str, ...]:
         layer = self.layer
         details = [
-            f"kernel:{layer.kernel}",
+            f"kernel:{layer.kernel if layer.square else shape_text(layer.kernels)}",
             f"stride:{layer.stride}",
             f"padding:{layer.padding}@{layer.padding_level}",
             f"dilation:{layer.dilation}",
@@ -111,19 +112,19 @@ class ConvolutionOperator(Operator):
     @property
     def run_taps(self) -> int:
         """Taps of a run."""
-        return self.layer.kernel if self.layer.dilation == 1 else 1
+        return self.layer.kernels[1] if self.layer.dilation == 1 else 1
 
     @property
     def runs(self) -> int:
         """Runs of a window."""
-        return self.layer.kernel**2 // self.run_taps
+        return self.layer.taps // self.run_taps
 
     def run_offset(self, run: Any) -> tuple[Any, Any]:
         """Row and column of a run's first tap in its window."""
-        kernel, dilation = self.layer.kernel, self.layer.dilation
-        if self.run_taps > 1 or kernel == 1:
-            return run, 0
-        return run // kernel * dilation, run % kernel * dilation
+        width, dilation = self.layer.kernels[1], self.layer.dilation
+        if self.run_taps == width:
+            return run * dilation, 0
+        return run // width * dilation, run % width * dilation
 
     def _emit_steps(self, pixels: int, emit: Callable[[Any, Any, Any], None]) -> None:
         """Walk over the output: ``emit(begin, end, locate)`` for each thread's part.
@@ -271,12 +272,12 @@ class PaddedCopy:
     @property
     def rows(self) -> int:
         """Rows, border included."""
-        return self.operator.source.shape[0] + 2 * self.operator.layer.padding
+        return self.operator.source.shape[0] + 2 * self.operator.layer.paddings[0]
 
     @property
     def columns(self) -> int:
         """Columns, border included."""
-        return self.operator.source.shape[1] + 2 * self.operator.layer.padding
+        return self.operator.source.shape[1] + 2 * self.operator.layer.paddings[1]
 
     @property
     def plane_size(self) -> int:
@@ -310,7 +311,8 @@ class PaddedCopy:
         """
         copy = T.alloc_buffer([self.size], self.dtype)
         height, width, _ = self.operator.source.shape
-        padding, groups = self.operator.layer.padding, self.operator.layer.groups
+        (above, left), groups = self.operator.layer.paddings, self.operator.layer.groups
+        padding = above or left
         if padding or self.slack:
             with T.serial(self.size) as element:
                 T.buffer_store(copy, splat(border[0], self.dtype, 1), [element])
@@ -320,7 +322,7 @@ class PaddedCopy:
                 T.buffer_store(copy, splat(border[1], self.dtype, 1), [last])
         if self.planes * groups == 1:
             with T.serial(height) as row:
-                address = self.address(0, 0, row + padding, padding)
+                address = self.address(0, 0, row + above, left)
                 emit_run(copy, address, 0, 0, row * width, width * self.pixel)
             return copy
         with (
@@ -329,19 +331,20 @@ class PaddedCopy:
             T.serial(height) as row,
             T.serial(width) as column,
         ):
-            address = self.address(plane, group, row + padding, column + padding)
+            address = self.address(plane, group, row + above, column + left)
             emit_run(copy, address, plane, group, row * width + column, self.pixel)
         return copy
 
 
 def pixel_classes(
-    size: int, out: int, layer: Convolution
+    size: int, out: int, layer: Convolution, axis: int
 ) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """Along one axis: each output's class, and which taps are in the border, by class.
+    """Along one axis of the image: each output's class, and which taps are in the border, by class.
 
     int32 [out] and bool [classes, kernel].
     """
-    taps = np.arange(out)[:, None] * layer.stride + np.arange(layer.kernel) * layer.dilation
-    outside = (taps < layer.padding) | (taps >= layer.padding + size)
+    kernel, padding = layer.kernels[axis], layer.paddings[axis]
+    taps = np.arange(out)[:, None] * layer.stride + np.arange(kernel) * layer.dilation
+    outside = (taps < padding) | (taps >= padding + size)
     classes, index = np.unique(outside, axis=0, return_inverse=True)
     return index.reshape(-1).astype(np.int32), classes

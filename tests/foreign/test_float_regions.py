@@ -55,7 +55,18 @@ def cumulative_sum(model: Model) -> None:
     model.add("CumSum", model.current, model.constant(3, np.int64))
 
 
-@pytest.mark.parametrize("add", [swapped_halves, one_half, shuffled_unit, cumulative_sum])
+def line(model: Model) -> None:
+    """A convolution along one axis, between others of two."""
+    model.add("Reshape", model.current, model.constant([1, 8, 64], np.int64))
+    weight = model.constant(model.random.normal(0, 0.3, (8, 8, 5)))
+    model.add("Conv", model.current, weight, pads=[1, 2], strides=[2])
+    model.add("Tanh")
+    model.add("AveragePool", kernel_shape=[3], strides=[1], pads=[1, 1])
+    model.add("Mul", model.current, model.constant(model.random.normal(0, 1, (8, 1))))
+    model.add("Unsqueeze", model.current, model.constant([2], np.int64))
+
+
+@pytest.mark.parametrize("add", [swapped_halves, one_half, shuffled_unit, cumulative_sum, line])
 def test_layers_give_what_the_file_gives(add: Callable[[Model], None], tmp_path: Path) -> None:
     model = drawn()
     add(model)

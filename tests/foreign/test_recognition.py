@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -305,12 +306,83 @@ def test_what_is_no_square_is_filled_up_with_zeros(
 def test_a_window_that_no_square_replaces_is_told(tmp_path: Path) -> None:
     model = stem()
     model.where_sign()
-    weight = model.constant(model.random.choice([-1, 1], (8, 16, 1, 3)))
+    weight = model.constant(model.random.choice([-1, 1], (8, 16, 2, 3)))
     model.channels = 8
     model.add("Conv", model.current, weight)
     network = imported(model.classify(), tmp_path)
     assert not network.layers
     assert any("height and width differently" in reason for reason in network.reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes", "padding"),
+    [
+        ((1, 3), {}, 0),
+        ((1, 5), {"pads": [0, 2, 0, 2], "strides": [2, 2]}, 2),
+        ((4, 1), {"pads": [1, 0, 2, 0]}, 2),
+        ((3, 1), {"pads": [2, 0, 2, 0], "dilations": [2, 2], "group": 4}, 2),
+    ],
+)
+def test_rows_and_columns_are_windows_of_their_own(
+    kernel: tuple[int, int], attributes: dict, padding: int, tmp_path: Path
+) -> None:
+    model = stem()
+    for _ in range(2):
+        model.where_sign()
+        shape = (16, 16 // attributes.get("group", 1), *kernel)
+        weight = model.random.choice([-0.5, 0.5], shape)
+        model.add("Conv", model.current, model.constant(weight), **attributes)
+        model.normalize()
+    first, second = convolutions(imported(model.classify(), tmp_path))
+    assert first.padding == padding
+    assert (first.kernels[kernel.index(1)], second.square) == (1, False)
+    # An uneven border is made up for by a weight of 0, which needs 2 bits.
+    assert isinstance(first.output, Quantize) == (first.weight_bits == 1) == (kernel != (4, 1))
+
+
+@pytest.mark.parametrize("quantize", [sign, cast, Model.where_sign])
+def test_convolutions_along_one_axis(quantize: Callable[[Model], None], tmp_path: Path) -> None:
+    """As networks that hear words have them, with all that goes along with them."""
+    model = Model((1, 12, 40))
+    model.add("Squeeze", model.current, model.constant([1], np.int64))
+    model.channels = 12
+
+    def line(kernel: int, weight: np.ndarray, **attributes: Any) -> None:
+        model.channels = len(weight)
+        model.add("Conv", model.current, model.constant(weight), **attributes)
+
+    line(9, model.random.normal(0, 0.3, (16, 12, 9)), pads=[4, 4], strides=[2])
+    model.normalize()
+    slopes = model.constant(model.random.uniform(0, 0.5, (16, 1)))
+    model.add("PRelu", model.current, slopes)
+    for attributes in ({"pads": [1, 1]}, {"pads": [2, 2], "dilations": [2]}):
+        quantize(model)
+        line(3, model.random.choice([-0.5, 0.5], (16, 16, 3)), **attributes)
+        model.normalize()
+    model.add("MaxPool", kernel_shape=[2], strides=[2])
+    model.add("Relu")
+    model.add("ReduceMean", axes=[2], keepdims=0)
+    weight = model.constant(model.random.normal(0, 1, (16, 10)))
+    model.add("MatMul", model.current, weight)
+    network = imported(model, tmp_path)
+    first, second = convolutions(network)
+    assert (first.kernels, second.kernels, second.dilation) == ((1, 3), (1, 3), 2)
+    assert isinstance(first.output, Quantize)
+    assert all(len(network.graph.types[tensor].shape) == 4 for tensor in network.layers)
+
+
+def test_eight_bit_rows_have_a_border_along_them_alone(tmp_path: Path) -> None:
+    model = Model((1, 12, 40))
+    model.add("Squeeze", model.current, model.constant([1], np.int64))
+    step, zero = model.constant(0.02), model.constant(7, np.uint8)
+    model.add("QuantizeLinear", model.current, step, zero)
+    model.add("DequantizeLinear", model.current, step, zero)
+    weight = model.random.integers(-127, 128, (8, 12, 3)) * np.float32(0.013)
+    model.add("Conv", model.current, model.constant(weight), pads=[1, 1])
+    model.add("ReduceMean", axes=[2], keepdims=0)
+    model.add("MatMul", model.current, model.constant(model.random.normal(0, 1, (8, 10))))
+    (layer,) = convolutions(imported(model, tmp_path))
+    assert (layer.kernels, layer.weight_bits) == ((1, 3), 8)
 
 
 @pytest.mark.parametrize("bits", [1, 2])

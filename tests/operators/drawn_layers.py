@@ -40,10 +40,10 @@ TOP, ZERO = True, False  # what the border holds
 SUMS = "sums"
 INT32 = np.iinfo(np.int32)
 
-# Convolutions of codes: height, width, groups, channels and outputs of a group; kernel, stride,
-# padding, its level, dilation; bits of weights and codes, whether these are signed; output: bits of
-# codes, SUMS, or how often the shortcut's channels are repeated (0: no shortcut) and RPReLU.
-# 31 words of 8 bits, and of 32 bits, are where sums of bits widen.
+# Convolutions of codes: height, width, groups, channels and outputs of a group; kernel, or its
+# height and width, stride, padding, its level, dilation; bits of weights and codes, whether these
+# are signed; output: bits of codes, SUMS, or how often the shortcut's channels are repeated (0: no
+# shortcut) and RPReLU. 31 words of 8 bits, and of 32 bits, are where sums of bits widen.
 ONE, KEEP, HALVE = (1, 1, 0, ZERO, 1), (3, 1, 1, TOP, 1), (3, 2, 1, TOP, 1)
 CONVOLUTIONS: list[Any] = [
     ((1, 1, 1, 1, 1), ONE, (1, 1, SIGNED), 1),
@@ -73,6 +73,12 @@ CONVOLUTIONS: list[Any] = [
     ((4, 4, 6, 1, 1), (3, 1, 1, ZERO, 1), (2, 2, SIGNED), 2),
     ((5, 4, 1, 8, 9), (7, 2, 3, TOP, 1), (1, 2, SIGNED), 1),
     ((1, 2, 1, 1100, 9), ONE, (2, 3, UNSIGNED), 2),
+    ((1, 40, 1, 70, 33), ((1, 9), 1, 4, ZERO, 1), (1, 1, SIGNED), 1),
+    ((4, 9, 1, 20, 17), ((1, 5), 2, 2, TOP, 1), (1, 2, SIGNED), SUMS),
+    ((5, 9, 1, 12, 9), ((1, 3), 1, 2, ZERO, 2), (2, 2, UNSIGNED), 2),
+    ((9, 4, 1, 33, 9), ((5, 1), 1, 2, ZERO, 1), (2, 1, SIGNED), (0, True)),
+    ((9, 4, 3, 8, 5), ((3, 1), 2, 2, ZERO, 2), (1, 1, SIGNED), 1),
+    ((3, 9, 6, 1, 1), ((1, 3), 1, 1, TOP, 1), (1, 1, SIGNED), 1),
 ]
 # Depthwise ones: height, width, channels; the rest as above.
 DEPTHWISE: list[Any] = [
@@ -105,6 +111,8 @@ PICTURE: list[Any] = [
     ((3, 4, 1, 65, 9), (3, 1, 1, 1), 3),
     ((7, 8, 3, 1, 5), (3, 1, 2, 2), 4),
     ((9, 9, 2, 4, 16), (3, 2, 1, 1), (2, False)),
+    ((1, 30, 1, 5, 17), ((1, 9), 2, 4, 1), SUMS),
+    ((9, 3, 1, 3, 9), ((3, 1), 1, 2, 2), 1),
 ]
 # height, width, channels, bits
 CODE_SUM = [(1, 1, 1, 1), (3, 4, 3, 1), (7, 7, 130, 1), (16, 9, 17, 1)]
@@ -201,12 +209,13 @@ def convolution(draw: Draw, shape: Any) -> Drawn:
     height, width, groups, channels, out = size
     weight_bits, code_bits, signed = bits
     codes = Codes((height, width, groups * channels), code_bits, signed)
-    largest = kernel**2 * channels * (2**weight_bits - 1) * codes.top
+    kernels = (kernel, kernel) if isinstance(kernel, int) else kernel
+    largest = kernels[0] * kernels[1] * channels * (2**weight_bits - 1) * codes.top
     output, shortcut = _stage(draw, groups * out, wanted, largest, 2 * largest**0.5)
     layer = Convolution(
         name="convolution",
         input="codes",
-        weight=draw.levels((groups * out, kernel, kernel, channels), weight_bits),
+        weight=draw.levels((groups * out, *kernels, channels), weight_bits),
         weight_bits=weight_bits,
         output=output,
         stride=stride,
@@ -245,7 +254,8 @@ def picture(draw: Draw, shape: Any) -> Drawn:
     """One of PICTURE."""
     (height, width, groups, channels, out), window, wanted = shape
     kernel, stride, padding, dilation = window
-    size = (groups * out, kernel, kernel, channels)
+    kernels = (kernel, kernel) if isinstance(kernel, int) else kernel
+    size = (groups * out, *kernels, channels)
     # Products of -128 and -128 are too large for int16 sums of two; others are not.
     weight = draw.random.integers(-127 - width % 2, 128, size).astype(np.int8)
     largest = 255 * int(np.abs(weight.astype(int)).sum(axis=(1, 2, 3)).max())

@@ -25,8 +25,8 @@ def test_windows_end_within_the_padded_copy() -> None:
     for operator in (one for one in operators if isinstance(one, ConvolutionOperator)):
         layer, copy = operator.layer, PaddedCopy(operator, planes=1, pixel=1, dtype="uint8")
         last = [
-            (count - 1) * layer.stride + (layer.kernel - 1) * layer.dilation
-            for count in operator.out_size
+            (count - 1) * layer.stride + (kernel - 1) * layer.dilation
+            for count, kernel in zip(operator.out_size, layer.kernels, strict=True)
         ]
         assert last[0] < copy.rows <= last[0] + layer.stride
         assert last[1] < copy.columns <= last[1] + layer.stride
