@@ -3,6 +3,7 @@
 import getpass
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 VIRTUAL_PI = Path(__file__).parents[1] / "scripts" / "virtual-pi"
 
@@ -108,15 +111,14 @@ def running_virtual_pi() -> VirtualPi | None:
 def local_sshd(state: Path, options: str = "") -> Iterator[LocalSshd]:
     """Start an sshd on a free port of 127.0.0.1; all its files are in the empty folder ``state``.
 
-    ``options`` are lines of sshd_config that go before the others.
-
-    The home of its sessions is a folder in ``state`` too, so that they leave the user's alone.
+    ``options`` are lines of sshd_config that go before the others. The home of its
+    sessions is a folder in ``state`` too, so that they leave the user's alone.
     """
     home, programs = state / "home", state / "programs"
     home.mkdir()
     programs.mkdir()
     for key in ("host_key", "user_key"):
-        _output(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(state / key)])
+        make_key(state / key)
     session = state / "session"
     session.write_text(
         "#!/bin/sh\n"
@@ -129,26 +131,79 @@ def local_sshd(state: Path, options: str = "") -> Iterator[LocalSshd]:
     write_sshd_config(state, port, options)
     (state / "known_hosts").write_text(f"127.0.0.1 {(state / 'host_key.pub').read_text()}")
     write_ssh_config(state, port, state)
+    with running_sshd(state, port) as process:
+        device = LocalSshd(
+            host=f"{getpass.getuser()}@127.0.0.1:{port}",
+            ssh_config=state / "ssh_config",
+            state=state,
+            home=home,
+            programs=programs,
+            process=process,
+        )
+        try:
+            yield device
+        finally:
+            device.drop_connections()
+
+
+@contextmanager
+def local_dropbear(state: Path) -> Iterator[SshDevice]:
+    """Start dropbear on a free port of 127.0.0.1; its sessions have busybox and nothing else.
+
+    It takes its files from the user's home, so it gets a view of its own in which that is a folder
+    in ``state``. Skips where that cannot be, or where one of the programs is not installed.
+    """
+    programs = ("dropbear", "dropbearkey", "busybox", "unshare")
+    if os.geteuid() != 0 or None in map(shutil.which, programs):
+        pytest.skip(f"needs root and the programs {', '.join(programs)}")
+    home = state / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (state / "programs").mkdir()
+    _output(["busybox", "--install", "-s", str(state / "programs")])
+    make_key(state / "user_key")
+    (home / ".ssh" / "authorized_keys").write_bytes((state / "user_key.pub").read_bytes())
+    described = _output(["dropbearkey", "-t", "ed25519", "-f", str(state / "host_key")])
+    key = next(line for line in described.splitlines() if line.startswith("ssh-"))
+    (state / "known_hosts").write_text(f"127.0.0.1 {key}\n")
+    session = state / "session"
+    session.write_text(
+        f"#!/bin/sh\nexport PATH={shlex.quote(str(state / 'programs'))}\n"
+        'cd && exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    session.chmod(0o755)
+    port = free_port()
+    write_ssh_config(state, port, state)
+    serve = f"dropbear -F -E -s -p 127.0.0.1:{port} -P '' -r {state}/host_key -c {session}"
+    script = f"mount --bind {home} {shlex.quote(str(Path.home()))} && exec {serve}"
+    with (state / "log").open("wb") as log:
+        process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stderr=log)
+    try:
+        _wait_for_port(port)
+        yield SshDevice(f"{getpass.getuser()}@127.0.0.1:{port}", state / "ssh_config", state)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@contextmanager
+def running_sshd(state: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run sshd with ``state/sshd_config``, which has it listen on ``port``."""
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd refuses to run as root without it
     process = subprocess.Popen(
         ["/usr/sbin/sshd", "-D", "-f", str(state / "sshd_config"), "-E", str(state / "sshd.log")]
     )
-    device = LocalSshd(
-        host=f"{getpass.getuser()}@127.0.0.1:{port}",
-        ssh_config=state / "ssh_config",
-        state=state,
-        home=home,
-        programs=programs,
-        process=process,
-    )
     try:
         _wait_for_port(port)
-        yield device
+        yield process
     finally:
-        device.drop_connections()
         process.terminate()
         process.wait(timeout=10)
+
+
+def make_key(path: Path, *, passphrase: str = "", kind: str = "ed25519") -> None:
+    """Make a key ``path``, and its public half beside it."""
+    _output(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "", "-f", str(path)])
 
 
 def processes_in(folder: Path) -> list[int]:

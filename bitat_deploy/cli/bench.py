@@ -14,19 +14,17 @@ from bitat_deploy.bundle import Bundle, last_build, read_bundle
 from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
     HOST_METAVAR,
-    accept_new_host_key_option,
+    Connect,
     examples,
-    ssh_config_option,
+    ssh_options,
 )
 from bitat_deploy.datasets import Dataset, load_dataset
-from bitat_deploy.device import connect
 from bitat_deploy.device.bench import bench as measure
 from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_options import Progress as Stage
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.boards import Board, Outcome, bench_boards
 from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
     bench_document,
@@ -67,8 +65,7 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
     type=click.Path(path_type=Path, dir_okay=False),
     help="Instead of --host: a YAML list of hosts, or of mappings with host, name and bundle.",
 )
-@ssh_config_option()
-@accept_new_host_key_option()
+@ssh_options()
 @click.option(
     "--json",
     "json_file",
@@ -137,8 +134,7 @@ def bench(
     bundle: Path | None,
     hosts: tuple[str, ...],
     inventory: Path | None,
-    ssh_config: Path | None,
-    on_new_host_key: OnNewHostKey | None,
+    connect: Connect,
     json_file: Path | None,
     markdown_file: Path | None,
     html_file: Path | None,
@@ -193,7 +189,7 @@ def bench(
 
         outcomes = bench_boards(
             boards,
-            lambda board: connect(board.host, ssh_config, on_new_host_key),
+            lambda board: connect(board.host, bar),
             measure_board,
             show,
         )

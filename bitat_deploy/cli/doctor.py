@@ -1,7 +1,6 @@
 """``bitat-deploy doctor``: is a device ready for a bench?"""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 from rich import box
@@ -10,16 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from bitat_deploy.cli.options import (
-    accept_new_host_key_option,
+    Connect,
     examples,
     host_option,
-    ssh_config_option,
+    ssh_options,
 )
 from bitat_deploy.device import (
     Finding,
-    OnNewHostKey,
     Severity,
-    connect,
     diagnose,
     inspect_device,
     read_health,
@@ -43,13 +40,11 @@ _MARKS = {
     metavar="NAME|FILE",
     help="What you build for: a target's name, or your own .yaml file.  [default: any that fits]",
 )
-@ssh_config_option()
-@accept_new_host_key_option()
+@ssh_options()
 def doctor(
     host: str,
     target_name: str | None,
-    ssh_config: Path | None,
-    on_new_host_key: OnNewHostKey | None,
+    connect: Connect,
 ) -> None:
     """Check a device: what would stop a bench or spoil its result, and the remedy.
 
@@ -57,7 +52,7 @@ def doctor(
     installed on the device.
     """
     targets = [load_target(target_name)] if target_name is not None else _all_targets()
-    with connect(host, ssh_config, on_new_host_key) as connection:
+    with connect(host) as connection:
         device = inspect_device(connection)
         health = read_health(connection)
     findings = diagnose(device, health, targets)

@@ -1,12 +1,19 @@
 """Options that several commands have."""
 
-from collections.abc import Callable
+import contextlib
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from bitat_deploy.errors import InputError
+
+if TYPE_CHECKING:
+    from bitat_deploy.device import Connection
 
 HOST_METAVAR = "local|USER@HOST[:PORT]"
 
@@ -47,32 +54,91 @@ def host_option() -> _Decorator[Any]:
     )
 
 
-def ssh_config_option() -> _Decorator[Any]:
-    """``-F``, as of ssh."""
-    return click.option(
-        "-F",
-        "--ssh-config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="SSH configuration to use instead of the usual ones, as with ssh -F.",
+class Connect(Protocol):
+    """Opens the connection to a device, as the user's options of SSH say."""
+
+    def __call__(self, host: str, display: "Display | None" = None) -> "Connection":
+        """``display`` is what stops while ssh asks for a password. See device.connect."""
+
+
+class Display(Protocol):
+    """What draws on the terminal until it is stopped: Progress and Status of rich."""
+
+    def start(self) -> None:
+        """Draw from now on."""
+
+    def stop(self) -> None:
+        """Leave the terminal alone."""
+
+
+def ssh_options() -> _Decorator[Any]:
+    """``-F``, ``--accept-new-host-key`` and ``--transport``; the command gets ``connect``."""
+    options = (
+        click.option(
+            "-F",
+            "--ssh-config",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="SSH configuration to use instead of the usual ones, as with ssh -F.",
+        ),
+        click.option(
+            "--accept-new-host-key",
+            is_flag=True,
+            help="Trust a device that known_hosts does not know, and add its key there, as ssh "
+            "does with StrictHostKeyChecking=accept-new. A changed key is refused nevertheless.",
+        ),
+        click.option(
+            "--transport",
+            type=click.Choice(("openssh", "paramiko")),
+            help="What speaks SSH: OpenSSH's program ssh, or paramiko, which needs no program and "
+            "knows plain configurations only.  [default: openssh where ssh is installed]",
+        ),
     )
 
+    def decorate(command: _Command) -> Any:
+        @functools.wraps(command)
+        def with_connect(
+            *arguments: Any,
+            ssh_config: Path | None,
+            accept_new_host_key: bool,
+            transport: str | None,
+            **keywords: Any,
+        ) -> Any:
+            def connect(host: str, display: Display | None = None) -> "Connection":
+                from bitat_deploy import device  # loads slowly
 
-def accept_new_host_key_option() -> _Decorator[Any]:
-    """``--accept-new-host-key``; the command gets whom to tell of one, or None."""
+                return device.connect(
+                    host,
+                    ssh_config,
+                    _announce if accept_new_host_key else None,
+                    transport=transport,
+                    prompting=functools.partial(_prompting, display) if _at_terminal() else None,
+                )
 
-    def announcer(
-        ctx: click.Context, param: click.Parameter, value: bool
-    ) -> Callable[[str], None] | None:
-        return _announce if value else None
+            return command(*arguments, connect=connect, **keywords)
 
-    return click.option(
-        "--accept-new-host-key",
-        "on_new_host_key",
-        is_flag=True,
-        callback=announcer,
-        help="Trust a device that known_hosts does not know, and add its key there, as ssh does "
-        "with StrictHostKeyChecking=accept-new. A changed key is refused nevertheless.",
-    )
+        return functools.reduce(lambda made, option: option(made), reversed(options), with_connect)
+
+    return decorate
+
+
+_one_prompt_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def _prompting(display: Display | None) -> Iterator[None]:
+    """Leave the terminal to ssh, which asks for a password there."""
+    with _one_prompt_at_a_time:
+        if display is not None:
+            display.stop()
+        try:
+            yield
+        finally:
+            if display is not None:
+                display.start()
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _announce(message: str) -> None:

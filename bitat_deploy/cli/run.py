@@ -8,14 +8,13 @@ from rich.console import Console
 
 from bitat_deploy.bundle import last_build, read_bundle
 from bitat_deploy.cli.options import (
-    accept_new_host_key_option,
+    Connect,
     examples,
     host_option,
-    ssh_config_option,
+    ssh_options,
 )
 from bitat_deploy.datasets.pictures import load_picture
-from bitat_deploy.device import classify, connect
-from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.device import classify
 from bitat_deploy.errors import InputError
 from bitat_deploy.report import top_classes_table
 
@@ -36,14 +35,12 @@ from bitat_deploy.report import top_classes_table
     help="A picture; more may follow it, with or without --image.",
 )
 @host_option()
-@ssh_config_option()
-@accept_new_host_key_option()
+@ssh_options()
 def run(
     paths: tuple[Path, ...],
     images: tuple[Path, ...],
     host: str,
-    ssh_config: Path | None,
-    on_new_host_key: OnNewHostKey | None,
+    connect: Connect,
 ) -> None:
     """Show the five likeliest classes of each picture FILE, computed on a device.
 
@@ -64,7 +61,7 @@ def run(
     console = Console(stderr=True)
     with (
         console.status(f"connecting to {host}") as status,
-        connect(host, ssh_config, on_new_host_key) as connection,
+        connect(host, status) as connection,
     ):
         logits = classify(
             bundle, connection, pixels, lambda stage, done, total: status.update(stage)

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bitat_deploy.cli.model import onnx_file, preprocessing_options
-from bitat_deploy.cli.options import accept_new_host_key_option, examples, ssh_config_option
+from bitat_deploy.cli.options import Connect, examples, ssh_options
 from bitat_deploy.compiler.record_files import own_records_path
-from bitat_deploy.device import OnNewHostKey, connect
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs
@@ -87,8 +86,7 @@ if TYPE_CHECKING:
     help="File to add to.  [default: your own, which build reads]",
 )
 @preprocessing_options
-@ssh_config_option()
-@accept_new_host_key_option()
+@ssh_options()
 def tune(
     model: str,
     target_name: str,
@@ -102,8 +100,7 @@ def tune(
     timeout: float,
     records: Path | None,
     preprocessing: "Preprocessing | None",
-    ssh_config: Path | None,
-    on_new_host_key: OnNewHostKey | None,
+    connect: Connect,
 ) -> None:
     """Find the fastest schedule of each layer of MODEL on a device; later builds use it.
 
@@ -139,7 +136,7 @@ def tune(
                 target,
                 hosts,
                 records or own_records_path(target),
-                lambda host: connect(host, ssh_config, on_new_host_key),
+                lambda host: connect(host, bar),
                 options,
                 show,
                 say,

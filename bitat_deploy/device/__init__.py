@@ -12,10 +12,9 @@ from bitat_deploy.device.boards import (
 )
 from bitat_deploy.device.condition import Finding, Severity, examine
 from bitat_deploy.device.connect import LOCAL, connect
-from bitat_deploy.device.connection import Connection, Result
+from bitat_deploy.device.connection import Connection, Limit, Result
 from bitat_deploy.device.execution import classify
 from bitat_deploy.device.health import Health, read_health
-from bitat_deploy.device.host_keys import OnNewHostKey
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.device.suitability import check_suitable, diagnose
@@ -30,7 +29,7 @@ __all__ = [
     "Device",
     "Finding",
     "Health",
-    "OnNewHostKey",
+    "Limit",
     "Outcome",
     "Progress",
     "Result",

@@ -1,25 +1,48 @@
 """One door to every device."""
 
+import shutil
 from pathlib import Path
 
-from bitat_deploy.device.connection import Connection
-from bitat_deploy.device.host_keys import OnNewHostKey
+from bitat_deploy.device.connection import Connection, OnNewHostKey, Prompting
 from bitat_deploy.device.local import LocalConnection
-from bitat_deploy.device.ssh import SshConnection
-from bitat_deploy.device.ssh_settings import read_settings
+from bitat_deploy.device.login import Address
+from bitat_deploy.device.openssh import PROGRAM, OpenSshConnection
+from bitat_deploy.errors import InputError
 
 LOCAL = "local"
+OPENSSH, PARAMIKO = "openssh", "paramiko"
 
 
 def connect(
-    host: str, ssh_config: Path | None = None, on_new_host_key: OnNewHostKey | None = None
+    host: str,
+    ssh_config: Path | None = None,
+    on_new_host_key: OnNewHostKey | None = None,
+    *,
+    transport: str | None = None,
+    prompting: Prompting | None = None,
 ) -> Connection:
     """Connect to ``local`` (this machine) or ``[user@]name[:port]`` by SSH.
 
     ``ssh_config`` replaces the user's ssh configuration, as ``ssh -F`` does. An unknown host key is
-    refused, or, with ``on_new_host_key``, added to known_hosts and told of. Use the result in a
-    ``with`` block. Raises InputError for a malformed host, ConnectionFailedError.
+    refused, or, with ``on_new_host_key``, added to known_hosts and told of. ``transport`` is
+    OPENSSH, the program ssh, or PARAMIKO; without it, the program is taken where it exists. Inside
+    ``prompting``, ssh may ask for a password at the terminal; without it, nothing is asked. Use the
+    result in a ``with`` block. Raises InputError for a malformed host or configuration,
+    ConnectionFailedError.
     """
     if host == LOCAL:
         return LocalConnection()
-    return SshConnection(read_settings(host, ssh_config), on_new_host_key)
+    address = Address.parse(host)
+    if ssh_config is not None and not ssh_config.is_file():
+        raise InputError(f"there is no ssh configuration file '{ssh_config}'")
+    has_program = shutil.which(PROGRAM) is not None
+    if (transport or (OPENSSH if has_program else PARAMIKO)) == OPENSSH:
+        if not has_program:
+            raise InputError(
+                f"there is no program '{PROGRAM}' here: install OpenSSH's client, or use "
+                f"--transport {PARAMIKO}"
+            )
+        return OpenSshConnection(address, ssh_config, on_new_host_key, prompting)
+    from bitat_deploy.device.paramiko_ssh import ParamikoConnection  # loads slowly
+
+    return ParamikoConnection(address, ssh_config, on_new_host_key)

@@ -5,11 +5,29 @@ small tools, and no file transfer service.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 LineSink = Callable[[str], None]
+
+# Told in one sentence which host key was accepted, and where it was written.
+OnNewHostKey = Callable[[str], None]
+
+# Entered while the user may be asked for a password at the terminal.
+Prompting = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a command may answer at most: ``bytes`` on standard output, within ``seconds``."""
+
+    bytes: int = 1 << 20
+    seconds: float = 300.0
+
+
+USUAL = Limit()
 
 
 @dataclass(frozen=True)
@@ -39,13 +57,19 @@ class Connection(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def run(
-        self, command: Sequence[str], *, stdin: Path | None = None, on_error: LineSink | None = None
+        self,
+        command: Sequence[str],
+        *,
+        stdin: Path | None = None,
+        on_error: LineSink | None = None,
+        limit: Limit = USUAL,
     ) -> Result:
         """Run ``command``, a program and its arguments, and wait for its end.
 
         Its standard input is the file ``stdin``, or else stays open and empty for as long as the
-        connection lasts. ``on_error`` gets each line of standard error as it comes. Raises
-        RunFailedError where the connection is lost; the exit code is the caller's to judge.
+        connection lasts. ``on_error`` gets each line of standard error as it comes. A command that
+        exceeds ``limit`` is stopped. Raises RunFailedError for that, and where the connection is
+        lost; the exit code is the caller's to judge.
         """
 
     def interrupt(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitat_deploy.bundle import Bundle
 from bitat_deploy.bundle.bundle import RUNNER
 from bitat_deploy.device.bench_options import BenchOptions, Progress
-from bitat_deploy.device.connection import Connection
+from bitat_deploy.device.connection import USUAL, Connection, Limit
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import PushFile, RunFolder, pushed
 from bitat_deploy.device.run_result import RunResult, parse_run_result
@@ -26,6 +26,9 @@ from bitat_deploy.network import shape_text
 IMAGES = "images"
 _LOGITS = "logits"
 _PROGRESS = re.compile("progress ([a-z]{1,20}) ([0-9]{1,15}) ([0-9]{1,15})")
+
+# Bounds of what is measured, in seconds, and of what is printed of it.
+_SHORTEST_RUN, _LONGEST_RUN, _BYTES_A_RUN = 1e-5, 10.0, 24
 
 # The runner measures at least once.
 _ONLY_ANSWERS = BenchOptions(warmup=0, min_runs=1, min_seconds=0)
@@ -92,17 +95,27 @@ def run_runner(
             progress(f"measuring {match[1]}", int(match[2]), int(match[3]))
 
     progress("measuring latency", 0, 0)
-    result = folder.run(command, on_error=on_error)
+    result = folder.run(command, on_error=on_error, limit=_limit(options, images))
     if result.exit_code != 0:
         raise runner_failure(device, result, program)
     classes = len(bundle.manifest.model.class_names) or None
     return parse_run_result(result.stdout, device.name, options, images, classes)
 
 
+def _limit(options: BenchOptions, images: int) -> Limit:
+    """How much the runner may print, a number for each run, and how long it may take."""
+    measured = options.min_runs + options.min_seconds / _SHORTEST_RUN
+    all_runs = options.warmup + options.min_runs + options.profile_runs + images
+    return Limit(
+        bytes=USUAL.bytes + int(_BYTES_A_RUN * measured),
+        seconds=USUAL.seconds + options.min_seconds + _LONGEST_RUN * all_runs,
+    )
+
+
 def fetch_logits(folder: RunFolder, run: RunResult) -> NDArray[np.float32]:
     """The logits float32 [N, classes] of a run that gave ``run``. Raises RunFailedError."""
-    result = folder.read(_LOGITS)
     images, classes = run.images, run.classes
+    result = folder.read(_LOGITS, images * classes * 4)
     if result.exit_code != 0 or len(result.stdout) != images * classes * 4:
         raise RunFailedError(f"the logits could not be fetched from '{folder.connection.name}'")
     return np.frombuffer(result.stdout, dtype="<f4").reshape(images, classes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitat_deploy.bundle.bundle import file_sha256
-from bitat_deploy.device.connection import Connection, LineSink, Result
+from bitat_deploy.device.connection import USUAL, Connection, Limit, LineSink, Result
 from bitat_deploy.errors import RunFailedError
 
 # $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
@@ -74,6 +74,8 @@ _RUN = 'cd "$1" && shift && "$@"; exit $?'
 # $1 is the file; the content comes by standard input.
 _WRITE = 'umask 077; cat > "$1"'
 
+_SLOWEST = 10_000  # bytes in a second, over a link that is worth waiting for
+
 # Told how many bytes have gone, and how many there are if the device had none of the files yet.
 OnBytes = Callable[[int, int], None]
 
@@ -103,19 +105,22 @@ class RunFolder:
     bytes_sent: int
     seconds: float
 
-    def run(self, command: Sequence[str], *, on_error: LineSink | None = None) -> Result:
+    def run(
+        self, command: Sequence[str], *, on_error: LineSink | None = None, limit: Limit = USUAL
+    ) -> Result:
         """Run ``command`` in the folder, as :meth:`Connection.run` does."""
         shell = ["sh", "-c", _RUN, "sh", self.path]
-        return self.connection.run([*shell, *command], on_error=on_error)
+        return self.connection.run([*shell, *command], on_error=on_error, limit=limit)
 
     def write(self, name: str, source: Path) -> Result:
         """Make the content of ``source`` the file ``name`` of this run."""
         command = ["sh", "-c", _WRITE, "sh", f"{self.path}/{name}"]
-        return self.connection.run(command, stdin=source)
+        return self.connection.run(command, stdin=source, limit=_sending(source.stat().st_size))
 
-    def read(self, name: str) -> Result:
-        """The file ``name``, on the result's standard output."""
-        return self.connection.run(["cat", f"{self.path}/{name}"])
+    def read(self, name: str, size: int) -> Result:
+        """The file ``name`` of at most ``size`` bytes, on the result's standard output."""
+        limit = Limit(size, _sending(size).seconds)
+        return self.connection.run(["cat", f"{self.path}/{name}"], limit=limit)
 
 
 @contextlib.contextmanager
@@ -167,8 +172,14 @@ def _absent(connection: Connection, root: str, files: Sequence[PushFile]) -> lis
 def _send(connection: Connection, root: str, file: PushFile) -> None:
     mode = "755" if file.executable else "644"
     arguments = [f"{root}/objects", secrets.token_hex(8), file.sha256, mode]
-    result = connection.run(["sh", "-c", _RECEIVE, "sh", *arguments], stdin=file.source)
+    command = ["sh", "-c", _RECEIVE, "sh", *arguments]
+    result = connection.run(command, stdin=file.source, limit=_sending(file.size))
     _check(connection, result, f"'{file.path}'")
+
+
+def _sending(size: int) -> Limit:
+    """The limit of a command that sends ``size`` bytes."""
+    return Limit(seconds=USUAL.seconds + size / _SLOWEST)
 
 
 def _check(connection: Connection, result: Result, what: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bitat_deploy.bundle.native_program import native_program
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
 from bitat_deploy.compiler.record import OK, OUTCOMES
-from bitat_deploy.device import Connection, Result, RunFolder
+from bitat_deploy.device import Connection, Limit, Result, RunFolder
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.target import Target
@@ -26,6 +26,7 @@ from bitat_deploy.tuning.task import Check
 MEASURE_KERNELS = "measure_kernels"
 
 _BATCH = "batch"
+_OTHERS_TURN = 3600.0  # seconds in which another tune may measure on the device
 _MAGIC = b"bitat-deploy kernels 1\n"
 _TYPE_CODES = {"i": 0, "u": 1, "f": 2}  # DLPack's
 _LONGEST_NS = 3600e9  # of one call: no candidate may take so long
@@ -85,7 +86,8 @@ def measure_batch(
     command += ["--rounds", str(effort.rounds), "--threads", str(effort.threads)]
     command += ["--warmup-ms", str(effort.warmup_ms), "--measure-ms", str(effort.measure_ms)]
     command += ["--timeout-ms", str(effort.timeout_ms), "--cool-down-ms", str(effort.cool_down_ms)]
-    result = folder.run(command)
+    longest = (1 + len(kernels)) * effort.rounds * effort.timeout_ms / 1000
+    result = folder.run(command, limit=Limit(seconds=_OTHERS_TURN + longest))
     if result.exit_code != 0:
         raise _failed(folder.connection, result)
     return parse_batch(result.stdout, folder.connection.name, len(kernels), effort.rounds)

@@ -33,7 +33,7 @@ def test_endless_banner(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
     with fragile(local_sshd, tmp_path) as (device, _), dribbling_server() as port:
         device = replace(impatient(device, 1), host=f"pi@127.0.0.1:{port}")
         finished = bench(host_bundle, device, tmp_path / "report.json")
-    finished.assert_refused(ConnectionFailedError.exit_code, device.host, "no answer")
+    finished.assert_refused(ConnectionFailedError.exit_code, device.host, "does not answer")
 
 
 def test_silent_in_the_push(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:
