@@ -9,6 +9,7 @@ from bitat_deploy.errors import RunFailedError
 from bitat_deploy.tuning.measurement import Timed, TimedBatch, parse_batch
 
 SOUND = {"outcome": "ok", "message": "", "min_ns": [200.0, 100.5]}
+DEFAULT = SOUND | {"min_ns": [200.0, 100.5, 150.0]}  # also measured after the others
 NAN, INFINITY = json.loads("[NaN, Infinity]")
 WRONG = {"outcome": "wrong", "message": "a\x1b[2Jb", "min_ns": []}
 
@@ -19,7 +20,7 @@ def parse(*candidates: Any) -> TimedBatch:
 
 
 def test_a_sound_batch() -> None:
-    batch = parse(SOUND, SOUND, WRONG)
+    batch = parse(DEFAULT, SOUND, WRONG)
     assert batch.reference_ns == 100.5
     assert batch.noise == 200 / 100.5 - 1
     assert batch.candidates == (Timed("ok", 100.5), Timed("wrong", 0.0, "a[2Jb"))
@@ -51,7 +52,11 @@ def test_no_batch(content: bytes) -> None:
     ],
 )
 def test_times_that_are_none(times: Any) -> None:
-    for candidates in ([SOUND, SOUND | {"min_ns": times}], [SOUND | {"min_ns": times}, SOUND]):
+    of_default = [*times, 1.0] if isinstance(times, list) else times
+    for candidates in (
+        [DEFAULT, SOUND | {"min_ns": times}],
+        [DEFAULT | {"min_ns": of_default}, SOUND],
+    ):
         with pytest.raises(RunFailedError, match="is no result"):
             parse(*candidates)
 
@@ -59,4 +64,4 @@ def test_times_that_are_none(times: Any) -> None:
 @pytest.mark.parametrize("entry", [None, [], "ok", {}, {"outcome": ["ok"]}, {"outcome": "fine"}])
 def test_entries_that_are_none(entry: Any) -> None:
     with pytest.raises(RunFailedError, match="is no result"):
-        parse(SOUND, entry)
+        parse(DEFAULT, entry)
