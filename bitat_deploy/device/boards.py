@@ -14,6 +14,9 @@ from bitat_deploy.errors import BitatDeployError, RunFailedError
 
 Value = TypeVar("Value")
 
+# A command that still runs then began at the moment of the stop, and is ended too.
+_SECONDS_TO_TIDY_UP = 5.0
+
 
 @dataclass(frozen=True)
 class Board:
@@ -62,6 +65,9 @@ def on_boards(
             on_stop()
             for run in runs:
                 run.stop()
+            while wait(futures, _SECONDS_TO_TIDY_UP).not_done:
+                for run in runs:
+                    run.interrupt()
             raise
     return [future.result() for future in futures]
 
@@ -112,8 +118,12 @@ class _BoardRun(Generic[Value]):
         return Outcome(self._board, result, None)
 
     def stop(self) -> None:
-        """End the command that runs on the board; the work then tidies up there and ends."""
+        """End the command that runs on the board, and the work at its next check."""
         self._stopped = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End the command that runs on the board, if there is one."""
         if self._connection is not None:
             self._connection.interrupt()
 

@@ -1,6 +1,8 @@
 """Work on several boards at once; here each is this machine."""
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -10,8 +12,9 @@ from bitat_deploy.errors import ConnectionFailedError, InputError, RunFailedErro
 BOARDS = [Board("local", name) for name in ("one", "two", "three")]
 
 
-def sleep(connection: Connection) -> None:
-    result = connection.run(["sleep", "60"])
+def sleep(connection: Connection, started: threading.Event) -> None:
+    command = ["sh", "-c", "echo started >&2; exec sleep 60"]
+    result = connection.run(command, on_error=lambda line: started.set())
     raise RunFailedError(result.last_error)
 
 
@@ -44,15 +47,16 @@ def test_a_board_that_cannot_be_reached() -> None:
 
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, ValueError])
 def test_other_errors_stop_all(error: type[BaseException]) -> None:
-    stopped = threading.Event()
+    started, stopped = threading.Event(), threading.Event()
     ends: list[str] = []
 
     def work(board: Board, connection: Connection, check_running: CheckRunning) -> None:
         if board.name == "three":
+            started.wait()
             raise error("of the whole work")
         try:
             if board.name == "one":
-                sleep(connection)
+                sleep(connection, started)
             while not stopped.wait(0.01):
                 check_running()
             check_running()
@@ -69,6 +73,25 @@ def test_other_errors_stop_all(error: type[BaseException]) -> None:
             on_stop=stopped.set,
         )
     assert stopped.is_set() and len(ends) == 2
+
+
+def test_a_command_that_begins_at_the_moment_of_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitat_deploy.device.boards._SECONDS_TO_TIDY_UP", 0.1)
+    checked, stopped = threading.Event(), threading.Event()
+    exit_codes = []
+
+    def work(board: Board, connection: Connection, check_running: CheckRunning) -> None:
+        if board.name == "one":
+            checked.wait()
+            raise ValueError
+        checked.set()
+        stopped.wait()
+        time.sleep(0.05)  # until its board was told to stop
+        exit_codes.append(connection.run(["sleep", "60"]).exit_code)
+
+    with pytest.raises(ValueError):
+        on_boards(BOARDS[:2], lambda board: connect(board.host), work, on_stop=stopped.set)
+    assert exit_codes == [128 + signal.SIGKILL]
 
 
 def test_a_single_board_needs_no_thread() -> None:

@@ -64,6 +64,17 @@ def test_state_that_is_fine(changes: dict[str, Any]) -> None:
     assert {finding.severity for finding in examine(health(**changes))} == {Severity.OK}
 
 
+def test_earlier_throttling_says_nothing_of_a_run() -> None:
+    message = the_one(health(throttled=0x10000)).message
+    assert message == "under-voltage since the device was switched on"
+
+
+def test_one_of_several_clocks_without_a_limit_is_enough() -> None:
+    clock = replace(health(limit=1000).clocks[0], cores=(4,))
+    both = replace(HEALTH, clocks=(*HEALTH.clocks, clock))
+    assert {finding.severity for finding in examine(both)} == {Severity.OK}
+
+
 def test_remedy_fits_the_cause() -> None:
     under_voltage = the_one(health(throttled=0x1))
     assert "power supply" in under_voltage.remedy and "cool" not in under_voltage.remedy
