@@ -37,7 +37,7 @@ def bench(
 ) -> BenchResult:
     """Measure latency, and accuracy over all of ``dataset``, with the same program.
 
-    Right after it the twins of ``baseline``; where they fail the result says so and stands.
+    Then measure the twins of ``baseline``; if they fail, the result stands and says so.
     Raises InputError where the data set does not fit the network, DeviceUnsuitableError,
     RunFailedError.
     """
@@ -119,7 +119,7 @@ def _check_threads(bundle: Bundle, device: Device, threads: int) -> None:
 
 
 def _tolerance(model: ModelIdentity) -> float:
-    """How far logits may be off: 0, unless the network is partly computed in float32."""
+    """How much logits may differ: 0, unless the network is partly computed in float32."""
     try:
         return max(float(model.metadata.get(LOGITS_TOLERANCE, 0)), 0.0)
     except ValueError:

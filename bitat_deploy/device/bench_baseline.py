@@ -39,9 +39,9 @@ def bench_baseline(
 ) -> tuple[BaselineResult, ...]:
     """One result for each twin, measured on ``image`` [1, H, W, C].
 
-    What fails on the device is told in the results.
+    A failure on the device is part of the result.
     """
-    # Its layers are not ours, so there is no profile of them.
+    # There is no profile of another runtime's layers.
     options = replace(options, profile_runs=0)
     try:
         with _pushed(baseline, bundle, connection, device, image, progress) as folder:

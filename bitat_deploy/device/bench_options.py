@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM
 
-# Told what is going on: stage, how much of it is done, how much there is (0: unknown).
+# Called with the stage, how much of it is done, and how much there is (0: unknown).
 Progress = Callable[[str, int, int], None]
 
 
@@ -13,7 +13,7 @@ Progress = Callable[[str, int, int], None]
 class BenchOptions:
     """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs.
 
-    Measuring ends at ``max_runs`` or ``max_seconds`` in any case. Over ``profile_runs`` more runs
+    Measuring ends at ``max_runs`` or ``max_seconds`` in any case. In ``profile_runs`` more runs
     each layer is timed by itself. ``rule`` is as in Latency.
     """
 

@@ -42,7 +42,7 @@ def pushed_bundle(
     images: NDArray[np.uint8],
     progress: Progress,
 ) -> Iterator[RunFolder]:
-    """Have a bundle and ``images`` [N, H, W, C] on the device for as long as the block lasts.
+    """Keep a bundle and ``images`` [N, H, W, C] on the device for as long as the block lasts.
 
     Raises DeviceUnsuitableError, RunFailedError.
     """

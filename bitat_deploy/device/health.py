@@ -1,4 +1,4 @@
-"""The state a device is in at this moment, as far as it decides how fast it is."""
+"""The state of a device at one moment: clock, temperature, throttling, load, memory."""
 
 import re
 import time
@@ -9,8 +9,8 @@ from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import RunFailedError
 
 # $1 is the root of the file system. Prints NAME=VALUE lines and then PATH:LINE for every line of
-# the files below; what a device lacks is left out. One grep for all of them, as every process
-# that is started costs a small device milliseconds.
+# the files below; what a device lacks is left out. One grep for all of them, since starting a
+# process takes a small device milliseconds.
 _SCRIPT = r"""
 export LC_ALL=C
 cd "$1" || exit 1
@@ -46,10 +46,10 @@ SINCE_BOOT = 16
 
 _ADJUSTING = ("ondemand", "conservative", "schedutil", "interactive")
 
-# Frequencies are rounded here and there: what is this close to the maximum is the maximum.
+# Frequencies are rounded in places: this close to the maximum counts as the maximum.
 _NEARLY = 0.98
 
-# A Raspberry Pi lowers its clock from here on; its firmware does so, the kernel knows no such trip.
+# From here on a Raspberry Pi's firmware lowers the clock; the kernel has no trip point for it.
 _PI_LIMIT = 80.0
 
 
@@ -57,8 +57,8 @@ _PI_LIMIT = 80.0
 class Clock:
     """The clock that some cores share; frequencies in MHz.
 
-    ``limit`` is what the system allows of ``max``, the hardware's maximum. ``seconds_at`` holds
-    (MHz, seconds spent there since boot), and nothing where the kernel does not count them.
+    ``limit`` is the highest that the system allows, ``max`` the hardware's maximum. ``seconds_at``
+    holds (MHz, seconds spent there since boot), and is empty if the kernel does not count them.
     """
 
     cores: tuple[int, ...]
@@ -93,7 +93,7 @@ class Clock:
         return self.limit < _NEARLY * self.max
 
     def share_at_limit(self, before: "Clock") -> float | None:
-        """The part of the time since ``before`` at full clock; None where it was not counted."""
+        """The share of the time since ``before`` at full clock; None if it was not counted."""
         earlier = dict(before.seconds_at)
         spent = {mhz: seconds - earlier.get(mhz, 0.0) for mhz, seconds in self.seconds_at}
         total = sum(spent.values())
@@ -104,7 +104,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Health:
-    """A device at one moment; None is what it does not tell.
+    """A device at one moment; None is what it does not report.
 
     ``clocks`` is empty where the system does not control the clock, as in most virtual machines.
     Temperatures are in degrees Celsius; from ``temperature_limit`` on the device slows down.
@@ -127,13 +127,13 @@ class Health:
 
     @property
     def fastest_clocks(self) -> tuple[Clock, ...]:
-        """The clocks of the fastest cores, where a run is put if the cores differ."""
+        """The clocks of the fastest cores; if cores differ, a run is placed on these."""
         fastest = max((clock.max for clock in self.clocks), default=0.0)
         return tuple(clock for clock in self.clocks if clock.max == fastest)
 
 
 def read_health(connection: Connection, root: str = "/") -> Health:
-    """Ask the device how it is, in one round trip.
+    """Read the device's state, in one round trip.
 
     ``root`` is where its /proc and /sys are. Raises RunFailedError.
     """
@@ -143,7 +143,7 @@ def read_health(connection: Connection, root: str = "/") -> Health:
     output = result.stdout.decode(errors="replace")
     if result.exit_code != 0 or not output.startswith("time="):
         raise RunFailedError(
-            f"'{connection.name}' does not tell its state as a Linux system would: "
+            f"'{connection.name}' does not report its state as a Linux system would: "
             f"{result.last_error}"
         )
     return parse_health(output, (asked + answered) / 2)
@@ -226,7 +226,7 @@ def _clocks(files: dict[str, list[str]]) -> tuple[Clock, ...]:
 
 
 def _temperature(files: dict[str, list[str]]) -> tuple[float | None, float | None]:
-    """The processor's temperature and from where on it slows down."""
+    """The processor's temperature, and the one from which it slows down."""
     zones = {
         folder: celsius
         for folder in _folders(files, "sys/class/thermal/thermal_zone")
@@ -239,7 +239,7 @@ def _temperature(files: dict[str, list[str]]) -> tuple[float | None, float | Non
         kind = _first(files, f"{folder}/type").lower()
         return any(word in kind for word in ("cpu", "x86_pkg", "soc"))
 
-    # The hottest of the processor's, or of all where none is called so.
+    # The hottest of the processor's, or of all if none is named so.
     folder = max(zones, key=lambda folder: (is_processor(folder), zones[folder]))
     trips = []
     for path in files:
@@ -254,7 +254,7 @@ def _temperature(files: dict[str, list[str]]) -> tuple[float | None, float | Non
 
 def _celsius(text: str) -> float | None:
     number = _number(text)
-    # Sensors and trip points that are not in use say zero, or less than absolute zero.
+    # Unused sensors and trip points report zero, or less than absolute zero.
     return number / 1000 if number is not None and 1000 <= number <= 150_000 else None
 
 

@@ -8,9 +8,9 @@ from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.plain_text import foreign_text
 
-# Prints NAME=VALUE lines; only POSIX shell and tools that every Linux system has. What a device
-# lacks comes out empty. Device tree strings end in a zero byte. Few processes: on a slow device
-# each costs milliseconds.
+# Prints NAME=VALUE lines, with a POSIX shell and tools that every Linux system has. What a device
+# lacks is empty. Device tree strings end in a zero byte. It starts few processes, as each takes a
+# slow device milliseconds.
 _SCRIPT = r"""
 say() { printf '%s=%s\n' "$1" "$2"; }
 one_line() { tr '\000\n' '  '; }
@@ -69,10 +69,10 @@ class Device:
     """What was found on the device.
 
     ``arch`` is that of the programs that run there, not of the kernel: a 32-bit system may sit on
-    a 64-bit kernel. ``emulated``: its timings are not those of real hardware. ``glibc`` is empty
-    where the C library is another one. ``cache`` is a folder there; ``write_refusal`` and
-    ``execute_refusal`` say in the system's words why files cannot be written there or programs not
-    be started from there, and are empty where they can.
+    a 64-bit kernel. ``emulated``: its timings are not those of real hardware. ``glibc`` is empty if
+    the C library is another one. ``cache`` is a folder there; ``write_refusal`` and
+    ``execute_refusal`` give the system's reason why files cannot be written there or programs
+    cannot be started from there, and are empty if they can.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Device:
 
 
 def inspect_device(connection: Connection) -> Device:
-    """Ask the device what it is, in one round trip. Raises RunFailedError."""
+    """Read what the device is, in one round trip. Raises RunFailedError."""
     result = connection.run(["sh", "-c", _SCRIPT])
     facts: defaultdict[str, str] = defaultdict(str)
     for line in result.stdout.decode(errors="replace").splitlines():
@@ -127,7 +127,7 @@ def inspect_device(connection: Connection) -> Device:
 
 
 def user_land(machine: str, bits: str) -> str:
-    """Architecture of the programs: ``uname -m`` says the kernel's, ``getconf`` knows theirs."""
+    """Architecture of the programs: ``uname -m`` gives the kernel's, ``getconf`` theirs."""
     if bits != "32":
         return machine
     return {"aarch64": "armv7l", "x86_64": "i686"}.get(machine, machine)
@@ -138,8 +138,8 @@ def is_emulated(facts: dict[str, str]) -> bool:
 
     Being a virtual machine does not mean that: with KVM, code runs at the hardware's speed, as on
     most cloud machines. systemd tells the two apart ("qemu" is emulation, "kvm" is not). On ARM a
-    device tree of QEMU's "virt" board counts as emulated, though it could be KVM: to call
-    hardware emulated is the smaller mistake, and nobody sells such a board.
+    device tree of QEMU's "virt" board counts as emulated, though it could be KVM: calling
+    hardware emulated is the smaller mistake, and no such board is sold.
     """
     board = f"{facts['board']} {facts['compatible']}".lower()
     arm = facts["machine"].startswith(("aarch64", "arm"))
@@ -154,7 +154,7 @@ def is_emulated(facts: dict[str, str]) -> bool:
 
 
 def _board(model: str) -> str:
-    """The board's model; QEMU's device tree calls its machine by no name that anybody knows."""
+    """The board's model; QEMU's device tree has an obscure name for its machine."""
     return "QEMU virtual machine" if model == "linux,dummy-virt" else model
 
 

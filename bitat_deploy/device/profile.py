@@ -1,4 +1,4 @@
-"""What each layer of a network took."""
+"""The time of each layer of a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.device.health import Health
 from bitat_deploy.errors import RunFailedError
 
-# Clocks are rounded, and a run has a start and an end: what is this close is steady.
+# Clocks are rounded, and a run has a start and an end: this close counts as steady.
 _STEADY = 0.98
 
 
@@ -38,12 +38,10 @@ def layer_times(
     megahertz: float | None,
     batch: int = 1,
 ) -> tuple[LayerTime, ...]:
-    """Give each layer its time for an image out of ``measured``, the runner's ``layers_ns``.
+    """The time of each layer for one image, from the runner's ``layers_ns`` for ``batch`` images.
 
-    Those are for ``batch`` images.
-
-    ``megahertz`` is the clock as :func:`steady_clock` finds it. Raises RunFailedError where the
-    two are not of the same network.
+    ``megahertz`` is the clock that :func:`steady_clock` found. Raises RunFailedError if
+    ``measured`` is of another network than ``layers``.
     """
     if [entry["name"] for entry in measured] != layer_symbols([layer.name for layer in layers]):
         raise RunFailedError(
@@ -66,7 +64,7 @@ def layer_times(
 
 
 def steady_clock(before: Health, after: Health) -> float | None:
-    """The clock in MHz that held between ``before`` and ``after``; None where nobody knows."""
+    """The clock in MHz between ``before`` and ``after``; None if it changed or is unknown."""
     clocks = after.fastest_clocks
     earlier = {clock.cores: clock for clock in before.clocks}
     found: set[float | None] = set()

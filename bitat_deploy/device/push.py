@@ -1,4 +1,4 @@
-"""Bringing files to the device: each only once, checked there, never half-written.
+"""Copying files to the device: each only once, verified there, never half-written.
 
 Files are stored by content, ``objects/<sha256>``, in the device's cache folder. A run gets a
 folder of its own with hard links to its objects, which is removed when the run is over.
@@ -15,10 +15,10 @@ from bitat_deploy.bundle.bundle import file_sha256
 from bitat_deploy.device.connection import USUAL, Connection, Limit, LineSink, Result
 from bitat_deploy.errors import RunFailedError
 
-# $1 cache folder, then names of objects. Prints those that are there and intact, and clears away
-# what was not used for long or was left by a lost connection. A run's folder in which a process
-# works stays, however old it looks: a device without a clock battery may jump by months.
-# Starts few processes: that takes longer on a small board than what they do here.
+# $1 cache folder, then names of objects. Prints those that are there and intact, and removes what
+# was unused for long or left by a lost connection. The folder of a run that is under way stays,
+# however old it looks: the clock of a device without a battery may jump by months. Starts few
+# processes: on a small board starting one takes longer than its work here.
 _PRESENT = r"""
 set -eu
 umask 077
@@ -51,7 +51,7 @@ chmod "$4" "$incoming"
 mv -f "$incoming" "$1/$3"
 """
 
-# $1 cache folder, $2 run folder, then pairs of object and path. Copies where links are not to be.
+# $1 cache folder, $2 run folder, then pairs of object and path. Copies if links are impossible.
 _LINK = r"""
 set -eu
 umask 077
@@ -67,8 +67,8 @@ done
 """
 
 
-# $1 is the run folder, the rest a command. A shell that waits, rather than becoming the command,
-# turns a signal into an exit code, which SSH alone would not pass on.
+# $1 is the run folder, the rest a command. The shell waits instead of becoming the command, so that
+# a signal becomes an exit code, which SSH alone would not pass on.
 _RUN = 'cd "$1" && shift && "$@"; exit $?'
 
 # $1 is the file; the content comes by standard input.
@@ -76,7 +76,7 @@ _WRITE = 'umask 077; cat > "$1"'
 
 _SLOWEST = 10_000  # bytes in a second, over a link that is worth waiting for
 
-# Told how many bytes have gone, and how many there are if the device had none of the files yet.
+# Called with the bytes sent, and the bytes of all files, whether the device had them or not.
 OnBytes = Callable[[int, int], None]
 
 
@@ -98,7 +98,7 @@ def push_file(source: Path, path: str, *, executable: bool = False) -> PushFile:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's files on the device, how many bytes had to be sent for them and how long it took."""
+    """A run's files on the device; how many bytes had to be sent for them, in how many seconds."""
 
     connection: Connection
     path: str
@@ -113,7 +113,7 @@ class RunFolder:
         return self.connection.run([*shell, *command], on_error=on_error, limit=limit)
 
     def write(self, name: str, source: Path) -> Result:
-        """Make the content of ``source`` the file ``name`` of this run."""
+        """Copy ``source`` to the file ``name`` of this run."""
         command = ["sh", "-c", _WRITE, "sh", f"{self.path}/{name}"]
         return self.connection.run(command, stdin=source, limit=_sending(source.stat().st_size))
 
@@ -131,7 +131,7 @@ def pushed(
     files: Sequence[PushFile],
     on_bytes: OnBytes = lambda sent, total: None,
 ) -> Iterator[RunFolder]:
-    """Have ``files`` in a folder of their own on the device for as long as the block lasts.
+    """Keep ``files`` in a folder of their own on the device for as long as the block lasts.
 
     ``cache`` is the device's cache folder, ``identity`` begins the folder's name. Raises
     RunFailedError.
@@ -151,7 +151,7 @@ def pushed(
     try:
         yield RunFolder(connection, f"{root}/{run_folder}", sent, time.monotonic() - start)
     finally:
-        # After a lost connection the folder stays; the next push clears it away.
+        # After a lost connection the folder stays; the next push removes it.
         with contextlib.suppress(RunFailedError):
             connection.run(["rm", "-rf", f"{root}/{run_folder}"])
 

@@ -1,4 +1,4 @@
-"""The host's answer to the test images: stock ONNX Runtime on the bundle's own ONNX file."""
+"""The reference logits of the test images: ONNX Runtime on the bundle's ONNX file."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from bitat_deploy.paths import cache_directory
 
 _CHUNK = 250
 
-# Boards measured at once have the same images; all cores work on them already.
+# Boards measured at once share the images, and one computation already uses all cores.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -24,9 +24,9 @@ def cached_reference_logits(
     images_sha256: str,
     on_images: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C]; slow once, then cached.
+    """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C]; computed once, then cached.
 
-    ``on_images`` is told now and then how many images are done.
+    ``on_images`` is called with the number of images done.
     """
     with _ONE_AT_A_TIME:
         return _cached(model, model_sha256, images, images_sha256, on_images)

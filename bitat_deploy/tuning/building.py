@@ -37,7 +37,7 @@ def build_kernel(operator: Operator) -> Kernel:
 
 
 def last_line(error: Exception) -> str:
-    """What an error of TVM's says, in one line."""
+    """The last line of an error's message, shortened."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1][:200]
 
@@ -54,21 +54,21 @@ def _compile(operator: Operator) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A job's kernels, which may still be in the making; ``reference`` is the default schedule."""
+    """A job's kernels, some perhaps still being built; ``reference`` is the default schedule."""
 
     reference: "Future[Kernel]"
     kernels: "tuple[Future[Kernel], ...]"
 
 
 class Builder:
-    """Has the candidates of jobs built in other processes."""
+    """Builds the candidates of jobs in other processes."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
         self._references: dict[str, Future[Kernel]] = {}
 
     def __call__(self, task: Task, schedules: tuple[Any, ...]) -> Built:
-        """Begin to build; does not wait."""
+        """Start building, without waiting."""
         operator = task.operator
         if task.workload not in self._references:
             self._references[task.workload] = self._submit(operator)
@@ -83,15 +83,15 @@ class Builder:
 
 
 def worker_killed() -> BuildError:
-    """What to say when a process of ours was killed."""
+    """The error for a worker process that was killed."""
     return BuildError(
         "a process that builds candidates was killed, which is what Linux does when memory is "
-        "short; run tune again with --jobs 1, it goes on where it stopped"
+        "short; run tune again with --jobs 1, it continues where it stopped"
     )
 
 
 def finished_kernels(built: Built) -> tuple[Kernel, tuple[Kernel, ...]]:
-    """Wait for a job's kernels. Raises BuildError where the default itself cannot be built."""
+    """Wait for a job's kernels. Raises BuildError if the default cannot be built."""
     try:
         reference = built.reference.result()
         kernels = tuple(future.result() for future in built.kernels)

@@ -19,7 +19,7 @@ _VERSIONS = ("bitat-deploy", "apache-tvm")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where times come from: ``source`` and ``device`` as a record has them, and their unit."""
+    """Where times come from: ``source`` and ``device`` as in a record, and the unit."""
 
     source: str
     device: str
@@ -27,7 +27,7 @@ class Origin:
 
 
 class RecordLog:
-    """Appends to a file of records, and knows those that it already has. Safe between threads."""
+    """A file of records to append to, and the records that it has. Thread-safe."""
 
     def __init__(self, path: Path, target: Target) -> None:
         """Raises InputError where the file is damaged."""
@@ -38,7 +38,7 @@ class RecordLog:
         self.records = read_records(path, target)
 
     def known(self, sources: set[str]) -> list[Record]:
-        """Candidates of these sources that earlier runs of this version measured."""
+        """Candidates that earlier runs of this version measured, from these sources."""
         return [
             record
             for record in self.records
@@ -89,9 +89,9 @@ def _rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class WorkloadSummary:
-    """A workload after tuning: ``best`` is its fastest record, None where none has a time.
+    """A workload after tuning: ``best`` is its fastest record, None if none has a time.
 
-    ``tried`` counts candidates, ``failed`` those that were not right.
+    ``tried`` counts candidates, ``failed`` those without a correct result.
     """
 
     workload: str
@@ -104,7 +104,7 @@ class WorkloadSummary:
 def summarize(
     tasks: Sequence[Task], records: Sequence[Record], sources: set[str]
 ) -> list[WorkloadSummary]:
-    """One entry for each task, of records from ``sources``; of several for a schedule the last."""
+    """One entry for each task, from the latest records of each schedule from ``sources``."""
     summaries = []
     for task in tasks:
         latest = {

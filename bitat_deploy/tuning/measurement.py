@@ -34,7 +34,7 @@ _LONGEST_NS = 3600e9  # of one call: no candidate may take so long
 
 @dataclass(frozen=True)
 class Timed:
-    """What became of a candidate; ``time`` is that of one call, in ns or cycles, if OK, else 0."""
+    """The outcome of a candidate; ``time`` is that of one call in ns or cycles, 0 unless OK."""
 
     outcome: str
     time: float
@@ -43,7 +43,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class TimedBatch:
-    """The default schedule's time, the candidates', and the share by which the former changed."""
+    """Times of a batch; ``noise`` is the share by which the default schedule's time changed."""
 
     reference_ns: float
     noise: float
@@ -51,7 +51,7 @@ class TimedBatch:
 
 
 def measuring_program(target: Target, status: Callable[[str], None] = lambda message: None) -> Path:
-    """Path of the program for ``target``; ``status`` is told what takes long. Raises BuildError."""
+    """Path of the program for ``target``; ``status`` hears of long steps. Raises BuildError."""
     with resources.as_file(resources.files("bitat_deploy.tuning.native")) as folder:
         return native_program(
             MEASURE_KERNELS,
@@ -71,7 +71,7 @@ def measure_batch(
     kernels: Sequence[Kernel],
     effort: Effort,
 ) -> TimedBatch:
-    """Measure ``kernels`` next to ``reference``, the default, with the program in ``folder``.
+    """Measure ``kernels`` beside ``reference``, the default, with the program in ``folder``.
 
     Raises RunFailedError.
     """
@@ -108,7 +108,7 @@ def parse_batch(content: bytes, device: str, count: int, rounds: int) -> TimedBa
 
 
 def batch_content(check: Check, kernels: Sequence[Kernel]) -> bytes:
-    """A batch file as ``native/batch.h`` describes it."""
+    """A batch file; its format is described in ``native/batch.h``."""
     parts = [_MAGIC, *_tensors(check.inputs), *_tensor(check.expected), _numbers(len(kernels))]
     for kernel in kernels:
         parts += [_numbers(len(kernel.library)), kernel.library, *_tensors(kernel.constants)]
@@ -136,9 +136,9 @@ def _parse(document: Any, count: int, rounds: int) -> TimedBatch:
     reference = _timed(first, rounds + 1)  # also after the last round, to tell the noise
     if reference.outcome != OK:
         raise RunFailedError(
-            "the default schedule itself fails on the device "
-            f"({reference.outcome}{': ' * bool(reference.message)}{reference.message}), so that "
-            "nothing can be compared with it: report it as a defect of bitat-deploy"
+            "the default schedule fails on the device "
+            f"({reference.outcome}{': ' * bool(reference.message)}{reference.message}), so "
+            "there is nothing to compare with: report it as a defect of bitat-deploy"
         )
     noise = max(first["min_ns"]) / min(first["min_ns"]) - 1
     return TimedBatch(reference.time, noise, tuple(_timed(entry, rounds) for entry in others))
@@ -162,9 +162,9 @@ def _failed(connection: Connection, result: Result) -> RunFailedError:
     if "No space left" in result.stderr:
         return RunFailedError(
             f"the disk of '{connection.name}' is full ({reason}); make room there, and run tune "
-            "again: it goes on where it stopped"
+            "again: it continues where it stopped"
         )
     return RunFailedError(
-        f"the measuring program on '{connection.name}' failed: {reason}; run tune again: it goes "
-        "on where it stopped"
+        f"the measuring program on '{connection.name}' failed: {reason}; run tune again: it "
+        "continues where it stopped"
     )

@@ -96,7 +96,7 @@ def check_worthwhile(device: Device, health: Health) -> None:
 
 
 def _origin(device: Device, host: str) -> Origin:
-    """What records say of a device."""
+    """The origin of a device's records."""
     source = LOCAL if host == LOCAL_HOST else DEVICE
     cores = f"{device.cores} x {device.cpu}"
     name = f"{device.board} ({cores})" if device.board else cores
@@ -107,7 +107,7 @@ def _origin(device: Device, host: str) -> Origin:
 def _pushed_program(
     connection: Connection, device: Device, target: Target, program: Path
 ) -> Iterator[RunFolder]:
-    """Have the measuring program and its libraries in a run folder on the device."""
+    """Keep the measuring program and its libraries in a run folder on the device."""
     paths = {MEASURE_KERNELS: program}
     paths |= {f"{LIBRARY_FOLDER}/{path.name}": path for path in runtime_libraries(target)}
     files = [

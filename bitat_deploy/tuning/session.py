@@ -18,12 +18,12 @@ from bitat_deploy.tuning.options import Effort
 from bitat_deploy.tuning.task import Check, Task
 from bitat_deploy.tuning.work import Job, Work
 
-# Is told how many candidates are done of how many, and of which workload they are.
+# Called with the candidates done, those in all, and the workload of the present ones.
 Progress = Callable[[int, int, str], None]
 
 
 class Session:
-    """One tuning run: its work, where results go, and who is told."""
+    """One tuning run: its work, the log of its results, its progress."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Session:
         progress: Progress,
     ) -> None:
         self.work, self.log, self.checks, self.effort = work, log, checks, effort
-        self.unsteady = 0  # candidates of batches in which the device was not steady enough
+        self.unsteady = 0  # candidates of batches during which the device was not steady
         self._progress = progress
         self._done = work.resumed
         self._progress(self._done, work.total, "")
@@ -46,7 +46,7 @@ class Session:
         measure: Callable[[Check, Kernel, tuple[Kernel, ...]], TimedBatch],
         most_noise: float,
     ) -> None:
-        """Take jobs until none is left. A job that ``measure`` fails to do is given back."""
+        """Take jobs until none is left. A job for which ``measure`` fails is given back."""
         while (job := self.work.take()) is not None:
             try:
                 self._progress(self._done, self.work.total, job.task.workload)
@@ -77,7 +77,7 @@ class Session:
     def record(
         self, job: Job, results: tuple[Timed, ...], reference: float, noise: float, origin: Origin
     ) -> None:
-        """Write a job's results and let the search go on."""
+        """Write a job's results, and continue the search with them."""
         self.log.add(job.task, job.schedules, results, reference, noise, origin)
         self._finish(job, [r.time / reference if r.outcome == OK else None for r in results])
 
@@ -87,7 +87,7 @@ class Session:
         self._progress(self._done, self.work.total, job.task.workload)
 
     def _steady(self, measure: Callable[[], TimedBatch], most_noise: float) -> TimedBatch | None:
-        """A measurement during which the default's time held still; None where none did."""
+        """A measurement with a steady time of the default schedule; None if there was none."""
         for _ in range(self.effort.attempts):
             timed = measure()
             if timed.noise <= most_noise:
@@ -96,12 +96,12 @@ class Session:
 
 
 def model_origin(target: Target) -> Origin:
-    """What records say of the model. Raises InputError where the target has none."""
+    """The origin of modelled records. Raises InputError if the target has no model."""
     return Origin(MODEL, f"{Path(find_llvm_mca()).name}, {target.model_cpu}", "cycles")
 
 
 def model_jobs(pool: ProcessPoolExecutor) -> Callable[[Task, tuple[Any, ...]], Any]:
-    """What begins to model a job's candidates, the default first; to prepare jobs with."""
+    """A function that starts modelling a job's candidates, the default first."""
 
     def prepare(task: Task, schedules: tuple[Any, ...]) -> "list[Future[Timed]]":
         operators = [task.operator, *(task.operator.with_schedule(s) for s in schedules)]
@@ -111,7 +111,7 @@ def model_jobs(pool: ProcessPoolExecutor) -> Callable[[Task, tuple[Any, ...]], A
 
 
 def tune_by_model(session: Session, origin: Origin) -> None:
-    """Work through all jobs. Raises BuildError where the default schedule has no cost."""
+    """Work through all jobs. Raises BuildError if the default schedule cannot be modelled."""
     while (job := session.work.take()) is not None:
         try:
             reference, *results = [future.result() for future in job.prepared]

@@ -1,4 +1,4 @@
-"""What is to be tuned of a network: its distinct layers of which there is a choice."""
+"""What to tune in a network: its distinct layers that have several schedules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Arrays = tuple[NDArray[Any], ...]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A workload: an operator that has it, how many layers of the network do, and their names."""
+    """A workload: an operator that has it, and the names of the layers that have it."""
 
     operator: Operator
     layers: tuple[str, ...]
@@ -32,7 +32,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """Inputs for a task's operator, and the output that its reference computes of them."""
+    """Inputs for a task's operator, and the output that its reference computes from them."""
 
     inputs: Arrays
     expected: NDArray[Any]
@@ -69,10 +69,10 @@ def expected_answers(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Check]:
-    """Inputs and answers for each of ``workloads``: what a drawn image becomes in the network.
+    """Inputs and answers for each of ``workloads``: those of a random image in the network.
 
-    What no layer before writes is drawn too: the image, and tensors of a network from elsewhere.
-    Computed by the operators' numpy references, from the first layer to the last that is needed.
+    Tensors that no earlier layer writes are drawn too, as in a network from elsewhere. Computed by
+    the operators' numpy references, from the first layer to the last that is needed.
     """
     needed = [i for i, layer in enumerate(layers) if layer.operator.workload in workloads]
     random = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ MODEL_HOST = "model"
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a run did. ``failed`` is host to error of the devices that dropped out."""
+    """The result of a run. ``failed`` maps hosts that dropped out to their errors."""
 
     summaries: tuple[WorkloadSummary, ...]
     log: RecordLog

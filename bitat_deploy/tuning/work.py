@@ -23,7 +23,7 @@ _DRAWN_SHARE = 0.5
 
 
 class Search:
-    """The search in one space: proposes schedules, is told what became of them.
+    """The search in one space: proposes schedules and learns from their results.
 
     The same seed, space and results give the same proposals.
     """
@@ -38,7 +38,7 @@ class Search:
         self._ratios: dict[str, float] = {}
 
     def propose(self, count: int) -> list[Any]:
-        """At most ``count`` schedules that were not proposed yet; none when the search is over."""
+        """Up to ``count`` schedules not proposed before; none when the search is over."""
         keys: list[str] = []
         while len(keys) < count and self._left and self._proposed < self.trials:
             key = self._next()
@@ -48,7 +48,7 @@ class Search:
         return [self._schedules[key] for key in keys]
 
     def known(self, key: str, ratio: float | None) -> bool:
-        """A result of an earlier run: counts as a trial. False for what the space has not."""
+        """Count a result of an earlier run as a trial. False if the space has no such schedule."""
         if key not in self._left or self._proposed >= self.trials:
             return False
         self._left.remove(key)
@@ -57,7 +57,7 @@ class Search:
         return True
 
     def tell(self, key: str, ratio: float | None) -> None:
-        """What a schedule took as a share of the default's time; None: it does not count."""
+        """Give a schedule's time as a share of the default's; None: it does not count."""
         if ratio is not None:
             self._ratios[key] = ratio
 
@@ -80,7 +80,7 @@ class Job:
 
 
 class Work:
-    """Open jobs, and the searches that make new ones of results. Safe between threads."""
+    """Open jobs, and the searches that make new ones from results. Thread-safe."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class Work:
             self._propose(task)
 
     def workloads(self) -> set[str]:
-        """Those of which something is open."""
+        """Those with open jobs."""
         return {job.task.workload for job in self._open}
 
     def take(self) -> Job | None:
-        """The next job; waits while jobs under way may lead to another. None: all is done."""
+        """The next job; waits while running jobs may lead to another. None: all is done."""
         with self._changed:
             while not self._open and self._under_way and not self._stopped:
                 self._changed.wait()
@@ -126,7 +126,7 @@ class Work:
             return self._open.popleft()
 
     def finish(self, job: Job, ratios: Sequence[float | None]) -> None:
-        """Say what became of a job's schedules: shares of the default's time, or None."""
+        """Give the results of a job's schedules: shares of the default's time, or None."""
         with self._changed:
             search = self._searches[job.task.workload]
             for schedule, ratio in zip(job.schedules, ratios, strict=True):
@@ -136,14 +136,14 @@ class Work:
             self._changed.notify_all()
 
     def give_back(self, job: Job) -> None:
-        """Leave a job to another device."""
+        """Return a job, for another device to take."""
         with self._changed:
             self._open.appendleft(job)
             self._under_way -= 1
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Hand out no more jobs."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -155,7 +155,7 @@ class Work:
 
 
 def _differences(one: Any, other: Any) -> int:
-    """In how many choices two schedules differ."""
+    """The number of choices in which two schedules differ."""
     if type(one) is not type(other):
         return 1 + max(len(asdict(one)), len(asdict(other)))
     values = asdict(other)

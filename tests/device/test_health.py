@@ -136,7 +136,7 @@ def test_garbage_is_what_is_not_told() -> None:
 def test_no_linux(local_sshd: LocalSshd) -> None:
     with (
         connect(local_sshd.host, local_sshd.ssh_config) as connection,
-        pytest.raises(RunFailedError, match="does not tell its state"),
+        pytest.raises(RunFailedError, match="does not report its state"),
     ):
         read_health(connection, "/there/is/no/such/folder")
 

@@ -27,7 +27,7 @@ def test_a_sound_batch() -> None:
 
 
 def test_a_default_that_fails_is_a_defect() -> None:
-    with pytest.raises(RunFailedError, match="the default schedule itself fails"):
+    with pytest.raises(RunFailedError, match="the default schedule fails"):
         parse(WRONG)
 
 
