@@ -1,8 +1,8 @@
 """Our operators as ONNX model-local functions whose bodies are standard operators.
 
-A file that carries them needs no custom-operator library: ONNX Runtime inlines the bodies. The
-signatures are listed in docs/design.md, the meaning is :mod:`bitat_deploy.network.evaluate`.
-Everything is exact: integers up to the one multiplication by the classifier's scale.
+A file that contains them needs no custom-operator library: ONNX Runtime inlines the bodies.
+docs/format.md lists the signatures; :mod:`bitat_deploy.network.evaluate` defines what they compute.
+The results are exact: integers up to the one multiplication by the classifier's scale.
 """
 
 import onnx

@@ -44,7 +44,7 @@ Attribute = int | Sequence[int]
 
 
 def to_onnx(network: IntegerNetwork) -> onnx.ModelProto:
-    """Write a network as an ONNX model (docs/design.md, "ONNX functions")."""
+    """Write a network as an ONNX model (docs/format.md, "ONNX functions")."""
     model = helper.make_model(
         _GraphBuilder(network).graph(),
         functions=model_local_functions(),
