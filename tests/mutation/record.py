@@ -1,4 +1,4 @@
-"""What became of every mistake that was tried, and the tables about that."""
+"""The record of mutation testing: which mistakes were tried, and whether a test noticed."""
 
 import json
 from collections.abc import Iterable
@@ -7,14 +7,11 @@ from pathlib import Path
 
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant
-from tests.mutation.targets import TARGETS
-
-BEGIN, END = "<!-- written by scripts/mutate -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A mistake: its line ``before`` and ``after``, without indentation; whether a test failed."""
+    """A mistake: its line ``before`` and ``after``, unindented, and whether a test noticed it."""
 
     module: str
     before: str
@@ -23,22 +20,22 @@ class Outcome:
 
     @property
     def change(self) -> tuple[str, str, str]:
-        """What the mistake is, wherever its line stands."""
+        """The mistake, without its line number."""
         return self.module, self.before, self.after
 
     @property
     def reason(self) -> str:
-        """Why it makes no difference, if somebody found that; otherwise empty."""
+        """Why the mistake has no effect, if that is known; otherwise empty."""
         return "" if self.noticed else EQUIVALENT.get(self.change, "")
 
     @property
     def is_open(self) -> bool:
-        """Whether a test is missing, or nobody has found out yet."""
+        """Whether no test noticed it, and nobody has said why."""
         return not (self.noticed or self.reason)
 
 
 def change_of(source: bytes, mutant: Mutant) -> tuple[str, str]:
-    """The mutant's line before and after, without indentation; several lines in one."""
+    """The mutant's line before and after, without indentation; several lines are joined."""
     first = source.rfind(b"\n", 0, mutant.start) + 1
     last = source.find(b"\n", mutant.end)
     before, after = source[first:last], source[first : mutant.start] + mutant.text
@@ -52,15 +49,15 @@ def read_record(path: Path) -> list[Outcome]:
 
 
 def write_record(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """Sorted, one in a line."""
+    """Write the outcomes, sorted, one per line."""
     lines = [json.dumps(asdict(one)) for one in sorted(outcomes, key=lambda one: one.change)]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def merged(old: Iterable[Outcome], new: Iterable[Outcome], root: Path) -> list[Outcome]:
-    """The new ones, and the old ones whose line is still in the module below ``root``.
+    """The new outcomes, and the old ones whose line is still in the module below ``root``.
 
-    Of lines that read alike, one that survived stands for all.
+    If a module has the same line several times, one mistake that survived counts for all.
     """
     new = sorted(new, key=lambda one: not one.noticed)
     found = {one.change: one for one in old if _is_there(one, root)}
@@ -71,41 +68,3 @@ def _is_there(outcome: Outcome, root: Path) -> bool:
     path = root / outcome.module
     text = " ".join(path.read_text().split()) if path.exists() else ""
     return outcome.before in text
-
-
-def with_tables(page: str, outcomes: Iterable[Outcome]) -> str:
-    """The page with its tables written anew."""
-    head, _, rest = page.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    return head + BEGIN + _tables(list(outcomes)) + END + tail
-
-
-def _tables(outcomes: list[Outcome]) -> str:
-    lines = ["", "| module | tried | noticed | no difference | open |", "|---|--:|--:|--:|--:|"]
-    for module in sorted({one.module for one in outcomes}):
-        lines.append(_row(f"`{module}`", [one for one in outcomes if one.module == module]))
-    lines.append(_row("all", outcomes))
-    untried = sorted(set(TARGETS) - {one.module for one in outcomes})
-    if untried:
-        lines += ["", f"Not tried yet: {', '.join(map(_code, untried))}."]
-    survivors = sorted((one for one in outcomes if not one.noticed), key=lambda one: one.change)
-    lines += ["", "Those that no test notices:", "", "| module | before | after | why |"]
-    lines.append("|---|---|---|---|")
-    for one in survivors:
-        module, before, after = (_code(word) for word in (one.module, one.before, one.after))
-        lines.append(f"| {module} | {before} | {after} | {one.reason or 'open'} |")
-    return "\n".join(lines) + "\n\n"
-
-
-def _row(name: str, outcomes: list[Outcome]) -> str:
-    counts = (
-        len(outcomes),
-        sum(one.noticed for one in outcomes),
-        sum(bool(one.reason) for one in outcomes),
-        sum(one.is_open for one in outcomes),
-    )
-    return f"| {name} | {' | '.join(map(str, counts))} |"
-
-
-def _code(text: str) -> str:
-    return "`" + text.replace("|", "\\|") + "`"
