@@ -81,7 +81,7 @@ def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
     for index, top1 in ((1, 0.8), (4, 0.81), (0, 0.9)):
         write_report(comparison, index, top1, tmp_path)
     page = results_page([comparison], tmp_path)
-    assert "3 of 5 runs are there. 2 are missing" in page
+    assert "3 of 5 runs are available. 2 are missing" in page
     assert "| signs | W1A1 | 80.50 (80.00 to 81.00) | 2 | 2 | 50 | 2.0 |" in page
     assert "| full precision | 32 | 90.00 | 1 of 2 |" in page
     assert "warm-up" not in page
@@ -102,7 +102,7 @@ def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None
         write_report(comparison, index, top1, tmp_path)
     page = results_page([comparison], tmp_path)
     assert "| warm-up | 0.01: **50.00**, 0.1: 60.00 |" in page
-    assert "### What they show\n\nNothing.\n" in page
+    assert "### Findings\n\nNothing.\n" in page
 
 
 def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
