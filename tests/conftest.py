@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -87,7 +88,8 @@ def _build(target: str, root: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not bundle.exists():
             folder.mkdir(exist_ok=True)
-            onnx.save(to_onnx(draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))), model)
+            network = draw_network(1, (28, 28, 1), (16, 2), ((32, 2), (32, 1)))
+            onnx.save(to_onnx(replace(network, metadata={"dataset": "fashion-mnist"})), model)
             build_bundle(model, load_target(target), bundle)
     return bundle
 

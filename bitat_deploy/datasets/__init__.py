@@ -1,6 +1,16 @@
 """Data sets as numpy arrays; nothing here needs torch."""
 
 from bitat_deploy.datasets.dataset import Dataset
+from bitat_deploy.datasets.drawn import drawn_dataset, drawn_pictures
+from bitat_deploy.datasets.image_folder import NAME as IMAGE_FOLDER
 from bitat_deploy.datasets.registry import dataset_names, dataset_shape, load_dataset
 
-__all__ = ["Dataset", "dataset_names", "dataset_shape", "load_dataset"]
+__all__ = [
+    "IMAGE_FOLDER",
+    "Dataset",
+    "dataset_names",
+    "dataset_shape",
+    "drawn_dataset",
+    "drawn_pictures",
+    "load_dataset",
+]

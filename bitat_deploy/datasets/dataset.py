@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 class Dataset:
     """Images with their labels.
 
-    ``images`` uint8 [N, H, W, C]; ``labels`` int64 [N], indices into ``class_names``.
+    ``images`` uint8 [N, H, W, C]; ``labels`` int64 [N], indices into ``class_names``, or
+    [0] where the pictures have no labels.
     """
 
     name: str

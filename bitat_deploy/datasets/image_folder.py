@@ -1,6 +1,7 @@
 """Folders of images by class: train/CLASS/IMAGE and test/CLASS/IMAGE, or a tar archive of them.
 
-The test images may also be called "val", as in ImageNet. Images stand in turn: the first of each
+The test images may also be called "val", as in ImageNet; a folder of CLASS/IMAGE alone holds test
+images. Images stand in turn: the first of each
 class, then the second of each, so that any first or last part of them holds all classes.
 """
 
@@ -23,7 +24,9 @@ from bitat_deploy.datasets.source import FolderSource, Source, open_source, show
 from bitat_deploy.errors import InputError
 
 NAME = "image-folder"
+Size = int | tuple[int, int, int] | None  # side, or height, width and channels
 _FOLDERS = {"train": ("train",), "test": ("test", "val")}
+_ALONE = ""  # in place of a split's folder: classes that are in no such folder
 _TOGETHER = 32  # images a thread decodes in one go: switching threads costs as much as a small one
 _T = TypeVar("_T")
 
@@ -36,12 +39,12 @@ class ClassFolders:
     files: dict[str, tuple[tuple[str, ...], ...]]
 
 
-def load_image_folder(split: str, path: Path | None, image_size: int | None) -> Dataset:
-    """Load ``split`` of any images: uint8 [N, H, W, 3].
+def load_image_folder(split: str, path: Path | None, image_size: Size) -> Dataset:
+    """Load ``split`` of any images: uint8 [N, H, W, C], of 3 channels unless ``image_size`` says.
 
-    With ``image_size`` the middle square of each is resized to it; without, all must have one
-    size. Decoded images are kept in the cache. Raises InputError for a missing or unsuitable
-    folder and for a file that is not an image.
+    With ``image_size`` the middle of each, in its proportions, is resized to it; without, all must
+    have one size. Decoded images are kept in the cache. Raises InputError for a missing or
+    unsuitable folder and for a file that is not an image.
     """
     if path is None:
         raise InputError(
@@ -55,7 +58,7 @@ def load_class_folders(
     name: str,
     source: Source,
     split: str,
-    image_size: int | None,
+    image_size: Size,
     class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """As :func:`load_image_folder`; the classes must be ``class_names`` where given."""
@@ -63,6 +66,11 @@ def load_class_folders(
     def decode(file: BinaryIO) -> Facts:
         folders = find_class_folders(source, class_names)
         files, labels = _in_turn(folders.files[split])
+        if not files:
+            raise InputError(
+                f"'{source.path}' holds no images in {split}/CLASS/, but classes alone, which are "
+                "test images; arrange them as train/CLASS/IMAGE and test/CLASS/IMAGE"
+            )
         shape = _decode(source, files, image_size, file)
         return Facts(shape, labels, folders.class_names)
 
@@ -78,15 +86,16 @@ def is_decoded(source: Source, split: str, class_names: tuple[str, ...] | None) 
 
 
 def _entry(
-    source: Source, split: str, image_size: int | None, class_names: tuple[str, ...] | None
+    source: Source, split: str, image_size: Size, class_names: tuple[str, ...] | None
 ) -> Entry:
     what = (str(source.path.absolute()), split, str(image_size), *(class_names or ()))
-    return Entry(what, source.fingerprint(lambda file: _split_folder(file) in _FOLDERS[split]))
+    folders = (*_FOLDERS[split], _ALONE)
+    return Entry(what, source.fingerprint(lambda file: _split_folder(file) in folders))
 
 
 def has_class_folders(names: Iterable[str]) -> bool:
     """Whether these files look like train/CLASS/IMAGE."""
-    return any(_split_folder(name) is not None for name in names)
+    return any(_split_folder(name) not in (None, _ALONE) for name in names)
 
 
 def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFolders:
@@ -97,6 +106,9 @@ def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> C
         if folder is not None:
             by_folder.setdefault(folder, {}).setdefault(name.split("/")[-2], []).append(name)
     chosen = {}
+    alone = by_folder.pop(_ALONE, None)
+    if alone and not by_folder:
+        by_folder = {"test": alone, "train": {name: [] for name in alone}}
     for split, folders in _FOLDERS.items():
         found = [by_folder[folder] for folder in folders if folder in by_folder]
         if not found:
@@ -115,8 +127,12 @@ def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> C
 
 
 def _split_folder(name: str) -> str | None:
-    """ "train" of train/CLASS/IMAGE or of ANY/train/CLASS/IMAGE; None for other files."""
+    """
+    "train" of train/CLASS/IMAGE or of ANY/train/CLASS/IMAGE; of CLASS/IMAGE _ALONE; else None.
+    """
     parts = name.split("/")
+    if len(parts) == 2:
+        return _ALONE
     if len(parts) not in (3, 4) or not any(parts[-3] in group for group in _FOLDERS.values()):
         return None
     return parts[-3]
@@ -166,16 +182,19 @@ def _in_turn(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.in
 
 
 def _decode(
-    source: Source, files: list[str], image_size: int | None, target: BinaryIO
+    source: Source, files: list[str], image_size: Size, target: BinaryIO
 ) -> tuple[int, int, int]:
     """Write the images to ``target``, each at its place in ``files``; returns their shape."""
     place = {name: index for index, name in enumerate(files)}
     shape: tuple[int, int, int] | None = None
     first = ""
 
+    size = (image_size, image_size, 3) if isinstance(image_size, int) else image_size
+    channels = 3 if size is None else size[2]
+
     def decoded(group: list[tuple[str, bytes]]) -> list[tuple[str, NDArray[np.uint8]]]:
         return [
-            (name, decode_picture(content, shown(source, name), image_size))
+            (name, decode_picture(content, shown(source, name), size and size[:2], channels))
             for name, content in group
         ]
 

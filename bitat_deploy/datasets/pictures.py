@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from bitat_deploy.errors import InputError
 
-_MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's name
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
 
 
 def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -24,10 +24,7 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     Raises InputError for a file that is no such picture, or a network with other channels.
     """
     height, width, channels = shape
-    if channels not in _MODES:
-        raise InputError(
-            f"the network takes images of {channels} channels; pictures have 1 (grey) or 3 (colour)"
-        )
+    mode = _mode(channels)
     try:
         with large_pictures_refused(), path.open("rb") as file:
             picture = _opaque(file, f"'{path}'", None)
@@ -35,21 +32,34 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         raise InputError(f"there is no picture '{path}'") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
-    resized = picture.convert(_MODES[channels]).resize((width, height), Image.Resampling.BICUBIC)
+    resized = picture.convert(mode).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized, dtype=np.uint8).reshape(shape)
 
 
-def decode_picture(content: bytes, shown: str, size: int | None) -> NDArray[np.uint8]:
-    """A data set's image as uint8 [H, W, 3]; ``shown`` names it in messages.
+def decode_picture(
+    content: bytes, shown: str, size: tuple[int, int] | None, channels: int = 3
+) -> NDArray[np.uint8]:
+    """A data set's image as uint8 [H, W, C]; ``shown`` names it in messages.
 
-    With ``size`` the middle square is resized to ``size`` pixels by bicubic interpolation;
-    without, the picture keeps its size. Raises InputError for what is not a picture. Call it
-    inside :func:`large_pictures_refused`.
+    With ``size`` (height, width) the middle of these proportions is resized to it by bicubic
+    interpolation; without, the picture keeps its size. Raises InputError for what is not a picture.
+    Call it inside :func:`large_pictures_refused`.
     """
-    picture = _opaque(io.BytesIO(content), shown, size).convert("RGB")
-    if size is not None and picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture, dtype=np.uint8)
+    mode = _mode(channels)
+    picture = _opaque(io.BytesIO(content), shown, size and max(size)).convert(mode)
+    if size is not None and picture.size != size[::-1]:
+        picture = ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC)
+    return np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
+
+
+def _mode(channels: int) -> str:
+    """Pillow's name of pictures of so many channels. Raises InputError where there are none."""
+    if channels not in _MODES:
+        raise InputError(
+            f"the network takes images of {channels} channels; pictures have 1 (grey), 3 (colour) "
+            "or 4 (and how opaque they are)"
+        )
+    return _MODES[channels]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, CIFAR_SHAPE, load_c
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.errors import InputError
 
-_LOADERS: dict[str, Callable[[str, Path | None, int | None], Dataset]] = {
+_LOADERS: dict[str, Callable[[str, Path | None, image_folder.Size], Dataset]] = {
     fashion_mnist.NAME: lambda split, path, _: fashion_mnist.load_fashion_mnist(split, path),
     CIFAR_10.name: lambda split, path, _: load_cifar(CIFAR_10, split, path),
     CIFAR_100.name: lambda split, path, _: load_cifar(CIFAR_100, split, path),
@@ -36,20 +36,20 @@ def dataset_shape(name: str) -> tuple[tuple[int, int, int], int] | None:
 
 
 def load_dataset(
-    name: str, split: str, path: Path | None = None, image_size: int | None = None
+    name: str, split: str, path: Path | None = None, image_size: image_folder.Size = None
 ) -> Dataset:
     """Load ``split`` ("train" or "test") of the data set ``name``.
 
     ``path`` is a folder with the data set's files or an archive of them; without it Fashion-MNIST
     is looked for in the cache and the system's packages, then downloaded. ``image_size`` is the
-    side in pixels to which the images of "image-folder" are brought (None: they have one size
-    already); the other data sets have a size of their own. Raises InputError (unknown name,
-    damaged files) or BuildError (download failed, disk full).
+    side in pixels to which the images of "image-folder" are brought, or height, width and channels
+    (None: they have one size already); the other data sets have a size of their own. Raises
+    InputError (unknown name, damaged files) or BuildError (download failed, disk full).
     """
     if name not in _LOADERS:
         raise InputError(f"unknown data set '{name}'; choose one of: {', '.join(dataset_names())}")
     if split not in ("train", "test"):
         raise InputError(f"unknown split '{split}' of {name}; choose train or test")
-    if image_size is not None and image_size < 1:
+    if isinstance(image_size, int) and image_size < 1:
         raise InputError(f"the image size must be positive, not {image_size}")
     return _LOADERS[name](split, path, image_size)

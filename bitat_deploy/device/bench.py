@@ -130,6 +130,12 @@ def _check_dataset(bundle: Bundle, dataset: Dataset) -> None:
     wanted = bundle.manifest.model.input_shape
     if len(dataset.images) == 0:
         raise InputError(f"the data set '{dataset.name}' has no images")
+    classes = len(bundle.manifest.model.class_names)
+    if dataset.labels.max(initial=0) >= classes:
+        raise InputError(
+            f"'{dataset.name}' has {len(dataset.class_names)} classes, the network "
+            f"'{bundle.manifest.model.name}' {classes}; choose the data set it was trained on"
+        )
     if dataset.images.shape[1:] != wanted:
         given = shape_text(dataset.images.shape[1:])
         raise InputError(

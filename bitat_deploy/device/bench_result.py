@@ -54,7 +54,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """``top1`` is a fraction of 1.
+    """``top1`` is a fraction of 1, or None of images without labels.
 
     ``differing_from_reference`` counts images whose prediction is not that of ONNX Runtime on the
     host; ``logits_equal`` says whether the logits are equal to its: all of them, bit for bit, or,
@@ -65,7 +65,7 @@ class Accuracy:
     the data set.
     """
 
-    top1: float
+    top1: float | None
     images: int
     differing_from_reference: int
     logits_equal: bool
@@ -170,10 +170,10 @@ def compare_logits(
 ) -> Accuracy:
     """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
     predictions = logits.argmax(axis=1)
-    fitting = len(class_names) == logits.shape[1]
+    fitting = len(class_names) == logits.shape[1] and labels.size > 0
     return Accuracy(
-        top1=float((predictions == labels).mean()),
-        images=len(labels),
+        top1=float((predictions == labels).mean()) if labels.size else None,
+        images=len(logits),
         differing_from_reference=int((predictions != reference.argmax(axis=1)).sum()),
         logits_equal=_are_equal(logits, reference, tolerance),
         class_names=class_names if fitting else (),

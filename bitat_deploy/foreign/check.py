@@ -14,7 +14,6 @@ from bitat_deploy.foreign.execute import session
 from bitat_deploy.foreign.graph import Graph, describe
 from bitat_deploy.network import IMAGE
 
-IMAGES = 24
 # Of the largest logit. ONNX Runtime may add up the float32 parts in another order.
 _TOLERANCE = 1e-3
 _MOST = 0.9  # of the pictures
@@ -52,22 +51,6 @@ class Comparison:
             f"logits by at most {self.logit_difference:.1e} of the largest"
             + (f"; {self.remark}" if self.remark else "")
         )
-
-
-def drawn_pictures(shape: tuple[int, int, int], count: int = IMAGES) -> NDArray[np.uint8]:
-    """Pictures uint8 [count, H, W, C]: black, white, noise, and smooth ones like photographs."""
-    random = np.random.default_rng(0)
-    height, width, channels = shape
-    pictures = random.integers(0, 256, (count, *shape), dtype=np.uint8)
-    rows, columns = np.mgrid[0:height, 0:width][..., None] / max(height, width)
-    for picture in pictures[: count // 2]:
-        waves = np.zeros(shape)
-        for _ in range(4):
-            phase, tilt, turn = random.uniform(0, 7, (3, channels))
-            waves += np.sin(phase + tilt * rows + turn * columns)
-        picture[:] = np.clip(128 + 60 * waves, 0, 255).astype(np.uint8)
-    pictures[0], pictures[1] = 0, 255
-    return pictures
 
 
 def reference_outputs(

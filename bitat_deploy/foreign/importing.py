@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from bitat_deploy.datasets import drawn_pictures
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign.check import (
     compare,
-    drawn_pictures,
     logits_of,
     tensors_with_zeros,
 )

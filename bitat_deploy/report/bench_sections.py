@@ -81,9 +81,10 @@ def _timed(title: str, document: Document) -> str:
 
 def _figures(document: Document) -> list[tuple[str, str]]:
     latency, words = headline(document["latency_ms"])
+    accuracy = document["accuracy"].get("top1")
     return [
         (duration(latency), _timed(f"latency, {words}", document)),
-        (percentage(document["accuracy"]["top1"]), "top-1 accuracy"),
+        *([(percentage(accuracy), "top-1 accuracy")] if accuracy is not None else []),
         (byte_size(document["memory"]["peak_rss_bytes"]), "peak memory"),
         (byte_size(document["size"]["model_bytes"]), "compiled model"),
     ]
@@ -119,9 +120,10 @@ def _accuracy(document: Document) -> Facts | None:
     tolerance = accuracy.get("logits_tolerance")
     close = f"equal within {tolerance:g} of the largest (float32)" if tolerance else ""
     logits = close or "equal, bit for bit"
+    top1 = accuracy.get("top1")
     return _facts(
-        "Accuracy",
-        ("top-1", percentage(accuracy["top1"])),
+        "Accuracy" if top1 is not None else "Answers",
+        ("top-1", "not measured: no labels" if top1 is None else percentage(top1)),
         ("images", f"{accuracy['images']:,} of {document['dataset']}"),
         ("unlike ONNX Runtime", f"{accuracy['differing_from_reference']:,} predictions"),
         ("logits", logits if accuracy["logits_equal"] else "NOT equal"),

@@ -93,7 +93,9 @@ def compare_reports(
     sizes = [
         _bytes(name, value(before), value(after), minimum_change) for name, value in _SIZES.items()
     ]
-    answers = [_accuracy(before, after), _differing(before["accuracy"], after["accuracy"])]
+    answers = [_differing(before["accuracy"], after["accuracy"])]
+    if all("top1" in report["accuracy"] for report in (before, after)):
+        answers.insert(0, _accuracy(before, after))
     changes = (latency, *times, *answers, *sizes)
     return Comparison(changes, tuple(_warnings(before, after)))
 

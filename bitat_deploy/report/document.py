@@ -31,6 +31,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     for key in ("class_names", "confusion", "logits_tolerance"):
         if not accuracy[key]:
             del accuracy[key]
+    if accuracy["top1"] is None:
+        del accuracy["top1"]
     document = {
         "schema_version": SCHEMA_VERSION,
         "model": {"name": result.model_name, "sha256": result.model_sha256},

@@ -114,7 +114,7 @@ def board_table(boards: Sequence[tuple[str, Document | Exception | None]]) -> Re
                 f"{name} ({device['board'] or device['cpu']})",
                 duration(latency["p50"]),
                 duration(latency["p90"]),
-                percentage(accuracy["top1"]),
+                percentage(accuracy["top1"]) if "top1" in accuracy else "-",
                 f"{accuracy['differing_from_reference']:,}",
                 Cell(warning.title, warning.tone) if warning else Cell("sound", Tone.GOOD),
             )

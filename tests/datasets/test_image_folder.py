@@ -44,6 +44,46 @@ def test_any_images_are_cropped_to_the_size(tmp_path: Path) -> None:
     assert (test.images[1] == 77).all()
 
 
+@pytest.mark.parametrize("shape", [(10, 30, 3), (24, 16, 1), (8, 8, 4)])
+def test_any_images_are_cropped_to_any_shape(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    """Of their middle what has the proportions of the shape."""
+    folder = write_class_folders(tmp_path / "data", ("a", "b"))
+    height, width, channels = shape
+    picture = np.zeros((2 * height, 6 * width, 3), np.uint8)
+    picture[:, 2 * width : 4 * width] = 200
+    Image.fromarray(picture).save(folder / "test" / "a" / "0.png")
+    image = load_dataset("image-folder", "test", folder, image_size=shape).images[0]
+    assert image.shape == shape
+    assert (image[:, 2:-2, : min(channels, 3)] == 200).all()  # its borders are interpolated
+    assert channels < 4 or (image[..., 3] == 255).all()
+
+
+def test_channels_that_no_picture_has(tmp_path: Path) -> None:
+    folder = write_class_folders(tmp_path / "data")
+    with pytest.raises(InputError, match="takes images of 5 channels; pictures have 1"):
+        load_dataset("image-folder", "test", folder, image_size=(8, 8, 5))
+
+
+@pytest.mark.parametrize("suffix", [None, "tar"])
+def test_classes_alone_are_test_images(suffix: str | None, tmp_path: Path) -> None:
+    folder = write_class_folders(tmp_path / "data") / "test"
+    (folder / "notes.txt").write_text("not looked at")
+    path = folder if suffix is None else archive(folder, tmp_path / f"alone.{suffix}")
+    dataset = load_dataset("image-folder", "test", path)
+    assert (dataset.class_names, len(dataset.images)) == (("cat", "dog", "owl"), 3)
+    assert (dataset.images == load_dataset("image-folder", "test", tmp_path / "data").images).all()
+    with pytest.raises(InputError, match="no images in train/CLASS/, but classes alone"):
+        load_dataset("image-folder", "train", path)
+
+
+def test_classes_alone_are_decoded_again_when_they_change(tmp_path: Path) -> None:
+    folder = write_class_folders(tmp_path / "data") / "test"
+    before = load_dataset("image-folder", "test", folder).images.copy()
+    Image.new("RGB", (32, 32), "white").save(folder / "dog" / "0.png")
+    after = load_dataset("image-folder", "test", folder).images
+    assert (after[1] == 255).all() and (after[0] == before[0]).all()
+
+
 def test_decoded_once_until_a_file_changes(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitat_deploy.datasets import drawn_pictures
 from bitat_deploy.foreign import MixedNetwork, Preprocessing, import_foreign
-from bitat_deploy.foreign.check import drawn_pictures, logits_of
+from bitat_deploy.foreign.check import logits_of
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.preprocessing import with_picture_input
 from bitat_deploy.network import Codes, Convolution, MaxPool, Quantize
