@@ -30,6 +30,8 @@ LONG = (
     "tests/training/test_distributed.py",
     "tests/bad_input/",
     "tests/foreign/",
+    "tests/device/test_ssh_configurations.py",
+    "tests/device/test_connection.py",
 )
 
 

@@ -13,11 +13,11 @@ _TYPED = re.compile(
 )
 
 _SENTENCES = {
-    "unknown name": "there is no host '{host}'; check the name and the network",
-    "refused": "'{typed}' refuses connections ({where}); is its SSH server switched on?",
+    "unknown name": "there is no host '{host}' ({said}); check the name and the network",
+    "refused": "'{typed}' refuses connections ({said}); is its SSH server switched on?",
     "silent": "'{typed}' does not answer ({where}, {said}); is it switched on and reachable?",
-    "new key": "the host key of '{typed}' is not known; log in once with '{ssh}', compare the "
-    "fingerprint with the device's own, and accept it there, or use --accept-new-host-key",
+    "new key": "the host key of '{typed}' is not known ({said}); log in once with '{ssh}', compare "
+    "the fingerprint with the device's own, and accept it there, or use --accept-new-host-key",
     "changed key": "the host key of '{typed}' has changed ({said}); somebody may be in between. If "
     "the device was set up anew, remove the old key with \"ssh-keygen -R '{known_as}'\" and log in "
     "once with '{ssh}'",

@@ -37,8 +37,8 @@ _FOR_PROGRAMS = (
     *("-o", "RemoteCommand=none", "-o", "LogLevel=INFO"),
 )
 
-# A device can make ssh log without end. 64 MB are enough for every file that ssh writes.
-_BOUNDED = ("/bin/sh", "-c", 'ulimit -f 65536; exec "$@"', "sh")
+# A device can make ssh log without end. Files of 64 MB are enough for ssh and its proxies.
+_BOUNDED = ("/bin/sh", "-c", 'ulimit -f 131072; exec "$@"', "sh")
 
 # Once our end of its input is closed, even by SIGKILL, the connection ends and nothing is left.
 _CLOSE = 'folder=$1; shift; cat; "$@"; rm -rf "$folder"'

@@ -232,7 +232,7 @@ class _NewHostKey(paramiko.MissingHostKeyPolicy):
     ) -> None:
         destination, file = self._settings.destination, self._settings.known_hosts[0]
         if self._on_new_host_key is None:
-            raise destination.failure("new key")
+            raise destination.failure("new key", f"{key.get_name()} {key.fingerprint}")
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
