@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.bundle.bundle import MANIFEST, Bundle, read_bundle
-from bitat_deploy.compiler.record_files import records_identity
 from bitat_deploy.errors import BundleError, InputError
 from bitat_deploy.paths import cache_directory
+from bitat_deploy.records import records_identity
 from bitat_deploy.target import Target
 
 MAXIMUM_ENTRIES = 20  # about 10 MB each

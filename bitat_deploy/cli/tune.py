@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bitat_deploy.cli.model import onnx_file, preprocessing_options
 from bitat_deploy.cli.options import Connect, examples, ssh_options
-from bitat_deploy.compiler.record_files import own_records_path
+from bitat_deploy.records import own_records_path
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, LayerReport
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.compiler.records import load_records
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import MixedNetwork, Preprocessing, load_network
+from bitat_deploy.records import load_records
 from bitat_deploy.target import Target
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from bitat_deploy.compiler.describe_layer import describe_layer
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.compiler.records import Records
 from bitat_deploy.network import Format, IntegerNetwork, Layer
 from bitat_deploy.operators import Operator, operator_for
+from bitat_deploy.records import Records
 from bitat_deploy.target import Target
 
 

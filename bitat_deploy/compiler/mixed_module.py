@@ -14,13 +14,13 @@ from bitat_deploy.compiler.float_region import (
 )
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
-from bitat_deploy.compiler.records import Records
 from bitat_deploy.compiler.relax_module import ENTRY_POINT, emit_layer
 from bitat_deploy.foreign import MixedNetwork
 from bitat_deploy.foreign.float_layers import describe_float_layer, float_layers, macs
 from bitat_deploy.network import IMAGE, Codes, MaxPool, Quantize, QuantizeFloat
 from bitat_deploy.onnx_format import DOMAIN
 from bitat_deploy.operators import operator_for
+from bitat_deploy.records import Records
 from bitat_deploy.target import Target
 
 _FLOAT_BITS = 32

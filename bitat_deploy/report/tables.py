@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.compiler.record import DEFAULT, EMULATED, Record
 from bitat_deploy.network import shape_text
+from bitat_deploy.records import DEFAULT, EMULATED, Record
 from bitat_deploy.report.bench_sections import Document, banner
 from bitat_deploy.report.formatting import duration, percentage
 from bitat_deploy.report.sections import Cell, Column, Table, Tone

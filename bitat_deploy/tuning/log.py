@@ -8,8 +8,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.record import DEFAULT, OK, Record, processor, schedule_key
-from bitat_deploy.compiler.record_files import append_records, read_records
+from bitat_deploy.records import (
+    DEFAULT,
+    OK,
+    Record,
+    append_records,
+    processor,
+    read_records,
+    schedule_key,
+)
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.measurement import Timed
 from bitat_deploy.tuning.task import Task

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from bitat_deploy.bundle.native_program import native_program
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
-from bitat_deploy.compiler.record import OK, OUTCOMES
 from bitat_deploy.device import Connection, Limit, Result, RunFolder
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.records import OK, OUTCOMES
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Kernel
 from bitat_deploy.tuning.options import Effort

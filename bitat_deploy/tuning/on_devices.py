@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
-from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import (
     Board,
@@ -31,6 +30,7 @@ from bitat_deploy.errors import (
     DeviceUnsuitableError,
     RunFailedError,
 )
+from bitat_deploy.records import DEVICE, EMULATED, LOCAL
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder, Kernel
 from bitat_deploy.tuning.log import Origin

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler.cycle_model import find_llvm_mca, modelled_cycles
-from bitat_deploy.compiler.record import MODEL, NOT_BUILT, OK
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
+from bitat_deploy.records import MODEL, NOT_BUILT, OK
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder, Kernel, finished_kernels, last_line, worker_killed
 from bitat_deploy.tuning.log import Origin, RecordLog

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.record import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.records import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder
 from bitat_deploy.tuning.log import RecordLog, WorkloadSummary, summarize

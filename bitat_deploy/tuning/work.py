@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bitat_deploy.compiler.record import OK, Record, schedule_key
+from bitat_deploy.records import OK, Record, schedule_key
 from bitat_deploy.tuning.task import Task
 
 BATCH = 8  # candidates; at most one batch is measured again after an interruption

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from bitat_deploy.compiler.record import Record
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.records.record import Record
 from bitat_deploy.report import (
     bench_document,
     board_table,

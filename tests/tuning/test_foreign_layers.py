@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bitat_deploy.compiler.compile import compile_model
-from bitat_deploy.compiler.record_files import own_records_path
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.records.files import own_records_path
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.task import expected_answers, network_layers, tuning_tasks
 from tests.foreign.test_end_to_end import BREVITAS

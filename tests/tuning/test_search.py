@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import product
 
-from bitat_deploy.compiler.record import schedule_key
+from bitat_deploy.records.record import schedule_key
 from bitat_deploy.tuning.work import Search
 
 

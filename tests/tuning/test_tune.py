@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.compiler.record_files import read_records
-from bitat_deploy.compiler.records import Records
 from bitat_deploy.errors import InputError, RunFailedError
 from bitat_deploy.onnx_format import read_network
+from bitat_deploy.records.choice import Records
+from bitat_deploy.records.files import read_records
 from bitat_deploy.target import load_target
 from tests.fragile_link import fragile
 from tests.ssh_devices import LocalSshd, processes_in

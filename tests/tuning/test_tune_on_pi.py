@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.compiler.record_files import own_records_path, read_records
-from bitat_deploy.compiler.records import load_records
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.records.choice import load_records
+from bitat_deploy.records.files import own_records_path, read_records
 from bitat_deploy.target import load_target
 from tests.ssh_devices import VirtualPi
 from tests.tune_command import assert_refused, candidates, on, read_lines, start_tune, tune

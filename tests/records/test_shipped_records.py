@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks.random_networks import random_mobilenet_v1, random_mobilenet_v2
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.compiler.record import DEFAULT, MODEL, Record, parse_record, processor
-from bitat_deploy.compiler.record_files import read_records, shipped_records_path
-from bitat_deploy.compiler.records import find_schedule, load_records
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import read_network
+from bitat_deploy.records.choice import find_schedule, load_records
+from bitat_deploy.records.files import read_records, shipped_records_path
+from bitat_deploy.records.record import DEFAULT, MODEL, Record, parse_record, processor
 from bitat_deploy.target import Target, load_target, target_names
 from bitat_deploy.zoo import DEFAULT_MODEL, resolve_model
 

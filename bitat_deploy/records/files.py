@@ -8,9 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.record import Record, parse_record, processor
 from bitat_deploy.errors import InputError
 from bitat_deploy.paths import data_directory
+from bitat_deploy.records.record import Record, parse_record, processor
 from bitat_deploy.target import Target
 
 _MAXIMUM_BYTES = 1 << 28

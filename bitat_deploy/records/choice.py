@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Protocol
 
-from bitat_deploy.compiler.record import DEFAULT, DEVICE, EMULATED, LOCAL, OK, Record, schedule_key
-from bitat_deploy.compiler.record_files import own_records_path, read_records, shipped_records_path
+from bitat_deploy.records.files import own_records_path, read_records, shipped_records_path
+from bitat_deploy.records.record import DEFAULT, DEVICE, EMULATED, LOCAL, OK, Record, schedule_key
 from bitat_deploy.target import Target
 
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.compiler.record import Record, processor, schedule_key
-from bitat_deploy.compiler.record_files import (
+from bitat_deploy.errors import InputError
+from bitat_deploy.operators import PointwiseSchedule
+from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv
+from bitat_deploy.records.choice import Records, load_records
+from bitat_deploy.records.files import (
     append_records,
     own_records_path,
     read_records,
     records_identity,
 )
-from bitat_deploy.compiler.records import Records, load_records
-from bitat_deploy.errors import InputError
-from bitat_deploy.operators import PointwiseSchedule
-from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv
+from bitat_deploy.records.record import Record, processor, schedule_key
 from bitat_deploy.target import load_target
 from tests.drawn_networks import draw_network
 from tests.operators.drawn_layers import pointwise as drawn_pointwise
