@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.bundle import build_cache
 from bitat_deploy.bundle.bundle import (
     DEVICE_LIBRARY,
@@ -27,13 +28,14 @@ from bitat_deploy.bundle.device_library import device_library, runner_program, s
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
+from bitat_deploy.compiler.layer_report import CompiledModel
+from bitat_deploy.onnx_format import is_ours
 from bitat_deploy.onnx_format.model import data_file
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.plain_text import as_file_name
 from bitat_deploy.target import Target
 
 if TYPE_CHECKING:
-    from bitat_deploy.compiler.compile import CompiledModel
     from bitat_deploy.foreign import Preprocessing
 
 _VERSIONS = ("bitat-deploy", "apache-tvm", "apache-tvm-ffi", "ziglang")
@@ -48,13 +50,14 @@ def build_bundle(
     use_cache: bool = True,
     preprocessing: "Preprocessing | None" = None,
     batch: int = 1,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Bundle:
     """Compile the ONNX file ``model`` for ``target`` and write a bundle to the folder ``output``.
 
     The network takes ``batch`` images at once. Without ``output`` the bundle goes to the cache.
     With ``use_cache`` a bundle that was built earlier from the same input is copied. ``status``
     receives a line at each step. ``preprocessing`` is for networks that were not exported by
-    bitat-deploy; None means pixel / 255.
+    bitat-deploy; None means pixel / 255. Those are compiled in another process, within ``limits``.
     Raises InputError, UnsupportedOperatorError, BuildError.
     """
     if output is not None:
@@ -64,7 +67,9 @@ def build_bundle(
         key = _cache_key(model, target, preprocessing, batch) if use_cache else None
         cached = build_cache.fetch(key, workspace) if key else None
         if cached is None:
-            manifest, contents = _compile(model, target, workspace, preprocessing, batch, status)
+            manifest, contents = _compile(
+                model, target, workspace, preprocessing, batch, limits, status
+            )
         else:
             status("copying the bundle that was built earlier")
             manifest = cached.manifest
@@ -103,16 +108,18 @@ def _compile(
     workspace: Path,
     preprocessing: "Preprocessing | None",
     batch: int,
+    limits: Limits,
     status: Callable[[str], None],
 ) -> tuple[Manifest, dict[str, Path]]:
     """The manifest, and what goes into the bundle: path there to the file it is now."""
     status(f"compiling the network for {target.name} ({target.cpu})")
-    # Not above: importing TVM takes seconds, and a bundle from the cache does not need it.
-    from bitat_deploy.compiler.compile import compile_model
-
     name = NETWORK_OBJECT if target.is_static else MODEL_LIBRARY
     network = workspace / name
-    compiled = compile_model(model, target, network, preprocessing, batch)
+    arguments = (model, target, network, preprocessing, batch)
+    if is_ours(model):
+        compiled = _compile_model(*arguments)
+    else:
+        compiled = run_bounded(f"compiling '{model}'", limits, _compile_model, *arguments)
     contents = {name: network, MODEL_ONNX: compiled.onnx, NOTICES: workspace / NOTICES}
     if not target.is_static:
         contents[MODEL_DESCRIPTION] = workspace / MODEL_DESCRIPTION
@@ -138,13 +145,21 @@ def _compile(
     return manifest, contents
 
 
-def _description(compiled: "CompiledModel", batch: int) -> str:
+def _description(compiled: CompiledModel, batch: int) -> str:
     """What ``runner/relax/model_file.cc`` reads: a key and its values on each line.
 
     Keys that it does not know are left out there, so that more of them can be added.
     """
     shape = " ".join(map(str, compiled.input_shape))
     return f"bitat-deploy network 1\nshape {shape}\nbatch {batch}\nclasses {compiled.classes}\n"
+
+
+def _compile_model(*arguments: Any) -> CompiledModel:
+    # Not above: importing TVM takes seconds. A bundle from the cache does not need it, and a
+    # network from elsewhere only in the other process.
+    from bitat_deploy.compiler.compile import compile_model
+
+    return compile_model(*arguments)
 
 
 def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from bitat_deploy.bounded_process import Limits
 from bitat_deploy.bundle import remember_last_build
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.bundle.manifest import MAXIMUM_BATCH
-from bitat_deploy.cli.model import onnx_file, preprocessing_options
+from bitat_deploy.cli.model import foreign_options, onnx_file
 from bitat_deploy.cli.options import examples
 from bitat_deploy.report import layer_table
 from bitat_deploy.target import Target, load_target
@@ -51,7 +52,7 @@ _FACTS = {"preprocessing": "Input", "import": "Import", "note": "Note", "recogni
     help="Images that the network takes at once.",
 )
 @click.option("--no-cache", is_flag=True, help="Compile again, even if the same was built before.")
-@preprocessing_options
+@foreign_options
 def build(
     model: str,
     target_name: str,
@@ -59,6 +60,7 @@ def build(
     batch: int,
     no_cache: bool,
     preprocessing: "Preprocessing | None",
+    limits: Limits,
 ) -> None:
     """Compile MODEL for a target and write a bundle, with all that the device needs.
 
@@ -84,6 +86,7 @@ def build(
                 use_cache=not no_cache,
                 preprocessing=preprocessing,
                 batch=batch,
+                limits=limits,
             )
     remember_last_build(bundle.directory)
     console.print(layer_table(bundle.manifest.layers))

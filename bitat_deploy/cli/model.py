@@ -1,4 +1,4 @@
-"""The argument MODEL of build and tune, and the options for the preprocessing of its input."""
+"""The argument MODEL of build and tune, and the options for networks from elsewhere."""
 
 import functools
 import tempfile
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import to_onnx, write_validated
@@ -18,10 +19,11 @@ from bitat_deploy.zoo import resolve_model
 if TYPE_CHECKING:
     from bitat_deploy.foreign import Preprocessing
 
+_GIB = 1 << 30
 CHECKPOINT_SUFFIX = ".pt"
 VALIDATION_IMAGES = 64
 
-_PREPROCESSING_OPTIONS = (
+_FOREIGN_OPTIONS = (
     click.option(
         "--mean",
         metavar="M[,M,M]",
@@ -38,24 +40,47 @@ _PREPROCESSING_OPTIONS = (
         metavar="FACTOR",
         help="Of networks from elsewhere: factor of the pixel's byte.  [default: 1/255]",
     ),
+    click.option(
+        "--import-memory",
+        type=click.FloatRange(0.1, 1024),
+        metavar="GIB",
+        default=DEFAULT_LIMITS.memory_bytes / _GIB,
+        show_default=True,
+        help="Of networks from elsewhere: memory that reading and compiling one may take.",
+    ),
+    click.option(
+        "--import-time",
+        type=click.FloatRange(1, 86400),
+        metavar="SECONDS",
+        default=DEFAULT_LIMITS.seconds,
+        show_default=True,
+        help="Of networks from elsewhere: time that reading and compiling one may take.",
+    ),
 )
 
 
-def preprocessing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``--mean``, ``--std`` and ``--input-scale``: the command's argument ``preprocessing``.
+def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options for networks from elsewhere: the command's ``preprocessing`` and ``limits``.
 
-    It is None where none of them was given.
+    The former is None where neither ``--mean`` nor ``--std`` nor ``--input-scale`` was given.
     """
 
     @functools.wraps(command)
-    def with_preprocessing(
-        *, mean: str | None, std: str | None, input_scale: float | None, **others: Any
+    def with_foreign(
+        *,
+        mean: str | None,
+        std: str | None,
+        input_scale: float | None,
+        import_memory: float,
+        import_time: float,
+        **others: Any,
     ) -> None:
-        command(preprocessing=_preprocessing(mean, std, input_scale), **others)
+        limits = Limits(round(import_memory * _GIB), import_time)
+        command(preprocessing=_preprocessing(mean, std, input_scale), limits=limits, **others)
 
-    for option in reversed(_PREPROCESSING_OPTIONS):
-        option(with_preprocessing)
-    return with_preprocessing
+    for option in reversed(_FOREIGN_OPTIONS):
+        option(with_foreign)
+    return with_foreign
 
 
 @contextmanager

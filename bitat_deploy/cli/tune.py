@@ -7,7 +7,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitat_deploy.cli.model import onnx_file, preprocessing_options
+from bitat_deploy.bounded_process import Limits
+from bitat_deploy.cli.model import foreign_options, onnx_file
 from bitat_deploy.cli.options import Connect, examples, ssh_options
 from bitat_deploy.records import own_records_path
 from bitat_deploy.report import tuning_table
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to add to.  [default: your own, which build reads]",
 )
-@preprocessing_options
+@foreign_options
 @ssh_options()
 def tune(
     model: str,
@@ -100,6 +101,7 @@ def tune(
     timeout: float,
     records: Path | None,
     preprocessing: "Preprocessing | None",
+    limits: Limits,
     connect: Connect,
 ) -> None:
     """Find the fastest schedule of each layer of MODEL on a device; later builds use it.
@@ -141,6 +143,7 @@ def tune(
                 show,
                 say,
                 preprocessing,
+                limits,
             )
     Console().print(tuning_table(tuned.summaries))
     for host, error in tuned.failed.items():

@@ -1,9 +1,8 @@
 """The compiler stage: an ONNX file to a shared library or an object file for one target."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, LayerReport
+from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, CompiledModel
 from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
@@ -11,25 +10,6 @@ from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import MixedNetwork, Preprocessing, load_network
 from bitat_deploy.records import load_records
 from bitat_deploy.target import Target
-
-
-@dataclass(frozen=True)
-class CompiledModel:
-    """What a bundle has to know of the network it carries.
-
-    ``input_shape`` is (height, width, channels) of the uint8 image; ``classes`` counts the logits,
-    which ``class_names`` may leave unnamed. ``onnx`` is the file that
-    stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
-    that is not ours, one with its preprocessing and our layers in it.
-    """
-
-    name: str
-    input_shape: tuple[int, int, int]
-    classes: int
-    class_names: tuple[str, ...]
-    metadata: dict[str, str]
-    layers: tuple[LayerReport, ...]
-    onnx: Path
 
 
 def compile_model(

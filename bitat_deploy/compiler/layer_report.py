@@ -1,8 +1,9 @@
-"""How a layer was compiled: one row of the table that a build prints."""
+"""What the compiler says of a network and of its layers, each one row of a build's table."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # In the metadata of a network that is partly computed in float32: how far logits may be off,
 # relative to the largest. Sums of float32 in another order differ by less than this.
@@ -44,3 +45,22 @@ def layer_symbols(names: Sequence[str]) -> list[str]:
     return [
         f"layer{index}_{re.sub(r'[^0-9A-Za-z_]', '_', name)}" for index, name in enumerate(names)
     ]
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """What a bundle has to know of the network it carries.
+
+    ``input_shape`` is (height, width, channels) of the uint8 image; ``classes`` counts the logits,
+    which ``class_names`` may leave unnamed. ``onnx`` is the file that
+    stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
+    that is not ours, one with its preprocessing and our layers in it.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    class_names: tuple[str, ...]
+    metadata: dict[str, str]
+    layers: tuple[LayerReport, ...]
+    onnx: Path

@@ -1,11 +1,13 @@
 """CIFAR's python format: pickled dictionaries, read without running anything they name.
 
 A pickle may call any function on loading, so only what builds a numpy array is admitted (see
-https://docs.python.org/3/library/pickle.html#restricting-globals).
+https://docs.python.org/3/library/pickle.html#restricting-globals). It may also ask for memory that
+it does not fill: by the number of a place in its memo, so those are checked before.
 """
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ def _encoded(text: str, _encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _empty_bytes() -> bytes:
+    return b""
+
+
 _reconstruct = np.zeros(0).__reduce__()[0]
 _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -26,8 +32,11 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encoded,
-    ("__builtin__", "bytes"): bytes,  # as which Python 3 writes empty bytes
+    ("__builtin__", "bytes"): _empty_bytes,  # as which Python 3 writes empty bytes
 }
+
+
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -37,12 +46,20 @@ class _Unpickler(pickle.Unpickler):
         return _ADMITTED[module, name]
 
 
+def _check_memo(content: bytes) -> None:
+    """Raise UnpicklingError where an object is kept at a place that no pickler has reached yet."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content), 1):
+        if opcode.name in _PUTS and argument > count:
+            raise pickle.UnpicklingError("it keeps an object where no pickler does")
+
+
 def read_python_file(content: bytes, shown: str) -> dict[str, Any]:
     """The dictionary of one file, its keys as text.
 
     ``shown`` names the file in messages. Raises InputError for a damaged or foreign file.
     """
     try:
+        _check_memo(content)
         document = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     # A damaged pickle fails in any of its many instructions.
     except Exception as error:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from bitat_deploy.bounded_process import is_out_of_memory
 from bitat_deploy.datasets import drawn_pictures
-from bitat_deploy.errors import InputError
+from bitat_deploy.errors import BitatDeployError, InputError, UnsupportedOperatorError
 from bitat_deploy.foreign.check import (
     compare,
     logits_of,
@@ -20,8 +21,8 @@ from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
 from bitat_deploy.foreign.recognised import describe_recognised
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import IntegerNetwork
-from bitat_deploy.onnx_format import DOMAIN, OPTIMIZATIONS, load_onnx, read_network
-from bitat_deploy.plain_text import LONGEST_NAME, as_file_name
+from bitat_deploy.onnx_format import OPTIMIZATIONS, is_ours, read_network
+from bitat_deploy.plain_text import LONGEST_NAME, as_file_name, foreign_text
 from bitat_deploy.target import Target
 
 _LONGEST_KEY = 100
@@ -36,7 +37,7 @@ def load_network(
     Raises InputError for a bad file, where a preprocessing is given for a file of ours, and where
     the target or the batch is for files of ours alone; otherwise as :func:`import_foreign`.
     """
-    if not _is_ours(path):
+    if not is_ours(path):
         if target.is_static:
             raise InputError(
                 f"'{path}' was not exported by bitat-deploy, and the target '{target.name}' has no "
@@ -44,7 +45,17 @@ def load_network(
             )
         if batch > 1:
             raise InputError(f"'{path}' takes one image at a time; leave out --batch")
-        return import_foreign(path, preprocessing or Preprocessing())
+        try:
+            return import_foreign(path, preprocessing or Preprocessing())
+        except (BitatDeployError, MemoryError):
+            raise
+        except Exception as error:  # of ONNX or ONNX Runtime, which have no common base
+            if is_out_of_memory(error):
+                raise MemoryError(str(error)) from error
+            raise UnsupportedOperatorError(
+                f"'{path}' cannot be taken: {foreign_text(str(error)) or type(error).__name__}; "
+                "export it again, or report this as a defect of bitat-deploy"
+            ) from error
     network = read_network(path)
     if preprocessing is not None:
         raise InputError(
@@ -52,11 +63,6 @@ def load_network(
             "bytes as they are; leave out --mean, --std and --input-scale"
         )
     return network
-
-
-def _is_ours(path: Path) -> bool:
-    model = load_onnx(path, from_elsewhere=True)
-    return any(entry.domain == DOMAIN for entry in model.opset_import)
 
 
 def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:

@@ -8,7 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, version_converter
 
+from bitat_deploy.bounded_process import is_out_of_memory
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
+from bitat_deploy.foreign.bounds import refuse_large_tensors, refuse_many_nodes
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
 from bitat_deploy.foreign.one_dimension import with_rows
@@ -17,6 +19,7 @@ from bitat_deploy.foreign.qonnx import lower_qonnx
 from bitat_deploy.foreign.training_mode import without_training_mode
 from bitat_deploy.onnx_format import load_onnx
 from bitat_deploy.onnx_format.functions import OPSET
+from bitat_deploy.plain_text import foreign_text
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _PIXELS = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8)
@@ -73,6 +76,7 @@ def load_graph(path: Path) -> Graph:
 
 def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """The model in standard operators of our operator set or a newer one."""
+    refuse_many_nodes(model, path)
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
@@ -149,6 +153,7 @@ def _without_shape_arithmetic(
                 f"the shapes in '{path}' contradict each other: {first_line}"
             ) from error
         types = _types(model)
+        refuse_large_tensors(model.graph.node, types, path)
         constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         known = set(constants)
         foldable, rest = [], []
@@ -171,7 +176,7 @@ def _without_shape_arithmetic(
         written = {t for node in foldable for t in node.output}
         outputs = sorted(needed & written)
         if outputs:
-            values = Subgraph(foldable, constants, {}, outputs, _operator_set(model)).run({})
+            values = _computed(foldable, constants, outputs, _operator_set(model), path)
             constants |= dict(zip(outputs, values, strict=True))
         done = len(rest) == len(model.graph.node)
         del model.graph.node[:], model.graph.initializer[:]
@@ -183,6 +188,27 @@ def _without_shape_arithmetic(
         model.graph.input.extend(inputs)
         if done:
             return model, dequantized
+
+
+def _computed(
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[Any]],
+    outputs: list[str],
+    opset: int,
+    path: Path,
+) -> list[NDArray[Any]]:
+    """The values of ``outputs``, which depend on ``constants`` alone."""
+    try:
+        return Subgraph(nodes, constants, {}, outputs, opset).run({})
+    except Exception as error:  # ONNX Runtime's exceptions have no public common base
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        reason = foreign_text(str(error))
+        culprit = next((node for node in nodes if f"'{node.name}'" in reason), nodes[0])
+        raise UnsupportedOperatorError(
+            f"{describe(culprit)} of '{path}', whose inputs are constants, cannot be computed by "
+            f"ONNX Runtime: {reason}"
+        ) from error
 
 
 def _shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> NDArray[np.int64]:

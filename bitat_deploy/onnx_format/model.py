@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import external_data_helper, helper, numpy_helper
 
@@ -99,6 +99,8 @@ def load_onnx(path: Path, from_elsewhere: bool = False) -> onnx.ModelProto:
             raise InputError(f"'{path}' is larger than an ONNX file can be (2 GiB)")
         # Weights in other files are refused: a path in there could name any file of this machine.
         proto = onnx.load(path, load_external_data=False)
+        if not _has_text(proto):
+            raise InputError(f"'{path}' has names that are not UTF-8; export it again")
         if from_elsewhere:
             _load_data_beside(path, proto)
             _import_domains(proto)
@@ -118,6 +120,12 @@ def load_onnx(path: Path, from_elsewhere: bool = False) -> onnx.ModelProto:
     return proto
 
 
+def is_ours(path: Path) -> bool:
+    """Whether bitat-deploy exported the file: it has operators of ours. Raises as load_onnx."""
+    model = load_onnx(path, from_elsewhere=True)
+    return any(entry.domain == DOMAIN for entry in model.opset_import)
+
+
 def data_file(path: Path) -> Path:
     """The one file besides ``path`` that weights may be in: that of its name with .data added."""
     return path.with_name(f"{path.name}.data")
@@ -134,6 +142,18 @@ def _load_data_beside(path: Path, proto: onnx.ModelProto) -> None:
                 f"the weights of '{path}' are in '{beside}', which is not there; put it there"
             )
         external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+
+
+def _has_text(message: Any) -> bool:
+    """Whether all strings of a protobuf message are: those that are not UTF-8 come as bytes."""
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, str | bytes | Message) else value
+        if field.cpp_type == field.CPPTYPE_MESSAGE:
+            if not all(map(_has_text, values)):
+                return False
+        elif field.type == field.TYPE_STRING and not all(isinstance(v, str) for v in values):
+            return False
+    return True
 
 
 def _import_domains(proto: onnx.ModelProto) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
 from bitat_deploy.foreign import Preprocessing, load_network
 from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.onnx_format import is_ours
 from bitat_deploy.operators import Operator, TensorSpec
 from bitat_deploy.target import Target
 
@@ -39,10 +41,20 @@ class Check:
 
 
 def network_layers(
-    model: Path, target: Target, preprocessing: Preprocessing | None = None
+    model: Path,
+    target: Target,
+    preprocessing: Preprocessing | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[LoweredLayer, ...]:
-    """The network's integer layers with their default schedules. Raises as ``load_network``."""
-    network = load_network(model, preprocessing, target)
+    """The network's integer layers with their default schedules. Raises as ``load_network``.
+
+    One that was not exported by bitat-deploy is read in another process, within ``limits``.
+    """
+    arguments = (model, preprocessing, target)
+    if is_ours(model):
+        network = load_network(*arguments)
+    else:
+        network = run_bounded(f"reading '{model}'", limits, load_network, *arguments)
     if isinstance(network, IntegerNetwork):
         return lower_layers(network, target)
     # Not above: TVM's importer of ONNX takes a second to load.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
@@ -53,6 +54,7 @@ def tune(
     progress: Progress,
     status: Callable[[str], None] = lambda message: None,
     preprocessing: Preprocessing | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Tuned:
     """Tune the layers of the ONNX file ``model`` and append to the file ``records``.
 
@@ -65,7 +67,7 @@ def tune(
     by_model = MODEL_HOST in hosts
     origin = model_origin(target) if by_model else None
     status("reading the network")
-    layers = network_layers(model, target, preprocessing)
+    layers = network_layers(model, target, preprocessing, limits)
     tasks = tuning_tasks(layers)
     if not tasks:
         raise InputError(

@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100
+from bitat_deploy.datasets.cifar_python import read_python_file
 from bitat_deploy.errors import InputError
 from tests.datasets.cifar_files import (
     VARIANTS,
@@ -131,3 +133,18 @@ def test_archives_that_are_none_or_truncated(tmp_path: Path) -> None:
         message = refused("cifar-10", cut)
         assert str(cut) in message
         assert "truncated" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}r\xff\xff\xff\x3f.",  # a place in the memo, for which 8 GB would be taken
+        b"}p1073741823\n.",
+        b"c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.",
+    ],
+)
+def test_a_few_bytes_take_no_memory(content: bytes) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="cannot be read as a file of CIFAR"):
+        read_python_file(content, "'a'")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
