@@ -49,7 +49,7 @@ class _Unpickler(pickle.Unpickler):
 def _check_memo(content: bytes) -> None:
     """Raise UnpicklingError where an object is kept at a place that no pickler has reached yet."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content), 1):
-        if opcode.name in _PUTS and argument > count:
+        if opcode.name in _PUTS and (argument is None or argument > count):
             raise pickle.UnpicklingError("it keeps an object where no pickler does")
 
 
