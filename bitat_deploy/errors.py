@@ -1,10 +1,10 @@
-"""The errors a user can meet: one small family, each with its exit code.
+"""The errors that users may see, each with its exit code.
 
-A message is one sentence or two: what is wrong, where, and what to do about it. The command line
-prints it without a traceback and ends with the class's ``exit_code``; README lists the codes.
+A message is one or two sentences: what is wrong, where, and what to do about it. The command line
+prints it without a traceback and exits with the class's ``exit_code``; README lists the codes.
 """
 
-_LONGEST = 2000  # characters of a message: a screen; what is cut out was quoted from a file
+_LONGEST = 2000  # characters of a message: a screenful; only quotations are longer
 
 
 class BitatDeployError(Exception):
@@ -13,7 +13,7 @@ class BitatDeployError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """The message; what a file or a device says in it cannot steer the terminal."""
+        """The message, with control characters from files and devices escaped."""
         message = "".join(
             character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
             for character in super().__str__()
@@ -24,17 +24,17 @@ class BitatDeployError(Exception):
 
 
 class InputError(BitatDeployError):
-    """A file or value the user gave is missing, damaged or contradictory."""
+    """A file or value given by the user is missing, damaged or contradictory."""
 
     exit_code = 3
 
 
 class UnsupportedOperatorError(InputError):
-    """The ONNX file holds an operator that cannot be compiled."""
+    """The ONNX file contains an operator that cannot be compiled."""
 
 
 class BundleError(BitatDeployError):
-    """A bundle is incomplete, of another version, or was changed after it was built."""
+    """A bundle is incomplete, has another version, or was changed after it was built."""
 
     exit_code = 4
 
@@ -58,18 +58,18 @@ class DeviceUnsuitableError(BitatDeployError):
 
 
 class RunFailedError(BitatDeployError):
-    """The push or the run broke off on the device: connection lost, crash, disk full."""
+    """The push or the run failed on the device: connection lost, crash, disk full."""
 
     exit_code = 8
 
 
 class RegressionError(BitatDeployError):
-    """A comparison found something worse by more than noise."""
+    """A comparison found a change for the worse that exceeds the noise."""
 
     exit_code = 9
 
 
 class WrongAnswerError(BitatDeployError):
-    """A device's logits differ from the host's reference: a defect, of ours or of the device."""
+    """A device's logits differ from the host's reference: a bug, or a faulty device."""
 
     exit_code = 10

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing files atomically."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of ``path`` when the block ends without an error.
+    """Open a file that replaces ``path`` when the block ends without an error.
 
-    It is written beside ``path``, whose folder must exist, so that a kill at any moment leaves
-    what was there before. Raises OSError.
+    It is written beside ``path``, whose folder must exist; until then ``path`` is unchanged, even
+    if the process is killed. Raises OSError.
     """
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / "file"

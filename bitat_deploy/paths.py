@@ -1,4 +1,4 @@
-"""Where this program keeps its files on the user's machine: XDG base directories."""
+"""Folders for this program's files on the user's machine: XDG base directories."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,6 @@ def cache_directory() -> Path:
 
 
 def data_directory() -> Path:
-    """Files of the user's own that cannot be fetched again: tuning records."""
+    """The user's own files, which cannot be fetched again: tuning records."""
     root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(root) / "bitat-deploy"

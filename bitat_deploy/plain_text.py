@@ -2,7 +2,7 @@
 
 import re
 
-# Safe as a file's name in every file system and shell: nothing hidden, no option, no folder.
+# Safe as a file name in every file system and shell: not hidden, not an option, not a folder.
 LONGEST_NAME = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
@@ -11,7 +11,7 @@ NAME_RULE = "1 to 100 letters, digits, '.', '_' and '-', the first a letter or a
 def foreign_text(text: str, limit: int = 200) -> str:
     """``text`` as one printable line of at most ``limit`` characters.
 
-    For whatever a device, a bundle, a model or a file says. White space, line separators included,
+    For text from a device, a bundle, a model or a file. White space, line separators included,
     collapses to single spaces. Control and format characters (C0, C1, ESC, bidirectional
     overrides, zero-width characters), lone surrogates and unassigned characters are removed. A
     longer line ends in "...".
@@ -27,9 +27,9 @@ def is_name(text: str) -> bool:
 
 
 def as_file_name(text: str, limit: int = 150) -> str:
-    """``text`` as a name of at most ``limit`` characters: "-" in place of all that no name has.
+    """``text`` as a name of at most ``limit`` characters, with "-" for other characters.
 
-    File systems take 255 bytes, and reports add an ending. "model" where nothing is left.
+    File systems allow 255 bytes, and reports add a suffix. "model" if nothing is left.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")
     return plain[:limit] or "model"

@@ -1,4 +1,4 @@
-"""Plain values, as YAML and JSON hold them, to frozen dataclasses."""
+"""Converts plain values, as in YAML and JSON, to frozen dataclasses."""
 
 import dataclasses
 import reprlib
@@ -12,9 +12,9 @@ from bitat_deploy.errors import InputError
 def build_record(kind: Any, value: Any, where: str) -> Any:
     """An instance of the dataclass ``kind`` from the mapping ``value``.
 
-    Keys that have a default may be left out. No value is converted, but for numbers to float.
-    Raises InputError with the dotted key, below ``where``, of what is missing, unknown or of the
-    wrong type.
+    Keys that have a default may be left out. Values are not converted, except numbers to float.
+    Raises InputError with the dotted key, relative to ``where``, of what is missing, unknown or of
+    the wrong type.
     """
     if not isinstance(value, dict):
         raise _wrong(where, "a mapping of keys to values", value)

@@ -1,4 +1,4 @@
-"""Targets: what a network is compiled for. A board is one YAML file in ``targets/``."""
+"""Targets that a network can be compiled for. A board is one YAML file in ``targets/``."""
 
 import platform
 import re
@@ -13,7 +13,7 @@ from bitat_deploy.plain_values import build_record
 from bitat_deploy.yaml_file import read_yaml
 
 # What executes the network on the device: TVM's virtual machine, from shared libraries; or calls
-# that are compiled into the runner, which then is one program that needs nothing at all.
+# that are compiled into the runner, which is then a single program without dependencies.
 RUNTIMES = ("tvm", "static")
 
 ARCHITECTURES = ("aarch64", "armv7l", "x86_64")
@@ -26,23 +26,23 @@ _GLIBC = re.compile(r"2\.[0-9]{1,3}")
 _LONGEST_DESCRIPTION = 200
 _MOST_KIB = 1 << 21  # of a cache: 2 GiB
 
-# What the target of this machine may be, the best first; extensions that our operators use.
+# Candidates for the target ``host``, best first; extensions that our operators use.
 _X86_64 = ("x86-64-avx512", "x86-64-avx2")
 _AVX512_EXTENSIONS = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A processor and the system on it.
+    """A processor and its operating system.
 
-    ``features`` are LLVM's names with their sign, ``required`` the kernel's names (in
-    /proc/cpuinfo) of what LLVM takes for granted with ``cpu``. ``vector_bytes`` is the width of a
-    vector register; ``vector_pipes`` operations on whole registers begin in a cycle, 0 where that
-    is not known. ``in_order`` processors wait where an instruction's operands are not ready.
-    Caches are in KiB, 0 where there is none: of one core the first level, of one or more the
-    second and third. ``model_cpu`` is the processor that llvm-mca takes it for, if it can.
-    ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library the bundle has to run with; a
-    static one brings its own, and has none here.
+    ``features`` are LLVM's names with their sign; ``required`` are the kernel's names (in
+    /proc/cpuinfo) of the extensions that LLVM assumes for ``cpu``. ``vector_bytes`` is the width of
+    a vector register; ``vector_pipes`` is the number of operations on whole registers that start
+    in a cycle, 0 if unknown. ``in_order`` processors wait if an instruction's operands are not
+    ready. Caches are in KiB, 0 if there is none: the first level of one core, the second and third
+    of one or more. ``model_cpu`` is llvm-mca's name of the processor, if it has a model.
+    ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library that the bundle must run with;
+    empty for a static bundle, which brings its own.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Target:
     def __post_init__(self) -> None:
         """Raises InputError with the first field whose value is impossible.
 
-        What LLVM knows of processors and their features is checked when code is generated.
+        LLVM's names of processors and features are checked when code is generated.
         """
         description = self.description
         names = {"cpu": self.cpu, "model_cpu": self.model_cpu or self.cpu}
@@ -111,10 +111,10 @@ class Target:
 
     @property
     def bmac_bound(self) -> float:
-        """Binary multiply-accumulates a cycle of one core that xor, popcount and add allow.
+        """Binary multiply-accumulates per cycle of one core that xor, popcount and add allow.
 
         Three operations for every bit of a vector: 85 with two pipes of 128 bits, 42 with one; 0
-        where there is no popcount of vectors. Kernels that share popcounts may exceed it.
+        without a vector popcount. Kernels that share popcounts may exceed it.
         """
         arm = self.architecture != "x86_64"
         return self.vector_pipes * self.vector_bytes * 8 / 3 if arm else 0.0
@@ -136,14 +136,14 @@ def load_target(name: str) -> Target:
         if name not in target_names():
             raise InputError(
                 f"unknown target '{name}'; choose one of: {', '.join(target_names())}; "
-                "or give the path of a file like theirs, which ends in .yaml"
+                "or give the path of your own target file, which ends in .yaml"
             )
         target = _read(_directory() / f"{name}.yaml")
     else:
         target = _read(file)
         if target.name in target_names():
             raise InputError(
-                f"'{name}' has the name of a target that exists already, '{target.name}'; "
+                f"'{name}' has the name of an existing target, '{target.name}'; "
                 "give the file another name"
             )
     return _resolve_native(target) if target.cpu == "native" else target
@@ -169,7 +169,7 @@ def _one_of(values: tuple[object, ...]) -> str:
 
 
 def _resolve_native(target: Target) -> Target:
-    """Fill in this machine's processor: its widest vectors that our operators use."""
+    """Fill in this machine's processor, with its widest vectors that our operators use."""
     if platform.machine() != target.architecture:
         raise InputError(
             f"target '{target.name}' is for {target.architecture}, but this machine is "

@@ -1,4 +1,4 @@
-"""Reading YAML that users write by hand: projects, inventories, targets, recipes."""
+"""Reading YAML that users write: projects, inventories, targets, recipes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,16 @@ import yaml
 
 from bitat_deploy.errors import InputError
 
-# Hosts and paths of some hundred boards; what is much larger is something else.
+# Enough for hosts and paths of several hundred boards.
 _MAXIMUM_BYTES = 64_000
 
-_DEEPEST = 8  # list and mapping in each other
+_DEEPEST = 8  # nested lists and mappings
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML that is read in no time and little memory: not deep, and without aliases.
+    """A safe loader limited in time and memory: no deep nesting and no aliases.
 
-    A few lines of aliases can stand for more values than fit in memory.
+    A few lines of aliases can expand to more values than fit in memory.
     """
 
     def __init__(self, content: str) -> None:
@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> Any:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"'{path}' cannot be read: {reason}") from error
     if len(content) > _MAXIMUM_BYTES:
-        raise InputError(f"'{path}' is larger than {_MAXIMUM_BYTES} bytes; it is some other file")
+        raise InputError(f"'{path}' is too large: more than {_MAXIMUM_BYTES} bytes")
     return parse_yaml(content, f"'{path}'")
 
 
@@ -60,17 +60,17 @@ def parse_yaml(content: bytes | str, what: str) -> Any:
         text = content.decode() if isinstance(content, bytes) else content
         return yaml.load(text, _PlainLoader)  # noqa: S506  a kind of SafeLoader
     except (yaml.YAMLError, RecursionError, LookupError, TypeError, ValueError) as error:
-        # Others than YAMLError: PyYAML lets those of int(), date() and deep nesting through.
+        # PyYAML also lets through what int(), date() and deep nesting raise.
         raise InputError(f"{what} is not YAML: {_reason(error)}; correct it") from error
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong and, where PyYAML says it, in which line."""
+    """What is wrong and, if PyYAML gives it, in which line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         return f"{error.problem} (line {error.problem_mark.line + 1})"
     return (str(error).splitlines() or ["it is malformed"])[0]
 
 
 def is_plain_text(value: Any) -> bool:
-    """Whether it can be a host or a path: text, not empty, one printable line."""
+    """Whether it can be a host or a path: one non-empty line of printable text."""
     return isinstance(value, str) and value != "" and value.isprintable()

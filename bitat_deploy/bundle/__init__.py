@@ -1,4 +1,4 @@
-"""The bundle stage: a compiled network with everything a device needs to run it."""
+"""The bundle stage: a compiled network with everything that a device needs to run it."""
 
 from bitat_deploy.bundle.bundle import Bundle, read_bundle, write_bundle
 from bitat_deploy.bundle.device_library import build_program, native_sources, runner_folder

@@ -1,8 +1,8 @@
-"""Finished bundles by what they are made of, so that nothing is compiled twice.
+"""A cache of finished bundles, so that nothing is compiled twice.
 
-An entry is a bundle, so reading it checks every file. Its name is the checksum of everything that
-makes a difference: the model, the target, tuning records, our code, and the packages it uses.
-Whatever is not as it should be is a miss. Deleting the folder at any time is safe.
+An entry is a bundle, so reading it checks every file. Its name is the checksum of all inputs: the
+model, the target, tuning records, our code, and the packages it uses. A damaged entry counts as
+missing. The folder may be deleted at any time.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from bitat_deploy.target import Target
 
 MAXIMUM_ENTRIES = 20  # about 10 MB each
 
-# What of this package decides what is in a bundle.
+# The parts of this package that determine a bundle's content.
 _STAGES = ("network", "onnx_format", "foreign", "operators", "compiler", "bundle", "runner")
 _MODULES = ("target.py",)
 _SOURCES = frozenset({".py", ".c", ".cc", ".h", ".hpp", ".map", ".txt"})
@@ -36,7 +36,7 @@ _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnxruntime", "zi
 def build_key(model_sha256: str, target: Target, options: Mapping[str, Any]) -> str:
     """Name of the entry for a model built for ``target``.
 
-    ``options`` are all others of the build that change the bundle, as JSON has them.
+    ``options`` are all other options of the build that change the bundle, as JSON values.
     """
     parts = {
         "model": model_sha256,
@@ -50,7 +50,7 @@ def build_key(model_sha256: str, target: Target, options: Mapping[str, Any]) -> 
 
 
 def fetch(key: str, workspace: Path) -> Bundle | None:
-    """A copy of the entry in ``workspace``, where nobody removes it; None where there is none."""
+    """A copy of the entry in ``workspace``, safe from removal; None if there is no entry."""
     entry, copy = _entries() / key, workspace / "cached"
     try:
         bundle = read_bundle(entry)
@@ -66,10 +66,10 @@ def fetch(key: str, workspace: Path) -> Bundle | None:
 
 
 def store(key: str, bundle: Bundle) -> None:
-    """Keep a copy of ``bundle``, and drop the entries that were not used for longest.
+    """Keep a copy of ``bundle``, and remove the least recently used entries.
 
-    The entry appears complete or not at all. A cache that cannot be written stays as it is: the
-    build itself does not depend on it.
+    The entry appears complete or not at all. If the cache cannot be written it stays unchanged: the
+    build does not depend on it.
     """
     with contextlib.suppress(OSError):
         _entries().mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _drop_oldest() -> None:
 
 
 def _code_identity() -> str:
-    """Checksum of our own sources, not only of the version: developers change them."""
+    """Checksum of our own sources, not only of the version, since developers change them."""
     package = Path(__file__).parents[1]
     paths = [package / name for name in _MODULES]
     for stage in _STAGES:

@@ -1,4 +1,4 @@
-"""Bundles on disk: writing one whole or not at all, and reading it back with every check."""
+"""Bundles on disk: written completely or not at all, and read with every check."""
 
 import hashlib
 import shutil
@@ -19,21 +19,21 @@ from bitat_deploy.target import Target
 MANIFEST = "manifest.json"
 MODEL_ONNX = "model.onnx"
 MODEL_LIBRARY = "model.so"
-MODEL_DESCRIPTION = "model.txt"  # what the device library has to know of model.so
+MODEL_DESCRIPTION = "model.txt"  # facts about model.so for the device library
 NETWORK_OBJECT = "network.o"  # the network of a static bundle, for programs besides the runner
 RUNNER = "runner"
 NOTICES = "NOTICES.txt"
 LIBRARY_FOLDER = "lib"
 DEVICE_LIBRARY = "libbitat_deploy.so"
 
-_STAYS_HERE = frozenset({MODEL_ONNX, NETWORK_OBJECT, NOTICES})  # the device does not need it
+_STAYS_HERE = frozenset({MODEL_ONNX, NETWORK_OBJECT, NOTICES})  # the device needs none of them
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder with everything that a device needs, and what it was made of.
+    """A folder with everything that a device needs, and its manifest.
 
-    ``identity`` is the sha256 of its manifest, which names the sha256 of every file.
+    ``identity`` is the sha256 of the manifest, which lists the sha256 of every file.
     """
 
     directory: Path
@@ -47,7 +47,7 @@ class Bundle:
 
     @property
     def model_file(self) -> str:
-        """The file with the compiled network, which of a static bundle is the runner."""
+        """The file with the compiled network; in a static bundle it is the runner."""
         return model_file(self.manifest.target)
 
     @property
@@ -81,10 +81,10 @@ def describe_files(contents: Mapping[str, Path]) -> tuple[BundleFile, ...]:
 
 
 def check_output(directory: Path) -> None:
-    """Raise InputError where no bundle can be written to ``directory``, or something else is."""
+    """Raise InputError if ``directory`` is not writable or contains something else."""
     if directory.exists() and not _is_replaceable(directory):
         raise InputError(
-            f"'{directory}' exists and is no bundle, so it is left alone; "
+            f"'{directory}' exists and is not a bundle, so it is left unchanged; "
             "choose another folder with -o"
         )
     try:
@@ -119,19 +119,19 @@ def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Pat
 
 
 def _is_replaceable(directory: Path) -> bool:
-    """Whether ``directory`` is empty or a bundle, so that nothing of the user's is lost."""
+    """Whether ``directory`` is empty or a bundle, so that no user's files are lost."""
     return directory.is_dir() and ((directory / MANIFEST).is_file() or not any(directory.iterdir()))
 
 
 def read_bundle(directory: Path) -> Bundle:
     """Read a bundle, checking size and sha256 of every file.
 
-    Raises InputError where there is no bundle, BundleError where it is damaged or was changed.
+    Raises InputError if there is no bundle, BundleError if it is damaged or was changed.
     """
     path = directory / MANIFEST
     if not path.is_file():
         raise InputError(
-            f"'{directory}' is no bundle (it has no {MANIFEST}); "
+            f"'{directory}' is not a bundle (it has no {MANIFEST}); "
             "'bitat-deploy build --target NAME' makes one"
         )
     try:
@@ -152,7 +152,7 @@ def read_bundle(directory: Path) -> Bundle:
         raise BundleError(f"'{path}' does not list '{min(missing)}'; build the bundle again")
     identities = {file.path: file.sha256 for file in manifest.files}
     if identities[MODEL_ONNX] != manifest.model.sha256:
-        raise BundleError(f"'{path}' is of another model than its '{MODEL_ONNX}'; build again")
+        raise BundleError(f"'{path}' describes another model than its '{MODEL_ONNX}'; build again")
     return Bundle(directory, manifest, _text_sha256(text))
 
 

@@ -1,7 +1,7 @@
 """The device library and the programs that use it: the runner, and users' own.
 
-It is one of a bundle's shared libraries. For a static target its sources are compiled into each
-program, together with the network.
+The library is one of a bundle's shared libraries. For a static target its sources are compiled
+into each program, together with the network.
 """
 
 import shutil
@@ -47,7 +47,7 @@ def native_sources(*folders: Path) -> list[Path]:
 
 
 def device_library(target: Target, status: Callable[[str], None] = lambda message: None) -> Path:
-    """Path of the shared library for ``target``; ``status`` is told what takes long.
+    """Path of the shared library for ``target``; ``status`` gets a line for long steps.
 
     Raises BuildError.
     """
@@ -65,7 +65,7 @@ def device_library(target: Target, status: Callable[[str], None] = lambda messag
 
 
 def runner_program(target: Target, status: Callable[[str], None] = lambda message: None) -> Path:
-    """Path of the runner for ``target``; ``status`` is told what takes long. Raises BuildError."""
+    """Path of the runner for ``target``; ``status`` is as above. Raises BuildError."""
     library = device_library(target, status)
     with runner_folder() as folder:
         headers = [
@@ -87,9 +87,9 @@ def static_runner(
     target: Target,
     status: Callable[[str], None] = lambda message: None,
 ) -> None:
-    """Link the runner with ``network``, an object file of the compiler's.
+    """Link the runner with ``network``, an object file made by the compiler.
 
-    ``status`` is told what takes long. Raises BuildError.
+    ``status`` gets a line for long steps. Raises BuildError.
     """
     status(
         f"linking the runner for {target.architecture} "
@@ -102,9 +102,9 @@ def static_runner(
 def build_program(program_sources: Sequence[Path], bundle: Bundle, output: Path) -> None:
     """Compile a program on ``bitat_deploy.h`` or ``bitat_deploy.hpp`` for the device of ``bundle``.
 
-    ``program_sources`` are C++ sources and object files. The folder of ``output``, the program,
-    then holds all that the device needs: the network, the libraries and the licences of what is in
-    them. The program opens its own folder as the bundle. Raises BundleError, BuildError.
+    ``program_sources`` are C++ sources and object files; ``output`` is the program. Its folder
+    then contains everything that the device needs: the network, the libraries and their licences.
+    The program opens its own folder as the bundle. Raises BundleError, BuildError.
     """
     target = bundle.manifest.target
     paths = {file.path for file in bundle.manifest.files}

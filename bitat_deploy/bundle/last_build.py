@@ -1,4 +1,4 @@
-"""The last build: what ``bench`` takes when no bundle is named."""
+"""The last build, which ``bench`` uses if no bundle is named."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``manifest.json``: what a bundle is and what is in it."""
+"""``manifest.json``: a bundle's identity and contents."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from bitat_deploy.target import Target
 
 SCHEMA_VERSION = 2  # 2: layers say by what record they are tuned
 
-# A few hundred layers have some 100 kB; what is much larger is something else.
+# Several hundred layers take some 100 kB.
 MAXIMUM_MANIFEST_BYTES = 16_000_000
 
-# All files together. An ONNX file cannot be larger, and no small board could hold it.
+# All files together. An ONNX file cannot be larger, and a small board could not hold it.
 MAXIMUM_BUNDLE_BYTES = 1 << 31
 
 # The runner's limit of an image's height, width and channels.
@@ -28,19 +28,19 @@ _MAXIMUM_EXTENT = 1 << 14
 # Images at once. A network's tensors stay small enough for the kernels' int32 indices.
 MAXIMUM_BATCH = 64
 
-# Plain enough for every file system and shell: nothing hidden, no option, no control character.
+# Safe in every file system and shell: not hidden, not an option, no control characters.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}){0,3}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 _LONGEST_KEY = 200
 
-# What stands in a run's folder besides the bundle's files, and the manifest itself.
+# Other files in a run's folder, and the manifest itself.
 _RESERVED = frozenset({"manifest.json", "images", "logits", "logits.unfinished"})
 
 
 @dataclass(frozen=True)
 class BundleFile:
-    """One file: ``path`` is relative to the bundle, with slashes; ``push``: goes to the device."""
+    """One file; ``path`` is relative to the bundle, with slashes; ``push``: the device needs it."""
 
     path: str
     sha256: str
@@ -67,7 +67,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that ``manifest.json`` holds; ``versions`` is package name to version."""
+    """The content of ``manifest.json``; ``versions`` maps package names to versions."""
 
     schema_version: int
     versions: dict[str, str]
@@ -84,7 +84,7 @@ class Manifest:
 def parse_manifest(text: str) -> Manifest:
     """Invert :meth:`Manifest.to_json`, checking every value.
 
-    Raises BundleError, which says what is wrong with the manifest.
+    Raises BundleError that says what is wrong with the manifest.
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -116,7 +116,7 @@ def _check_files(files: Sequence[BundleFile]) -> None:
         if not _is_plain(file.path):
             raise BundleError(f"names a file outside the bundle ({reprlib.repr(file.path)})")
         if not _PATH.fullmatch(file.path) or file.path in _RESERVED:
-            raise BundleError(f"names a file as no bundle does ({reprlib.repr(file.path)})")
+            raise BundleError(f"contains an invalid file name ({reprlib.repr(file.path)})")
         if not _SHA256.fullmatch(file.sha256):
             raise BundleError(f"has a wrong value in the sha256 of '{file.path}'")
         if file.size < 0:
@@ -128,7 +128,7 @@ def _check_files(files: Sequence[BundleFile]) -> None:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    """What a bench would otherwise carry on into a wrong number."""
+    """Check the values that would otherwise give wrong results in a bench."""
     model = manifest.model
     if not all(0 < extent <= _MAXIMUM_EXTENT for extent in model.input_shape):
         raise BundleError("has a wrong value in 'manifest.model.input_shape'")
@@ -151,19 +151,19 @@ def _is_plain(path: str) -> bool:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be printed and written: neither control characters nor half a surrogate."""
+    """Whether it can be printed and written: no control characters, no lone surrogates."""
     return value.isprintable() or value.replace("\n", "").replace("\t", "").isprintable()
 
 
 def _check_texts(value: Any, where: str) -> None:
-    """Everything in a manifest is printed or written somewhere."""
+    """Check all texts in a manifest, as each is printed or written somewhere."""
     if isinstance(value, dict):
         for key, part in value.items():
             if not key.isprintable() or len(key) > _LONGEST_KEY:
-                raise BundleError(f"has a key that is no name in '{where}'")
+                raise BundleError(f"has an invalid key in '{where}'")
             _check_texts(part, f"{where}.{key}")
     elif isinstance(value, list):
         for index, part in enumerate(value):
             _check_texts(part, f"{where}[{index}]")
     elif isinstance(value, str) and not _is_text(value):
-        raise BundleError(f"has a character that is no text in '{where}'")
+        raise BundleError(f"has a character that is not text in '{where}'")

@@ -1,4 +1,4 @@
-"""Native programs and libraries for a target; cached, as the compiler takes a while."""
+"""Native programs and libraries for a target; cached, because compiling takes a while."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ def native_program(
     rpath: str = "$ORIGIN/lib",
     status: Callable[[str], None] = lambda message: None,
 ) -> Path:
-    """Path of the program ``name``, compiled if the cache has none of these ``sources``.
+    """Path of the program ``name``, compiled unless the cache has it for these ``sources``.
 
-    ``sources`` are C++ files, their headers, and of a shared library the version script
-    (``.map``). ``packages`` names the Python packages that also go into it. ``rpath`` is where it
-    looks for its libraries, ``$ORIGIN`` being its own folder. ``status`` is told what takes long.
-    Raises BuildError.
+    ``sources`` are C++ files, their headers, and for a shared library the version script
+    (``.map``). ``packages`` names the Python packages that it is also built from. ``rpath`` is
+    where it looks for its libraries, with ``$ORIGIN`` for its own folder. ``status`` gets a line
+    before compiling. Raises BuildError.
     """
     folder = cache_directory() / "runner" / _fingerprint(name, sources, target, packages)
     program, checksum = folder / name, folder / f"{name}.sha256"
@@ -57,7 +57,7 @@ def _is_intact(program: Path, checksum: Path) -> bool:
 def _fingerprint(
     name: str, sources: Sequence[Path], target: Target, packages: Sequence[str]
 ) -> str:
-    """Checksum of everything that the program is made of."""
+    """Checksum of everything that the program is built from."""
     parts = [f"{name} {target.architecture} {target.glibc}"]
     parts += [f"{package} {metadata.version(package)}" for package in packages]
     for source in sources:

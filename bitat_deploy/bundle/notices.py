@@ -1,8 +1,8 @@
-"""``NOTICES.txt``: the licences of others' work in a bundle, which those licences require.
+"""``NOTICES.txt``: the licences of third-party work in a bundle, as those licences require.
 
-The texts are those of the installed packages, whose versions are the ones that are linked or
-copied. The components were found in the runner's strings, which name libunwind and libc++abi, and
-in the licence files of TVM; TVM's CUDA parts are not in ``libtvm_runtime.so``.
+The texts come from the installed packages, whose versions are the ones that are linked or copied.
+The components were found in the runner's strings, which name libunwind and libc++abi, and in the
+licence files of TVM; TVM's CUDA parts are not in ``libtvm_runtime.so``.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bitat_deploy.target import Target
 
 @dataclass(frozen=True)
 class _Component:
-    """``where`` it is in the bundle.
+    """``where``: its place in the bundle.
 
     ``texts`` are files of the Python ``package``, relative to its metadata or to site-packages.
     """
@@ -53,7 +53,7 @@ _COMPILER_RT = _Component(
     "Zig's compiler-rt", _OUR_PROGRAMS, "MIT", "ziglang", ("ziglang/LICENSE",)
 )
 _LLVM = _Component(
-    "LLVM's libc++, libc++abi and libunwind (one text: theirs differ in the name only)",
+    "LLVM's libc++, libc++abi and libunwind (one text: theirs differ only in the name)",
     _OUR_PROGRAMS,
     "Apache-2.0 WITH LLVM-exception",
     "ziglang",
@@ -65,18 +65,18 @@ _HEAD = """\
 Licences of what is in this bundle
 
 The runner and the device library are parts of bitat-deploy, Apache-2.0; the text of that licence is
-below. The network in {network} belongs to whoever trained it. What else is in the bundle:
+below. The network in {network} belongs to whoever trained it. The bundle also contains:
 """
 _GLIBC = """
-The runner's first instructions and a few wrappers come from the GNU C Library's start-up files.
-They are LGPL-2.1-or-later with the permission to link them into any program and to distribute
+The runner's start-up code and a few wrappers come from the GNU C Library's start-up files.
+They are LGPL-2.1-or-later with permission to link them into any program and to distribute
 that without restriction. The library itself is the device's own.
 """
 _RULE = "=" * 78
 
 
 def notices(target: Target) -> str:
-    """The text for a bundle for ``target``. Raises BuildError where a package lacks its licence."""
+    """The text for a bundle for ``target``. Raises BuildError if a package lacks its licence."""
     if target.is_static:
         components: Sequence[_Component] = (_FOREIGN_FUNCTIONS_HEADERS, _COMPILER_RT, _LLVM, _MUSL)
     else:

@@ -1,8 +1,7 @@
 """TVM's runtime libraries for the target's architecture.
 
-For this machine's architecture they come from the installed packages. For another architecture they
-come from the wheels of exactly the same versions, whose hashes are in
-``requirements-<architecture>.txt``.
+For this machine's architecture they come from the installed packages; for another, from the wheels
+of exactly the same versions, whose hashes are in ``requirements-<architecture>.txt``.
 """
 
 import platform
@@ -13,7 +12,7 @@ from bitat_deploy.bundle.wheel_libraries import WheelLibraries
 from bitat_deploy.errors import BuildError
 from bitat_deploy.target import Target
 
-# Library -> (its package, its place in there).
+# Library -> (its package, its path in there).
 LIBRARIES = {
     "libtvm_runtime.so": ("apache-tvm", "tvm/lib/libtvm_runtime.so"),
     "libtvm_ffi.so": ("apache-tvm-ffi", "tvm_ffi/lib/libtvm_ffi.so"),
@@ -31,14 +30,14 @@ _SHA256 = {
 def runtime_libraries(target: Target) -> tuple[Path, ...]:
     """Paths of ``libtvm_runtime.so`` and ``libtvm_ffi.so`` for ``target``.
 
-    Raises BuildError where they cannot be fetched or are not what they should be.
+    Raises BuildError if they cannot be fetched or have another checksum.
     """
     if target.architecture == platform.machine():
         return tuple(installed_file(package, place) for package, place in LIBRARIES.values())
     if target.architecture not in _SHA256:
         raise BuildError(
-            f"target '{target.name}' is for {target.architecture}, for which there are no TVM "
-            f"runtime libraries; there are some for: {', '.join(sorted(_SHA256))}"
+            f"target '{target.name}' is for {target.architecture}, which has no TVM runtime "
+            f"libraries; available: {', '.join(sorted(_SHA256))}"
         )
     versions = "-".join(metadata.version(package) for package, _ in LIBRARIES.values())
     return WheelLibraries(

@@ -1,7 +1,7 @@
-"""Shared libraries out of Python wheels, for an architecture that need not be this machine's.
+"""Shared libraries from Python wheels, also for architectures other than this machine's.
 
-pip fetches the wheels once and checks them against the hashes in a requirements file; the
-libraries are then kept in the cache, and checked by their own sha256 whenever they are taken.
+pip fetches the wheels once and checks them against the hashes in a requirements file. The
+libraries are then kept in the cache, and their own sha256 is checked at every use.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from bitat_deploy.paths import cache_directory
 
 @dataclass(frozen=True)
 class WheelLibraries:
-    """Libraries of one architecture: what they are called in a sentence, and where they come from.
+    """Libraries of one architecture, called ``title`` in messages, and their source.
 
-    ``folder`` is their folder's name in the cache; ``package`` is the one of ours that has the
-    file ``requirements``; ``places`` is library to path in its wheel, ``sha256`` library to
+    ``folder`` is their folder's name in the cache; ``package`` is our package that contains the
+    file ``requirements``; ``places`` maps each library to its path in the wheel, ``sha256`` to its
     checksum.
     """
 
@@ -62,7 +62,7 @@ class WheelLibraries:
             if not self._is_intact(unfinished):
                 raise BuildError(
                     f"{self.title} for {self.architecture} are not those that this version of "
-                    "bitat-deploy was made for; install bitat-deploy again"
+                    "bitat-deploy was made for; reinstall bitat-deploy"
                 )
             if folder.exists():
                 shutil.rmtree(folder)
@@ -70,7 +70,7 @@ class WheelLibraries:
 
     def _download(self, destination: Path) -> None:
         with resources.as_file(resources.files(self.package) / self.requirements) as path:
-            # The wheels' own Python version is of no matter: one is fixed so that the hashes are.
+            # The wheels' Python version does not matter; one is fixed so that the hashes are too.
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
             command += ["--only-binary=:all:", "--platform", f"manylinux_2_28_{self.architecture}"]
             command += ["--implementation", "cp", "--python-version", "3.11"]
@@ -86,7 +86,7 @@ class WheelLibraries:
             )
 
     def _extract(self, wheel: Path, destination: Path) -> None:
-        """Take the libraries out of a wheel, by their known names alone."""
+        """Extract the libraries from a wheel, only by their known names."""
         with zipfile.ZipFile(wheel) as archive:
             present = set(archive.namelist())
             for name, place in self.places.items():

@@ -1,4 +1,4 @@
-"""``bitat-deploy clean``: remove from a device what benches left there."""
+"""``bitat-deploy clean``: remove what benches left on a device."""
 
 import click
 
@@ -14,12 +14,12 @@ from bitat_deploy.device.clean import clean_device
 @click.command(epilog=examples("bitat-deploy clean --host pi@device"))
 @host_option()
 @ssh_options()
-@click.option("--force", is_flag=True, help="Even if a run is under way, which then fails.")
+@click.option("--force", is_flag=True, help="Clean even during a run, which then fails.")
 def clean(host: str, connect: Connect, force: bool) -> None:
-    """Remove from a device what bench and run left there, and nothing else.
+    """Remove what bench and run left on a device, and nothing else.
 
-    That is the folders objects and runs in ~/.cache/bitat-deploy on the device. The next bench
-    pushes everything again. Refuses while a run is under way.
+    Removes the folders objects and runs in ~/.cache/bitat-deploy on the device. The next bench
+    pushes everything again. Refuses while a run is in progress.
     """
     with connect(host) as connection:
         removed = clean_device(connection, force=force)

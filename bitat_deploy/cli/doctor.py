@@ -38,7 +38,7 @@ _MARKS = {
     "--target",
     "target_name",
     metavar="NAME|FILE",
-    help="What you build for: a target's name, or your own .yaml file.  [default: any that fits]",
+    help="The target of your build: a name, or your own .yaml file.  [default: any that fits]",
 )
 @ssh_options()
 def doctor(
@@ -46,10 +46,10 @@ def doctor(
     target_name: str | None,
     connect: Connect,
 ) -> None:
-    """Check a device: what would stop a bench or spoil its result, and the remedy.
+    """Check a device for what would prevent or distort a bench, with the remedy.
 
-    Warnings leave the exit code 0; a problem that would stop a bench makes it 7. Nothing is
-    installed on the device.
+    With warnings only, the exit code is 0; with a problem that would prevent a bench it is 7.
+    Nothing is installed on the device.
     """
     targets = [load_target(target_name)] if target_name is not None else _all_targets()
     with connect(host) as connection:
@@ -59,11 +59,11 @@ def doctor(
     Console().print(_table(host, findings))
     severities = {finding.severity for finding in findings}
     if Severity.PROBLEM in severities:
-        raise DeviceUnsuitableError(f"a bench on '{host}' would stop; see the problems above")
+        raise DeviceUnsuitableError(f"a bench on '{host}' would fail; see the problems above")
     if severities == {Severity.OK}:
         click.echo("Ready for a bench.")
     else:
-        click.echo("A bench can run here, but what the warnings name may spoil its times.")
+        click.echo("A bench can run here, but the warnings above may affect its times.")
 
 
 def _all_targets() -> list[Target]:
@@ -72,7 +72,7 @@ def _all_targets() -> list[Target]:
         try:
             targets.append(load_target(name))
         except InputError:
-            continue  # this machine is no target itself
+            continue  # no target fits this machine
     return targets
 
 

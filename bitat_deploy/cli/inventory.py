@@ -16,10 +16,10 @@ _KEYS = ("host", "name", "bundle")
 
 
 def choose_boards(hosts: Sequence[str], inventory: Path | None) -> list[Board]:
-    """The boards of the file ``inventory``, without one those of the command's ``hosts``.
+    """The boards of the file ``inventory``, or without one those of the command's ``hosts``.
 
-    Raises InputError where a board is named twice or the file is malformed, click.UsageError
-    where both were typed.
+    Raises InputError if a board is named twice or the file is malformed, click.UsageError if both
+    were given.
     """
     if inventory is None:
         return _distinct([Board(host, host) for host in hosts], "--host")
@@ -30,13 +30,13 @@ def choose_boards(hosts: Sequence[str], inventory: Path | None) -> list[Board]:
 
 
 def read_inventory(path: Path) -> list[Board]:
-    """The boards of a YAML list: a host each, or ``host`` with ``name`` and ``bundle``.
+    """The boards of a YAML list: each a host, or ``host`` with ``name`` and ``bundle``.
 
     A bundle's path is relative to the file. Raises InputError.
     """
     document = read_yaml(path)
     if not isinstance(document, list) or not document:
-        raise InputError(f"'{path}' is no list of boards; write '- user@host' for each")
+        raise InputError(f"'{path}' is not a list of boards; write '- user@host' for each")
     boards = [_board(path, number, entry) for number, entry in enumerate(document, 1)]
     return _distinct(boards, f"'{path}'")
 
@@ -52,8 +52,8 @@ def _board(path: Path, number: int, entry: Any) -> Board:
     sound = isinstance(entry, dict) and "host" in entry and set(entry) <= set(_KEYS)
     if not sound or not all(is_plain_text(value) for value in entry.values()):
         raise InputError(
-            f"entry {number} of '{path}' is no board; write a host, or a mapping with host and, "
-            "if you like, name and bundle, all of them text"
+            f"entry {number} of '{path}' is not a board; write a host, or a mapping with host and "
+            "optionally name and bundle, all of them text"
         )
     if "name" in entry and not is_name(entry["name"]):
         raise InputError(f"the name of entry {number} of '{path}' must be {NAME_RULE}; change it")
@@ -61,7 +61,7 @@ def _board(path: Path, number: int, entry: Any) -> Board:
         bundle = path.parent / Path(entry["bundle"]).expanduser() if "bundle" in entry else None
     except RuntimeError as error:
         raise InputError(
-            f"entry {number} of '{path}' has the bundle {entry['bundle']!r} of no known user; "
+            f"entry {number} of '{path}' has the bundle {entry['bundle']!r} of an unknown user; "
             "write a path"
         ) from error
     return Board(entry["host"], entry.get("name", entry["host"]), bundle)
@@ -73,6 +73,6 @@ def _distinct(boards: list[Board], where: str) -> list[Board]:
         # Reports go to files with these names.
         name = as_file_name(board.name).lower()
         if name in seen:
-            raise InputError(f"{where} names the board '{board.name}' twice; once is enough")
+            raise InputError(f"{where} names the board '{board.name}' twice; remove one")
         seen.add(name)
     return boards

@@ -14,10 +14,10 @@ _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",
     "bench": "Measure latency and accuracy of a bundle on a device.",
     "tune": "Find the fastest code for each layer on a device.",
-    "run": "Show what a network on a device makes of your own pictures.",
-    "doctor": "Say what on a device would stop or spoil a bench, and the remedy.",
-    "clean": "Remove from a device what benches left there.",
-    "compare": "Say what changed between two reports of bench.",
+    "run": "Classify your own images on a device.",
+    "doctor": "Check a device for what would prevent or distort a bench.",
+    "clean": "Remove what benches left on a device.",
+    "compare": "Show what changed between two reports of bench.",
     "targets": "List what a network can be built for.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",
@@ -47,7 +47,7 @@ class _LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="bitat-deploy")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """From a binarized MobileNet in PyTorch to a number measured on a Raspberry Pi.
+    """From a binarized MobileNet in PyTorch to a measurement on a Raspberry Pi.
 
     \b
       bitat-deploy build --target rpi4

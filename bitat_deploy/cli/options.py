@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 import contextlib
 import functools
@@ -22,7 +22,7 @@ _Decorator = Callable[[_Command], _Command]
 
 
 class _OneHost(click.ParamType):
-    """Text; but bitat.yaml may name several hosts, of which this command takes one."""
+    """Text; bitat.yaml may list several hosts, but this command takes one."""
 
     name = "host"
 
@@ -55,20 +55,20 @@ def host_option() -> _Decorator[Any]:
 
 
 class Connect(Protocol):
-    """Opens the connection to a device, as the user's options of SSH say."""
+    """Opens the connection to a device with the user's SSH options."""
 
     def __call__(self, host: str, display: "Display | None" = None) -> "Connection":
-        """``display`` is what stops while ssh asks for a password. See device.connect."""
+        """``display`` is stopped while ssh asks for a password. See device.connect."""
 
 
 class Display(Protocol):
-    """What draws on the terminal until it is stopped: Progress and Status of rich."""
+    """Something that draws on the terminal until it is stopped: rich's Progress and Status."""
 
     def start(self) -> None:
-        """Draw from now on."""
+        """Start drawing."""
 
     def stop(self) -> None:
-        """Leave the terminal alone."""
+        """Stop drawing."""
 
 
 def ssh_options() -> _Decorator[Any]:
@@ -84,13 +84,13 @@ def ssh_options() -> _Decorator[Any]:
             "--accept-new-host-key",
             is_flag=True,
             help="Trust a device that known_hosts does not know, and add its key there, as ssh "
-            "does with StrictHostKeyChecking=accept-new. A changed key is refused nevertheless.",
+            "does with StrictHostKeyChecking=accept-new. A changed key is still refused.",
         ),
         click.option(
             "--transport",
             type=click.Choice(("openssh", "paramiko")),
-            help="What speaks SSH: OpenSSH's program ssh, or paramiko, which needs no program and "
-            "knows plain configurations only.  [default: openssh where ssh is installed]",
+            help="How to use SSH: OpenSSH's program ssh, or paramiko, which needs no program but "
+            "supports only plain configurations.  [default: openssh if ssh is installed]",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""``bitat.yaml``: what a project always says, so that ``build`` and ``bench`` need no arguments."""
+"""``bitat.yaml``: a project's defaults, so that ``build`` and ``bench`` need no arguments."""
 
 import reprlib
 from dataclasses import asdict, dataclass, fields
@@ -15,7 +15,7 @@ PROJECT_FILE = Path("bitat.yaml")
 
 @dataclass(frozen=True)
 class Project:
-    """The values of a project file; None where it says nothing.
+    """The values of a project file; None if they are not given.
 
     ``model`` is as for ``build``; ``target`` a target's name; ``host``, or a list of several, and
     ``data`` are as for ``bench``. Paths are relative to the folder of the file.
@@ -44,9 +44,9 @@ class Project:
 
 
 def read_project(path: Path = PROJECT_FILE) -> Project:
-    """Read a project file; without one, a project that says nothing.
+    """Read a project file; without one, the project is empty.
 
-    Raises InputError where the file is no YAML, has unknown keys or values that are no text.
+    Raises InputError if the file is not YAML, has unknown keys or values that are not text.
     """
     if not path.exists():
         return Project()
@@ -55,7 +55,7 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
     if document is None:
         return Project()
     if not isinstance(document, dict):
-        raise InputError(f"'{path}' is no mapping; it may have the keys: {', '.join(known)}")
+        raise InputError(f"'{path}' is not a mapping; it may have the keys: {', '.join(known)}")
     unknown = [key for key in document if key not in known]
     if unknown:
         raise InputError(
@@ -66,7 +66,7 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
         several = key == "host" and isinstance(value, list) and len(value) > 0
         if not all(is_plain_text(text) for text in (value if several else [value])):
             raise InputError(
-                f"'{key}' in '{path}' is {reprlib.repr(value)} and not one line of text; mend it"
+                f"'{key}' in '{path}' is {reprlib.repr(value)}, not one line of text; correct it"
             )
     return Project(**document)
 
@@ -74,7 +74,7 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
 def write_project(project: Project, path: Path = PROJECT_FILE) -> None:
     """Write a project file. Raises InputError rather than replace one."""
     values = {key: value for key, value in asdict(project).items() if value is not None}
-    text = "# Read by bitat-deploy in this folder; options on the command line win.\n"
+    text = "# Read by bitat-deploy in this folder; options on the command line override it.\n"
     text += yaml.safe_dump(values, sort_keys=False)
     try:
         with path.open("x", encoding="utf-8") as file:

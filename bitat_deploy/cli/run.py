@@ -1,4 +1,4 @@
-"""``bitat-deploy run``: what a network makes of the user's own pictures, on a device."""
+"""``bitat-deploy run``: classify the user's own images on a device."""
 
 from pathlib import Path
 
@@ -42,12 +42,12 @@ def run(
     host: str,
     connect: Connect,
 ) -> None:
-    """Show the five likeliest classes of each picture FILE, computed on a device.
+    """Show the five most likely classes of each picture FILE, computed on a device.
 
     BUNDLE is a folder; without it, the last build is used. A picture may have any size and common
-    format; it is resized to the network's by bicubic interpolation, stretched where the
-    proportions differ, and made grey where the network takes grey images. It should look like
-    those the network was trained on: for Fashion-MNIST one garment, bright on black.
+    format; it is resized to the network's by bicubic interpolation, stretched if the
+    proportions differ, and converted to grey if the network takes grey images. It should look like
+    the images that the network was trained on: for Fashion-MNIST one garment, bright on black.
     """
     if paths and not paths[0].exists():
         raise InputError(f"there is no bundle or picture '{paths[0]}'")

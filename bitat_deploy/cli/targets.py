@@ -13,9 +13,9 @@ from bitat_deploy.target import Target, load_target, target_names
 def targets() -> None:
     """List the targets that build knows: one YAML file each.
 
-    A feature is LLVM's name of an extension of the processor that the code may use; caches are in
-    KiB, the first level of one core and those behind it. The bound is of one core: binary
-    multiply-accumulates a cycle with xor, popcount and addition, where vectors have a popcount.
+    A feature is LLVM's name for a processor extension that the code may use. Caches are in KiB,
+    starting with the first level of one core. The bound is for one core: binary
+    multiply-accumulates per cycle with xor, popcount and addition, if there is a vector popcount.
     """
     table = Table(box=None, show_header=False)
     table.add_column("target", no_wrap=True)
@@ -23,7 +23,7 @@ def targets() -> None:
     for name in target_names():
         try:
             target = load_target(name)
-        except InputError as error:  # this machine is none that the target host is for
+        except InputError as error:  # the target host does not fit this machine
             table.add_row(name, str(error))
             continue
         table.add_row(name, f"{target.description}\n[dim]{_details(target)}[/dim]")

@@ -1,4 +1,4 @@
-"""The network that is integer from end to end: what training hands to everything after it."""
+"""The integer network: the result of training, and the input of every later stage."""
 
 from bitat_deploy.network.bits import (
     pack_bits,

@@ -1,13 +1,13 @@
-"""The packed layout: the one place that says which bit of which byte a channel is.
+"""The packed layout: the only definition of which bit of which byte a channel is.
 
-A code of n bits is held in n bit planes, plane 0 the least significant. Each plane's bits are
+A code of n bits is stored in n bit planes, plane 0 the least significant. Each plane's bits are
 packed along the last axis (channels, NHWC), eight to a byte, least significant bit first: channel
 ``c`` is bit ``c % 8`` of byte ``c // 8`` of its plane. The planes of a pixel follow each other
-along the same axis. Where the number of channels is no multiple of eight, the last byte's spare
-bits are 0 in every plane, in activations and in weights alike, so that ``xor`` of the two leaves
-them out of every sum.
+along the same axis. If the number of channels is not a multiple of eight, the unused bits of the
+last byte are 0 in every plane, in activations and in weights, so that ``xor`` of the two does not
+add them to any sum.
 
-Signs are codes of one bit: 1 stands for +1, 0 for -1.
+Signs are codes of one bit: 1 means +1, 0 means -1.
 """
 
 import numpy as np

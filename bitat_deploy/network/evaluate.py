@@ -1,7 +1,7 @@
-"""What an integer network computes, in plain numpy: the definition that all else must equal.
+"""What an integer network computes, in plain numpy: the definition that everything else must equal.
 
-Nothing is packed here: codes are their levels. All arithmetic is in int64, so that what the checks
-of :mod:`.formats` exclude would show as a difference.
+Nothing is packed here: codes are represented by their levels. All arithmetic is in int64, so that
+an overflow that the checks of :mod:`.formats` missed would show as a difference.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def evaluate(network: IntegerNetwork, images: NDArray[np.uint8]) -> dict[str, Va
     """Every layer's output by its name, for images uint8 [N, H, W, C].
 
     Levels of codes, streams and counts are int64 [N, H, W, C] or [N, C]; logits float32
-    [N, classes]. The picture is there too, as ``IMAGE``.
+    [N, classes]. The input is included as ``IMAGE``.
     """
     formats = network.formats()
     values: dict[str, Values] = {IMAGE: images.astype(np.int64)}
@@ -85,7 +85,7 @@ def convolution_sums(layer: Convolution, x: Values) -> Values:
 
 
 def apply_output_stage(stage: OutputStage, sums: Values, shortcut: Values | None = None) -> Values:
-    """What a convolution's output stage makes of its sums [N, H, W, out]; codes as their levels."""
+    """The output stage of a convolution, applied to its sums [N, H, W, out]; codes are levels."""
     if isinstance(stage, Quantize):
         return quantize(stage, sums)
     if not isinstance(stage, Requantize):

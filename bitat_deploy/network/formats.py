@@ -1,7 +1,7 @@
-"""What flows between layers, and the rules by which layers fit together.
+"""Formats of the tensors between layers, and the rules for which layers fit together.
 
-The checks exclude overflow: where they pass, no sum leaves int32, and no sum of codes leaves the
-integers that float32 holds exactly, so that float32 convolutions may compute it.
+The checks exclude overflow: if they pass, every sum fits into int32, and every sum of codes is an
+integer that float32 represents exactly, so that float32 convolutions may compute it.
 """
 
 import math
@@ -30,14 +30,14 @@ from bitat_deploy.network.layers import (
 
 MAX_BITS = 4
 _EXACT_IN_FLOAT32 = 2**24
-_MAXIMUM_VALUES = 2**28  # of a layer's output: a quarter of what kernels' int32 indices reach
+_MAXIMUM_VALUES = 2**28  # in a layer's output; kernels' int32 indices reach four times as far
 _INT32 = 2**31 - 1
 _INT16 = 2**15
 
 
 @dataclass(frozen=True)
 class Image:
-    """The picture: uint8. ``shape`` is (height, width, channels), here and below."""
+    """The input: uint8. ``shape`` is (height, width, channels), here and below."""
 
     shape: tuple[int, int, int]
 
@@ -46,8 +46,8 @@ class Image:
 class Codes:
     """Codes of ``bits`` bits, packed in bit planes (:mod:`.bits`).
 
-    A code u stands for the level u, or, where ``signed``, for 2 u - (2^bits - 1): signed codes of
-    one bit are +1 and -1.
+    A code u means the level u, or, if ``signed``, 2 u - (2^bits - 1): signed codes of one bit are
+    +1 and -1.
     """
 
     shape: tuple[int, int, int]
@@ -67,14 +67,14 @@ class Codes:
 
 @dataclass(frozen=True)
 class Stream:
-    """int16 in fixed point: what shortcuts carry past the binary layers."""
+    """int16 in fixed point, carried past the binary layers by shortcuts."""
 
     shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """int32, of shape (height, width, channels) or (features,), at most ``limit`` from 0."""
+    """int32 of shape (height, width, channels) or (features,), from -``limit`` to ``limit``."""
 
     shape: tuple[int, ...]
     limit: int
@@ -91,7 +91,7 @@ Format = Image | Codes | Stream | Counts | Logits
 
 
 def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> dict[str, Format]:
-    """The format of the picture and of every layer's output, by name.
+    """The formats of the input and of every layer's output, by name.
 
     Raises ValueError naming the first layer that contradicts itself or what it reads.
     """
@@ -108,9 +108,9 @@ def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -
 
 
 def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
-    """The format of a layer's output, where ``formats`` has those of what it reads.
+    """The format of a layer's output, given the ``formats`` of what it reads.
 
-    Raises ValueError where the layer contradicts itself or what it reads.
+    Raises ValueError if the layer contradicts itself or what it reads.
     """
     source = _source(layer.input, formats)
     if isinstance(layer, Convolution):
@@ -120,10 +120,10 @@ def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
     if isinstance(layer, GlobalSum):
         return _global_sum(layer, source)
     if isinstance(layer, MaxPool):
-        _check(isinstance(source, Codes), "it reads no codes")
+        _check(isinstance(source, Codes), "it does not read codes")
         _check(0 <= layer.padding < layer.kernel, "its padding is not less than its kernel")
         return Codes(_window(source.shape, layer, source.shape[2]), source.bits, source.signed)
-    _check(isinstance(source, Stream), "it reads no stream")
+    _check(isinstance(source, Stream), "it does not read a stream")
     height, width, channels = source.shape
     if isinstance(layer, QuantizeStream):
         return _codes(layer.output, (height, width, channels))
@@ -136,7 +136,7 @@ def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format])
     _check(layer.weight.dtype == np.int8 and layer.weight.ndim == 4, "its weights are not int8")
     out, *kernels, channels = layer.weight.shape
     read = source.shape[2]
-    _check(layer.square or 1 in kernels, "its filters are no square, row or column")
+    _check(layer.square or 1 in kernels, "its filters are not a square, row or column")
     _check(channels * layer.groups == read, f"it reads {channels * layer.groups}, not {read}")
     _check(layer.groups > 0 and out % layer.groups == 0, "its groups do not divide its channels")
     weight = layer.weight.astype(np.int64).reshape(out, -1)
@@ -149,7 +149,7 @@ def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format])
         _check(1 <= layer.weight_bits <= MAX_BITS, f"on codes its weights are 1 to {MAX_BITS} bits")
         highest = 2**layer.weight_bits - 1
         levels = bool((weight % 2 == 1).all() and (np.abs(weight) <= highest).all())
-        _check(levels, f"its weights are no levels of {layer.weight_bits} bits")
+        _check(levels, f"its weights are not levels of {layer.weight_bits} bits")
         _check(layer.padding_level in (0, top), f"it pads with neither 0 nor {top}")
     magnitude = max(-bottom, top) * int(np.abs(weight).sum(axis=1).max())
     _check(magnitude < limit, f"its sums may reach {magnitude}")
@@ -178,7 +178,7 @@ def _stage(
     _check(largest <= _INT32 - _INT16, f"sum * multiplier + bias may reach {largest}")
     if stage.shortcut is not None:
         shortcut = _source(stage.shortcut, formats)
-        _check(isinstance(shortcut, Stream), "its shortcut is no stream")
+        _check(isinstance(shortcut, Stream), "its shortcut is not a stream")
         height, width, channels = shortcut.shape
         fits = (height, width) == shape[:2] and shape[2] % channels == 0
         _check(fits, f"its shortcut is {shortcut.shape}, its output {shape}")
@@ -195,12 +195,12 @@ def _check_activation(activation: RPReLU, channels: int) -> None:
 
 
 def _codes(stage: Quantize, shape: tuple[int, int, int]) -> Codes:
-    """The format of what ``stage`` makes of a tensor of ``shape``."""
+    """The format of the output of ``stage`` for a tensor of ``shape``."""
     thresholds = stage.thresholds
     fits = thresholds.dtype == np.int32 and thresholds.ndim == 2
     _check(fits and thresholds.shape[1] == shape[2], f"it needs {shape[2]} int32 thresholds")
     counts = [2**bits - 1 for bits in range(1, MAX_BITS + 1)]
-    _check(len(thresholds) in counts, f"it has {len(thresholds)} thresholds, none of {counts}")
+    _check(len(thresholds) in counts, f"it has {len(thresholds)} thresholds, not one of {counts}")
     return Codes(shape, stage.bits, stage.signed)
 
 
@@ -234,14 +234,14 @@ def shape_text(shape: Iterable[int]) -> str:
 
 
 def rounding(shift: int) -> int:
-    """What is added before a shift to the right, so that it rounds to the nearest."""
+    """The number to add before a right shift so that it rounds to nearest."""
     return (1 << shift) >> 1
 
 
 def _window(
     shape: tuple[int, int, int], layer: Convolution | MaxPool, channels: int
 ) -> tuple[int, int, int]:
-    """Shape after a window of the layer's kernel has moved over ``shape``."""
+    """Shape of the output when the layer's window moves over ``shape``."""
     dilation = layer.dilation if isinstance(layer, Convolution) else 1
     _check(min(layer.kernel, layer.stride, dilation) > 0, "its kernel, stride or dilation is 0")
     _check(layer.padding >= 0, "its padding is negative")
@@ -257,14 +257,14 @@ def _window(
 
 
 def _source(name: str, formats: Mapping[str, Format]) -> Any:
-    _check(name in formats, f"it reads '{name}', which no layer before it writes")
+    _check(name in formats, f"it reads '{name}', which no earlier layer writes")
     return formats[name]
 
 
 def _check_vector(name: str, vector: NDArray[Any], dtype: type, size: int) -> None:
     wanted = np.dtype(dtype)
     fits = vector.dtype == wanted and vector.shape == (size,)
-    _check(fits, f"its {name} is {vector.dtype} {vector.shape} and not {wanted} ({size},)")
+    _check(fits, f"its {name} is {vector.dtype} {vector.shape}, not {wanted} ({size},)")
 
 
 def _check(condition: bool, complaint: str) -> None:

@@ -11,9 +11,8 @@ class IntegerNetwork:
     """Layers from a uint8 image to float logits, each after those that it reads.
 
     ``input_shape`` is (height, width, channels). The last layer's output is the network's.
-    ``class_names`` labels the logits; ``metadata`` (dataset, recipe, seed, accuracy ...) travels
-    with the network into the ONNX file. Raises ValueError where a layer contradicts itself or
-    what it reads.
+    ``class_names`` labels the logits; ``metadata`` (dataset, recipe, seed, accuracy ...) is
+    copied into the ONNX file. Raises ValueError if a layer contradicts itself or what it reads.
     """
 
     name: str
@@ -26,5 +25,5 @@ class IntegerNetwork:
         self.formats()
 
     def formats(self) -> dict[str, Format]:
-        """The format of the picture and of every layer's output, by name."""
+        """The formats of the input and of every layer's output, by name."""
         return tensor_formats(self.input_shape, self.layers)

@@ -1,13 +1,13 @@
 """Layers of an integer network, as plain frozen records of numpy arrays.
 
-A layer reads the output of the layer that its ``input`` names, or the picture (``IMAGE``). What
-flows between layers is described in :mod:`.formats`; what a layer computes is defined, in plain
-numpy, by :mod:`.evaluate`. Arithmetic is integer up to the classifier's last multiplication, and
-``a >> n`` is the arithmetic shift, which rounds down.
+A layer reads the output of the layer named by ``input``, or the network's input (``IMAGE``).
+:mod:`.formats` describes the tensors between layers; :mod:`.evaluate` defines, in plain numpy, what
+a layer computes. Arithmetic is integer up to the classifier's last multiplication, and ``a >> n``
+is the arithmetic shift, which rounds down.
 
 Batch normalisation and activation are folded into the ``output`` of the convolution before them.
 Training negates the filters of channels whose batch normalisation has a negative scale, so that
-no layer needs a second kind of comparison; a code that never changes has thresholds beyond the
+no layer needs a second kind of comparison. A code that never changes has thresholds outside the
 range of its sum. sign(0) = +1.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-IMAGE = "image"  # what a layer that reads the picture has for ``input``
+IMAGE = "image"  # the ``input`` of a layer that reads the network's input
 IMAGE_WEIGHT_BITS = 8
 
 
@@ -24,8 +24,8 @@ IMAGE_WEIGHT_BITS = 8
 class Quantize:
     """Sums or stream to codes: the number of thresholds that are not above the value.
 
-    ``thresholds`` int32 [2^bits - 1, channels]; ``signed`` says which levels the codes stand for
-    (:class:`.formats.Codes`). One threshold and ``signed`` is the sign of batch normalisation.
+    ``thresholds`` int32 [2^bits - 1, channels]; ``signed`` says which levels the codes mean
+    (:class:`.formats.Codes`). One threshold with ``signed`` is the sign of batch normalisation.
     """
 
     thresholds: NDArray[np.int32]
@@ -78,12 +78,12 @@ OutputStage = Quantize | Requantize | Sums
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """Convolution of the picture or of codes, and what becomes of its sums.
+    """Convolution of the image or of codes, with the ``output`` stage of its sums.
 
-    ``weight`` int8 [out, height, width, in / groups]: any int8 on the picture, with
-    ``weight_bits`` 8; on codes odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from
-    1 to 4. Filters are square, or one row or one column, which is not padded across. Pads on all
-    other sides with ``padding_level``: 0, or the top level of the codes read, which for signs is
+    ``weight`` int8 [out, height, width, in / groups]: any int8 for the image, with
+    ``weight_bits`` 8; for codes odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from
+    1 to 4. Filters are square, or one row or one column, padded only at its ends.
+    Pads with ``padding_level``: 0, or the highest level of the codes read, which for signs is
     +1.
     """
 
@@ -110,7 +110,7 @@ class Convolution:
 
     @property
     def kernel(self) -> int:
-        """The longer of both, which square filters have twice."""
+        """The larger of height and width."""
         return max(self.kernels)
 
     @property
@@ -125,13 +125,13 @@ class Convolution:
 
     @property
     def paddings(self) -> tuple[int, int]:
-        """Rows above and below, columns left and right."""
+        """Rows padded above and below, columns padded left and right."""
         height, width = (self.padding if self.square or size > 1 else 0 for size in self.kernels)
         return height, width
 
     @property
     def depthwise(self) -> bool:
-        """Whether each channel has one filter of its own."""
+        """Whether each channel has its own single filter."""
         return self.groups == self.out_channels and self.weight.shape[3] == 1
 
     @property
@@ -154,7 +154,7 @@ class QuantizeStream:
 class AveragePoolStream:
     """2x2 average of a stream with stride 2: (sum + 2) >> 2.
 
-    A last row or column without a partner counts twice, so that the output is as large as that of
+    A last row or column without a partner counts twice, so that the output has the size of that of
     a 3x3 convolution with stride 2 and padding 1.
     """
 
@@ -164,7 +164,7 @@ class AveragePoolStream:
 
 @dataclass(frozen=True, eq=False)
 class MaxPool:
-    """Maximum of codes; the border never wins. ``padding`` is less than ``kernel``."""
+    """Maximum of codes; padding is ignored. ``padding`` is less than ``kernel``."""
 
     name: str
     input: str

@@ -1,4 +1,4 @@
-"""The layer of mixed networks that turns float32 into codes: nothing else reads real numbers."""
+"""The layer of mixed networks that turns float32 into codes; no other layer reads floats."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from bitat_deploy.network.formats import Codes
 class QuantizeFloat:
     """A float32 tensor [1, C, H, W] to packed codes [1, H, W, ...].
 
-    Channel c of the codes is the number of ``thresholds`` float32 [2^bits - 1, channels] that
-    x[``channel``[c]] * ``sign``[c] is not below; ``channel`` int32, ``sign`` +1 or -1 in float32.
+    The code of channel c is the number of ``thresholds`` float32 [2^bits - 1, channels] that are at
+    most x[``channel``[c]] * ``sign``[c]; ``channel`` int32, ``sign`` +1 or -1 in float32.
     ``input_shape`` is (C, H, W).
     """
 
@@ -32,6 +32,6 @@ class QuantizeFloat:
 
     @property
     def codes(self) -> Codes:
-        """The format of what it gives."""
+        """The format of the output."""
         _, height, width = self.input_shape
         return Codes((height, width, len(self.channel)), self.bits, self.signed)

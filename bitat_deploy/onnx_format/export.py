@@ -11,7 +11,7 @@ from bitat_deploy.onnx_format.reference import reference_logits
 
 
 class ExportError(BitatDeployError):
-    """ONNX Runtime and PyTorch disagree: a defect of ours, never written to a file."""
+    """ONNX Runtime and PyTorch disagree: a bug in bitat-deploy; nothing was written."""
 
 
 def write_validated(
@@ -30,7 +30,7 @@ def write_validated(
         wrong = int((logits != expected).any(axis=1).sum())
         raise ExportError(
             f"ONNX Runtime differs from PyTorch on {wrong} of {len(images)} random images; "
-            f"'{output}' was not written. Please report this as a defect of bitat-deploy."
+            f"'{output}' was not written. Please report this as a bug in bitat-deploy."
         )
     if not output.parent.is_dir():
         raise InputError(f"folder '{output.parent}' does not exist; create it first")

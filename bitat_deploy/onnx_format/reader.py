@@ -1,6 +1,6 @@
 """ONNX file to IntegerNetwork: the inverse of the writer.
 
-The nodes that follow a convolution's sums, and that nothing else reads, become its output stage.
+Nodes after a convolution's sums become its output stage if nothing else reads what is between.
 """
 
 from collections.abc import Callable
@@ -65,11 +65,11 @@ class _Node:
         """The value of an attribute that is a whole number; KeyError where it is missing."""
         value = self.attributes[key] if default is None else self.attributes.get(key, default)
         if not isinstance(value, int) or not 0 <= value < _MAXIMUM_EXTENT:
-            raise ValueError(f"its {key} is no whole number, or out of range")
+            raise ValueError(f"its {key} is not a whole number, or is out of range")
         return value
 
     def uniform(self, key: str) -> int:
-        """The one value of an attribute that holds one for each direction or side."""
+        """The common value of an attribute with one entry per direction or side."""
         values = self.attributes[key]
         count = 4 if key == "pads" else 2
         if not isinstance(values, list) or len(values) != count:
@@ -85,7 +85,7 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Group:
-    """The nodes of one layer; the first gives it its name."""
+    """The nodes of one layer; it is named after the first."""
 
     name: str
     nodes: tuple[_Node, ...]
@@ -97,8 +97,8 @@ class _Group:
 def read_network(path: Path) -> IntegerNetwork:
     """Read the network of an ONNX file.
 
-    Raises UnsupportedOperatorError naming the first node that is none of our functions, where it
-    stands and what is supported; InputError where the file is damaged or contradicts itself.
+    Raises UnsupportedOperatorError for the first node that is not one of our functions, with its
+    layer and what is supported; InputError if the file is damaged or contradicts itself.
     """
     model = read_model(path)
     groups = _groups(model)
@@ -120,7 +120,7 @@ def read_network(path: Path) -> IntegerNetwork:
 
 
 def _groups(model: Model) -> list[_Group]:
-    """Nodes grouped to layers, each after what it reads."""
+    """Nodes grouped into layers, each after the layers that it reads."""
     names = [node.name or f"node {index}" for index, node in enumerate(model.nodes)]
     readers: dict[str, list[int]] = {model.output_name: [-1]}
     for index, node in enumerate(model.nodes):
@@ -143,9 +143,9 @@ def _groups(model: Model) -> list[_Group]:
         grouped.update(chain)
         if model.nodes[index].op_type not in _DECODERS:
             raise UnsupportedOperatorError(
-                f"operator {DOMAIN}.{node.op_type} (layer '{names[index]}') stands alone in "
-                f"'{model.path}'; it is supported after a convolution whose result nothing else "
-                "reads"
+                f"operator {DOMAIN}.{node.op_type} (layer '{names[index]}') is separate in "
+                f"'{model.path}'; it is supported after a convolution, if nothing else reads the "
+                "result"
             )
         chains.append(chain)
     chains.sort(key=lambda chain: chain[-1])
@@ -161,7 +161,7 @@ def _groups(model: Model) -> list[_Group]:
 
 
 def _follower(model: Model, index: int, readers: dict[str, list[int]]) -> int | None:
-    """The one reader of a node's output, where it belongs to the same layer."""
+    """The only reader of a node's output, if it is part of the same layer."""
     node = model.nodes[index]
     reading = readers.get(node.output[0], [])
     if len(reading) != 1 or reading[0] < 0:
@@ -193,7 +193,7 @@ def _node(model: Model, node: onnx.NodeProto, name: str, layer_of: dict[str, str
         )
     return _Node(
         kind=node.op_type,
-        # A tensor within a layer is read by that layer's next node only, which has no need of it.
+        # A tensor inside a layer is only read by that layer's next node, which does not need it.
         inputs=tuple(layer_of.get(tensor, tensor) for tensor in node.input[:tensors]),
         constants=tuple(model.initializers[key] for key in node.input[tensors:]),
         attributes={entry.name: helper.get_attribute_value(entry) for entry in node.attribute},
@@ -214,14 +214,14 @@ def _layer(group: _Group, model: Model) -> Layer:
 
 
 def _check_source(group: _Group, source: Codes) -> None:
-    """What a node says of the codes that it reads is what it is given."""
+    """Check that a node's attributes describe the codes that it reads."""
     given = {"channels": source.shape[2], "bits": source.bits, "signed": int(source.signed)}
     attributes = group.nodes[0].attributes
     for key, value in given.items():
         if attributes.get(key, value) != value:
             raise ValueError(
                 f"layer '{group.name}' is inconsistent: it reads codes with {key} = "
-                f"{attributes[key]!r}, but is given {value}"
+                f"{attributes[key]!r}, but gets {value}"
             )
 
 

@@ -1,4 +1,4 @@
-"""What stock ONNX Runtime answers: the reference that everything after export must equal."""
+"""The answer of stock ONNX Runtime: the reference that everything after export must equal."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from bitat_deploy.errors import InputError
 
-# Unpacked activations are one byte a bit; small batches keep them in the cache.
+# Unpacked activations take a byte per bit; small batches keep them in the cache.
 BATCH = 50
 
-# In a model's metadata, with the value "off": ONNX Runtime's optimizations change its answers.
+# Key in a model's metadata; "off" if ONNX Runtime's optimizations would change its answers.
 OPTIMIZATIONS = "onnx_runtime_optimizations"
 
 
@@ -21,8 +21,8 @@ def reference_logits(
 ) -> NDArray[np.float32]:
     """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C], by ONNX Runtime.
 
-    Without its optimizations where the model's metadata asks for that (:data:`OPTIMIZATIONS`).
-    Raises InputError where ONNX Runtime does not accept the model.
+    Runs without optimizations if the model's metadata asks for that (:data:`OPTIMIZATIONS`).
+    Raises InputError if ONNX Runtime does not accept the model.
     """
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     try:

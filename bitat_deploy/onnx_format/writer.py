@@ -1,7 +1,7 @@
 """IntegerNetwork to an ONNX model: a function node per step, weights packed.
 
-A convolution is one node for its sums and others for what becomes of them; the compiler joins
-them again (:mod:`.reader`).
+A convolution is one node for its sums and further nodes for its output stage; :mod:`.reader` joins
+them again.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def pack_weight(layer: Convolution) -> NDArray[np.uint8]:
 def convolution_function(
     layer: Convolution, source: Format
 ) -> tuple[str, dict[str, Attribute], NDArray[Any]]:
-    """Name, attributes and weights of the function that gives the sums of a convolution."""
+    """Name, attributes and weights of the function that computes the sums of a convolution."""
     attributes: dict[str, Attribute] = {
         "strides": [layer.stride] * 2,
         "pads": [*layer.paddings] * 2,
@@ -92,7 +92,7 @@ def convolution_function(
 
 
 class _GraphBuilder:
-    """Appends the nodes of one layer after the other; each ends in the tensor ``NAME.output``."""
+    """Appends the nodes of each layer in turn; a layer's result is the tensor ``NAME.output``."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self._network = network
@@ -205,7 +205,7 @@ class _GraphBuilder:
         constants: dict[str, NDArray[Any]],
         **attributes: Attribute,
     ) -> None:
-        """The one node of a layer."""
+        """Add a layer that is a single node."""
         source, output = self._tensor(layer.input), self._tensor(layer.name)
         self._emit(function, layer.name, [source], constants, output, attributes)
         self._describe_output(layer.name)
@@ -235,7 +235,7 @@ class _GraphBuilder:
         )
 
     def _describe_output(self, layer: str) -> None:
-        """Type and shape of a layer's output, so that viewers show them."""
+        """Add type and shape of a layer's output for viewers."""
         form = self._formats[layer]
         shape = form.shape
         if isinstance(form, Codes):

@@ -1,7 +1,7 @@
-"""The zoo: networks that our own training produced, as ONNX files with their facts beside them.
+"""The zoo: networks that we trained, as ONNX files.
 
-``NAME.onnx`` is the network, ``NAME.json`` says which recipe, seed and data made it and how
-accurate it is.
+``NAME.onnx`` is the network; ``NAME.json`` has the recipe, seed and data of its training, and its
+accuracy.
 """
 
 import json
@@ -20,9 +20,9 @@ def zoo_names() -> list[str]:
 
 
 def resolve_model(model: str) -> Path:
-    """The file that a name from the zoo, or a path to an ONNX file or a checkpoint, stands for.
+    """The file for a name from the zoo, or for a path to an ONNX file or a checkpoint.
 
-    Raises InputError where it is neither.
+    Raises InputError if it is neither.
     """
     if model in zoo_names():
         return _directory() / f"{model}.onnx"
@@ -30,13 +30,13 @@ def resolve_model(model: str) -> Path:
     if path.is_file():
         return path
     raise InputError(
-        f"there is no file '{model}', and no network of that name in the zoo; "
+        f"there is no file '{model}', and no network with that name in the zoo; "
         f"the zoo has: {', '.join(zoo_names())}"
     )
 
 
 def training_report(name: str) -> dict[str, Any] | None:
-    """The report of the training run that made a network of the zoo; None where it has none."""
+    """The report of the training run of a network in the zoo; None if there is none."""
     path = _directory() / f"{name}.json"
     if not path.is_file():
         return None

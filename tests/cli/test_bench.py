@@ -65,7 +65,7 @@ def test_the_report_in_all_forms(host_bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["{folder}"], "no bundle"),
+        (["{folder}"], "not a bundle"),
         (["{bundle}", "--json", "{folder}/nowhere/report.json"], "--json"),
         (["{bundle}", "--data", "{folder}"], "{folder}"),
         (["{bundle}", "--host", "pi@device:port"], "user@host"),

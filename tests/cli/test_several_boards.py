@@ -80,8 +80,8 @@ def test_interrupt_leaves_nothing_on_any_board(
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "no list of boards"),
-        ("host: pi@a", "no list of boards"),
+        ("", "not a list of boards"),
+        ("host: pi@a", "not a list of boards"),
         ("- [pi@a]", "entry 1"),
         ("- pi@a\n- {name: b}", "entry 2"),
         ("- {host: pi@a, bord: b}", "entry 1"),
@@ -89,7 +89,7 @@ def test_interrupt_leaves_nothing_on_any_board(
         ("- pi@a\n- pi-a", "twice"),
         ("- {", "not YAML"),
         ("\x00", "not YAML"),
-        ("- {host: pi@a, bundle: ~nobody-2/x}", "no known user"),
+        ("- {host: pi@a, bundle: ~nobody-2/x}", "an unknown user"),
         ("- {host: pi@a, name: ../x}", "name of entry 1"),
         ("- &a pi@a\n- *a", "alias"),
     ],

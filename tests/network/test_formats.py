@@ -29,13 +29,17 @@ def test_formats_of_a_chain() -> None:
 @pytest.mark.parametrize(
     ("name", "edit", "words"),
     [
-        ("stem", lambda x: replace(x, input="nowhere"), "reads 'nowhere', which no layer"),
+        ("stem", lambda x: replace(x, input="nowhere"), "reads 'nowhere', which no earlier layer"),
         ("block0.pointwise", lambda x: replace(x, name="stem"), "another layer has the same name"),
         ("stem", lambda x: replace(x, padding_level=1), "padded with 0"),
-        ("block0.depthwise", lambda x: replace(x, weight=x.weight * 0), "no levels of 1 bit"),
+        ("block0.depthwise", lambda x: replace(x, weight=x.weight * 0), "not levels of 1 bit"),
         ("block0.depthwise", lambda x: replace(x, padding_level=3), "neither 0 nor 1"),
         ("block0.depthwise", lambda x: replace(x, groups=3), "reads 3, not 9"),
-        ("block0.pointwise", lambda x: replace(x, input="pool"), "reads 'pool', which no layer"),
+        (
+            "block0.pointwise",
+            lambda x: replace(x, input="pool"),
+            "reads 'pool', which no earlier layer",
+        ),
         ("block0.pointwise", lambda x: replace(x, output=Sums()), "neither the picture nor codes"),
         ("classifier", lambda x: replace(x, input="stem"), "no vector of counts"),
         ("classifier", lambda x: replace(x, bias=x.bias + (2**31 - 2000)), "sums may reach"),

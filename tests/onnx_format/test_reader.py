@@ -44,7 +44,9 @@ def test_sums_that_are_read_twice_stay_sums(path: Path) -> None:
     quantize.CopyFrom(model.graph.node[3])
     quantize.name, quantize.output[0] = "again", "again"
     model.graph.node.append(quantize)
-    with pytest.raises(InputError, match=r"'block0\.depthwise\.quantize' is inconsist.*no stream"):
+    with pytest.raises(
+        InputError, match=r"'block0\.depthwise\.quantize' is inconsist.*not read a stream"
+    ):
         read_network(save(model, path))
 
 
@@ -115,7 +117,7 @@ def test_codes_that_are_not_those_a_node_says_it_reads(path: Path) -> None:
     model = to_onnx(draw_network(0, blocks=((9, 1), (9, 1))))
     (signed,) = [a for a in model.graph.node[4].attribute if a.name == "signed"]
     signed.i = 0
-    with pytest.raises(InputError, match=r"block0\.pointwise.*signed = 0, but is given 1"):
+    with pytest.raises(InputError, match=r"block0\.pointwise.*signed = 0, but gets 1"):
         read_network(save(model, path))
 
 
