@@ -38,7 +38,10 @@ def bits_text(recipe: Recipe) -> str:
 def recipe_cost(recipe: Recipe) -> dict[str, int]:
     """:func:`network_cost` of a recipe; images of unknown size are taken to have 224 pixels."""
     size = recipe.data.image_size or _SIZE
-    shape, classes = dataset_shape(recipe.dataset) or ((size, size, 3), _CLASSES)
+    shape, classes = dataset_shape(recipe.dataset, recipe.data.image_size) or (
+        (size, size, 3),
+        _CLASSES,
+    )
     with torch.device("meta"):  # shapes alone: nothing is computed
         network = build_network(recipe.network, recipe.quantization, shape, classes)
         return network_cost(network)

@@ -27,11 +27,12 @@ from bitat_deploy.paths import cache_directory
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """``images`` uint8 [N, H, W, C], mapped from disk; ``labels`` int64 [N]."""
+    """``images`` uint8 [N, H, W, C], mapped from disk; ``labels`` int64 [N]; names of files."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class Facts:
     shape: tuple[int, int, int]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def find_decoded(entry: Entry) -> Decoded | None:
         labels = np.load(entry.path / "labels.npy", allow_pickle=False)
         # "c": writable as torch wants it, but the file stays as it is.
         images = np.memmap(entry.path / "images.bin", np.uint8, "c", shape=tuple(facts["shape"]))
+        return Decoded(images, labels, tuple(facts["class_names"]), tuple(facts["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Decoded(images, labels, tuple(facts["class_names"]))
 
 
 def decoded_once(entry: Entry, decode: Callable[[BinaryIO], Facts]) -> Decoded:
@@ -110,6 +112,7 @@ def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
         document = {
             "shape": [len(facts.labels), *facts.shape],
             "class_names": facts.class_names,
+            "files": facts.files,
         }
         (beside / "facts.json").write_text(json.dumps(document))
         shutil.rmtree(entry, ignore_errors=True)  # one that is not whole

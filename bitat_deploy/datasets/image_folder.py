@@ -1,14 +1,14 @@
 """Folders of images by class: train/CLASS/IMAGE and test/CLASS/IMAGE, or a tar archive of them.
 
 The test images may also be called "val", as in ImageNet; a folder of CLASS/IMAGE alone holds test
-images. Images stand in turn: the first of each
-class, then the second of each, so that any first or last part of them holds all classes.
+images. The classes' images are spread evenly, so that any part of them has all classes in their
+proportion: of equally many the first of each class come first, then the second of each.
 """
 
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,21 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class ClassFolders:
+class ClassFiles:
     """``files[split][label]``: names of the images, in order."""
 
     class_names: tuple[str, ...]
     files: dict[str, tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How pictures lie in a source: which there are, and whether a file (by its name) is one of a
+    split or tells of it. ``class_names``, where they are fixed."""
+
+    find: Callable[[Source], ClassFiles]
+    belongs: Callable[[str, str], bool]
+    class_names: tuple[str, ...] = ()
 
 
 def load_image_folder(split: str, path: Path | None, image_size: Size) -> Dataset:
@@ -62,35 +72,48 @@ def load_class_folders(
     class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """As :func:`load_image_folder`; the classes must be ``class_names`` where given."""
+    return load_pictures(name, source, split, image_size, _class_folders(class_names))
+
+
+def load_pictures(
+    name: str, source: Source, split: str, image_size: Size, arrangement: Arrangement
+) -> Dataset:
+    """As :func:`load_image_folder`, of any arrangement."""
 
     def decode(file: BinaryIO) -> Facts:
-        folders = find_class_folders(source, class_names)
-        files, labels = _in_turn(folders.files[split])
+        found = arrangement.find(source)
+        files, labels = _spread(found.files[split])
         if not files:
             raise InputError(
                 f"'{source.path}' holds no images in {split}/CLASS/, but classes alone, which are "
                 "test images; arrange them as train/CLASS/IMAGE and test/CLASS/IMAGE"
             )
         shape = _decode(source, files, image_size, file)
-        return Facts(shape, labels, folders.class_names)
+        names = tuple(name.rpartition("/")[2] for name in files)
+        return Facts(shape, labels, found.class_names, names)
 
     if isinstance(source, FolderSource):  # the other split may have changed since it was decoded
-        find_class_folders(source, class_names)
-    decoded = decoded_once(_entry(source, split, image_size, class_names), decode)
-    return Dataset(name, decoded.images, decoded.labels, decoded.class_names)
+        arrangement.find(source)
+    decoded = decoded_once(_entry(source, split, image_size, arrangement), decode)
+    return Dataset(name, decoded.images, decoded.labels, decoded.class_names, decoded.files)
 
 
 def is_decoded(source: Source, split: str, class_names: tuple[str, ...] | None) -> bool:
     """Whether :func:`load_class_folders` has kept these images, at their own size."""
-    return find_decoded(_entry(source, split, None, class_names)) is not None
+    return find_decoded(_entry(source, split, None, _class_folders(class_names))) is not None
 
 
-def _entry(
-    source: Source, split: str, image_size: Size, class_names: tuple[str, ...] | None
-) -> Entry:
-    what = (str(source.path.absolute()), split, str(image_size), *(class_names or ()))
-    folders = (*_FOLDERS[split], _ALONE)
-    return Entry(what, source.fingerprint(lambda file: _split_folder(file) in folders))
+def _class_folders(class_names: tuple[str, ...] | None) -> Arrangement:
+    return Arrangement(
+        lambda source: find_class_folders(source, class_names),
+        lambda name, split: _split_folder(name) in (*_FOLDERS[split], _ALONE),
+        class_names or (),
+    )
+
+
+def _entry(source: Source, split: str, image_size: Size, arrangement: Arrangement) -> Entry:
+    what = (str(source.path.absolute()), split, str(image_size), *arrangement.class_names)
+    return Entry(what, source.fingerprint(lambda file: arrangement.belongs(file, split)))
 
 
 def has_class_folders(names: Iterable[str]) -> bool:
@@ -98,7 +121,7 @@ def has_class_folders(names: Iterable[str]) -> bool:
     return any(_split_folder(name) not in (None, _ALONE) for name in names)
 
 
-def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFolders:
+def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFiles:
     """The images of both splits by class. Raises InputError where the classes do not agree."""
     by_folder: dict[str, dict[str, list[str]]] = {}
     for name in source.names():
@@ -120,10 +143,10 @@ def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> C
     _check_classes(source, chosen, class_names)
     order = class_names or tuple(sorted(chosen["train"]))
     files = {
-        split: tuple(tuple(sorted(classes[label], key=_by_number)) for label in order)
+        split: tuple(tuple(sorted(classes[label], key=by_number)) for label in order)
         for split, classes in chosen.items()
     }
-    return ClassFolders(order, files)
+    return ClassFiles(order, files)
 
 
 def _split_folder(name: str) -> str | None:
@@ -168,17 +191,20 @@ def _listed(names: set[str]) -> str:
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _by_number(name: str) -> list[str | int]:
+def by_number(name: str) -> list[str | int]:
     """Sort 10.jpg after 9.jpg."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 
 
-def _in_turn(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.int64]]:
-    rounds = itertools.zip_longest(*classes)
-    pairs = [
-        (name, label) for round_ in rounds for label, name in enumerate(round_) if name is not None
+def _spread(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.int64]]:
+    """Each class's files in order, at equal distances."""
+    places = [
+        ((2 * index + 1) / len(files), label, name)
+        for label, files in enumerate(classes)
+        for index, name in enumerate(files)
     ]
-    return [name for name, _ in pairs], np.array([label for _, label in pairs], np.int64)
+    places.sort(key=lambda place: place[:2])
+    return [name for *_, name in places], np.array([label for _, label, _ in places], np.int64)
 
 
 def _decode(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bitat_deploy.datasets import fashion_mnist, image_folder
+from bitat_deploy.datasets import fashion_mnist, gtsrb, image_folder
 from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, CIFAR_SHAPE, load_cifar
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.errors import InputError
@@ -12,6 +12,7 @@ _LOADERS: dict[str, Callable[[str, Path | None, image_folder.Size], Dataset]] = 
     fashion_mnist.NAME: lambda split, path, _: fashion_mnist.load_fashion_mnist(split, path),
     CIFAR_10.name: lambda split, path, _: load_cifar(CIFAR_10, split, path),
     CIFAR_100.name: lambda split, path, _: load_cifar(CIFAR_100, split, path),
+    gtsrb.NAME: gtsrb.load_gtsrb,
     image_folder.NAME: image_folder.load_image_folder,
 }
 # Height, width, channels and number of classes, where the data set fixes them.
@@ -27,11 +28,16 @@ def dataset_names() -> list[str]:
     return sorted(_LOADERS)
 
 
-def dataset_shape(name: str) -> tuple[tuple[int, int, int], int] | None:
+def dataset_shape(
+    name: str, image_size: int | None = None
+) -> tuple[tuple[int, int, int], int] | None:
     """(height, width, channels) and the number of classes, without loading anything.
 
-    None where the user's files decide.
+    ``image_size`` as in :func:`load_dataset`. None where the user's files decide.
     """
+    if name == gtsrb.NAME:
+        size = image_size or gtsrb.DEFAULT_SIZE
+        return (size, size, 3), len(gtsrb.CLASS_NAMES)
     return _SHAPES.get(name)
 
 
@@ -42,9 +48,10 @@ def load_dataset(
 
     ``path`` is a folder with the data set's files or an archive of them; without it Fashion-MNIST
     is looked for in the cache and the system's packages, then downloaded. ``image_size`` is the
-    side in pixels to which the images of "image-folder" are brought, or height, width and channels
-    (None: they have one size already); the other data sets have a size of their own. Raises
-    InputError (unknown name, damaged files) or BuildError (download failed, disk full).
+    side in pixels to which the images of "image-folder" (None: they have one size already) and
+    "gtsrb" (None: 32) are brought, or height, width and channels; the other data sets have a size
+    of their own. Raises InputError (unknown name, damaged files) or BuildError (download failed,
+    disk full).
     """
     if name not in _LOADERS:
         raise InputError(f"unknown data set '{name}'; choose one of: {', '.join(dataset_names())}")

@@ -30,6 +30,19 @@ def test_images_stand_in_turn_with_their_labels(suffix: str | None, tmp_path: Pa
     assert load_dataset("image-folder", "test", path).images.shape == (3, 32, 32, 3)
 
 
+def test_uneven_classes_are_spread_evenly(tmp_path: Path) -> None:
+    """Any part of them holds the classes in their proportion."""
+    folder = write_class_folders(tmp_path / "data", ("few", "many"))
+    picture = folder / "train" / "many" / "0.png"
+    for index in range(2, 8):
+        picture.with_stem(str(index)).write_bytes(picture.read_bytes())
+    train = load_dataset("image-folder", "train", folder)
+    assert train.labels.tolist() == [1, 1, 0, 1, 1, 1, 1, 0, 1, 1]
+    assert train.files == tuple(f"{i}.png" for i in (0, 1, 0, 2, 3, 4, 5, 1, 6, 7))
+    again = load_dataset("image-folder", "train", folder)  # from the cache
+    assert again.files == train.files
+
+
 def test_any_images_are_cropped_to_the_size(tmp_path: Path) -> None:
     folder = write_class_folders(tmp_path / "data", ("a", "b"))
     wide = Image.new("RGB", (300, 100), "red")
