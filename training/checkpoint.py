@@ -22,9 +22,10 @@ class Checkpoint:
     """A run's state between two steps.
 
     ``stage`` and ``step`` are the next to be done (``stage`` equals the number of stages at the
-    end); ``optimizer`` is None between stages; ``memory`` is the state of the stage or,
-    between stages, of the one before; ``teacher`` is the state of the run's own full-precision
-    twin, once it teaches; ``open_epoch`` the sums of an epoch that is not over;
+    end); ``optimizer`` is the state of a stage's optimizer and average weights, None between
+    stages; ``memory`` is the state of the stage or, between stages, of the one before; ``teacher``
+    is the state of the run's own full-precision twin, once it teaches; ``open_epoch`` the sums of
+    an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
     ``result`` the evaluation on the test images once done.
     """
@@ -95,7 +96,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise InputError(f"'{path}' is not a checkpoint of bitat-deploy")
     version = document.pop("version", None)
-    if version in (3, 4):
+    if version in (3, 4) and "recipe" in document:
         _bring_up_to_date(document, path)
     elif version != VERSION:
         raise InputError(

@@ -1,5 +1,6 @@
 """Batches of training images, a pure function of seed and position: resuming needs no state."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,9 +9,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bitat_deploy.datasets import Dataset
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.augmentation import augment, middle, mixed, mixing_share
 from bitat_deploy.training.recipe_sections import DataRecipe
 
 _WHOLE = slice(None)
@@ -27,25 +32,75 @@ class ImageSet:
     def __len__(self) -> int:
         return self.images.shape[0]
 
+    def middle(self, crop: int | None) -> "ImageSet":
+        """The middle squares of ``crop`` pixels; all of the images where it is None."""
+        return ImageSet(middle(self.images, crop), self.labels)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """``index`` int64 [B] into the training set, ``images`` uint8 [B, H, W, C], ``labels``."""
+    """``index`` int64 [B] into the training set, ``images`` uint8 [B, H, W, C], ``labels``.
+
+    With mixup an image is ``share`` of the one of ``labels`` and the rest of one of
+    ``other_labels``.
+    """
 
     index: Tensor
     images: Tensor
     labels: Tensor
+    other_labels: Tensor
+    share: float = 1.0
 
 
 def split_training(dataset: Dataset, recipe: DataRecipe) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images: the validation images are the last of the limited set."""
+    """Training and validation images: the validation images are the last of the limited set.
+
+    With ``recipe.group`` groups stay whole: those that come last are for validation, until they
+    have as many images. Raises InputError where an image's file name has no group.
+    """
     total = min(recipe.train_images or len(dataset.labels), len(dataset.labels))
-    boundary = max(total - recipe.validation_images, 0)
     everything = to_image_set(dataset, total)
-    return (
-        ImageSet(everything.images[:boundary], everything.labels[:boundary]),
-        ImageSet(everything.images[boundary:], everything.labels[boundary:]),
-    )
+    if recipe.group is None:
+        boundary = max(total - recipe.validation_images, 0)
+        return _part(everything, slice(boundary)), _part(everything, slice(boundary, None))
+    groups = _groups(dataset, recipe.group)[:total]
+    held = torch.from_numpy(_held_out(groups, dataset.labels[:total], recipe.validation_images))
+    return _part(everything, ~held), _part(everything, held)
+
+
+def _part(data: ImageSet, which: slice | Tensor) -> ImageSet:
+    return ImageSet(data.images[which], data.labels[which])
+
+
+def _groups(dataset: Dataset, pattern: str) -> NDArray[np.int64]:
+    """The number of each image's group: what the pattern finds in its name, within its class."""
+    if not dataset.files:
+        raise InputError(f"data.group is for images in files of their own, not for {dataset.name}")
+    numbers: dict[tuple[int, str], int] = {}
+    groups = np.empty(len(dataset.files), np.int64)
+    for index, (file, label) in enumerate(zip(dataset.files, dataset.labels, strict=True)):
+        found = re.search(pattern, file)
+        if found is None:
+            raise InputError(f"data.group '{pattern}' finds nothing in the file name '{file}'")
+        groups[index] = numbers.setdefault((int(label), found[0]), len(numbers))
+    return groups
+
+
+def _held_out(
+    groups: NDArray[np.int64], labels: NDArray[np.int64], wanted: int
+) -> NDArray[np.bool_]:
+    """Which images are for validation, of ``groups`` [N]; the first of each class never is."""
+    _, firsts = np.unique(labels, return_index=True)
+    seen, held = set(groups[firsts].tolist()), []
+    count, sizes = 0, np.bincount(groups)
+    for group in groups[::-1].tolist():
+        if count >= wanted:
+            break
+        if group not in seen:
+            seen.add(group)
+            held.append(group)
+            count += int(sizes[group])
+    return np.isin(groups, held)
 
 
 def to_image_set(dataset: Dataset, limit: int | None) -> ImageSet:
@@ -59,6 +114,16 @@ def to_image_set(dataset: Dataset, limit: int | None) -> ImageSet:
 def images_to_tensor(images: Tensor) -> Tensor:
     """uint8 [N, H, W, C] to float32 [N, C, H, W] in [0, 1], channels last in memory."""
     return images.permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+def targets(batch: Batch, classes: int) -> Tensor:
+    """What the logits should be: labels int64 [B], or shares of classes float32 [B, classes]."""
+    if batch.share == 1.0:
+        return batch.labels
+    own, other = (
+        functional.one_hot(labels, classes) for labels in (batch.labels, batch.other_labels)
+    )
+    return own * batch.share + other * (1 - batch.share)
 
 
 def steps_per_epoch(data: ImageSet, batch_size: int) -> int:
@@ -78,8 +143,18 @@ def training_batch(
     order = _epoch_order(len(data), seed, epoch)
     index = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
     generator = _generator(seed, step, 1)
-    images = augment(data.images[index[part]], recipe, generator, len(index), part)
-    return Batch(index[part], images, data.labels[index[part]])
+    own = torch.arange(len(index))[part]
+    if not recipe.mixup:
+        images = augment(data.images[index[own]], recipe, generator, len(index), own)
+        labels = data.labels[index[own]]
+        return Batch(index[own], images, labels, labels)
+    others = (own + 1) % len(index)  # the order is random already
+    both = torch.cat([own, others]).unique()
+    images = augment(data.images[index[both]], recipe, generator, len(index), both)
+    images, partners = (images[torch.searchsorted(both, some)] for some in (own, others))
+    share = mixing_share(recipe.mixup, generator)
+    labels, other_labels = (data.labels[index[some]] for some in (own, others))
+    return Batch(index[own], mixed(images, partners, share), labels, other_labels, share)
 
 
 def training_batches(
@@ -97,40 +172,6 @@ def training_batches(
                 waiting.append(pool.submit(training_batch, data, recipe, seed, step, part))
             if step >= first + _AHEAD:
                 yield waiting.popleft().result()
-
-
-def augment(
-    images: Tensor,
-    recipe: DataRecipe,
-    generator: torch.Generator,
-    drawn: int | None = None,
-    part: slice = _WHOLE,
-) -> Tensor:
-    """Flip half of the images and shift each by up to ``recipe.shift`` pixels, filling with 0.
-
-    ``images`` uint8 [B, H, W, C] of any size and number of channels, on the CPU; so the result.
-    They are the ``part`` of ``drawn`` images for all of which there is a draw.
-    """
-    count, height, width, channels = images.shape
-    if not (recipe.flip or recipe.shift):
-        return images
-    flipped = torch.zeros(count, dtype=torch.bool)
-    if recipe.flip:
-        flipped = (torch.rand(drawn or count, generator=generator) < 0.5)[part]
-    if not recipe.shift:
-        return torch.where(flipped[:, None, None, None], images.flip(2), images)
-    offsets = torch.randint(0, 2 * recipe.shift + 1, (2, drawn or count, 1), generator=generator)
-    offsets = offsets[:, part]
-    shift = recipe.shift
-    padded = np.zeros((count, height + 2 * shift, width + 2 * shift, channels), np.uint8)
-    middle = padded[:, shift : shift + height, shift : shift + width]
-    middle[...] = images.numpy()
-    middle[flipped.numpy()] = images.numpy()[flipped.numpy(), :, ::-1]
-    # windows[n, y, x] is image n shifted; choosing one for each n copies whole windows.
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))
-    rows, columns = offsets[..., 0].numpy()
-    chosen = windows.transpose(0, 1, 2, 4, 5, 3)[np.arange(count), rows, columns]
-    return torch.from_numpy(np.ascontiguousarray(chosen))
 
 
 @lru_cache(maxsize=2)  # a permutation of a large set takes longer than a step's augmentation

@@ -1,7 +1,8 @@
 """The sections of a recipe: each checks itself, naming its keys; defaults keep recipes short."""
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.registry import ARCHITECTURES, QUANTIZERS
@@ -95,31 +96,71 @@ class QuantizationRecipe:
 
 
 @dataclass(frozen=True)
+class ColorJitter:
+    """How far an image's colours vary: by factors from 1 - j to 1 + j."""
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            _check_share(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
 class DataRecipe:
-    """Images used and how they are varied: flips left to right, shifts by up to so many pixels.
+    """Images used, and how those for training are varied.
 
     ``train_images`` and ``test_images`` limit the data set (None: all of it);
-    ``validation_images`` are held out of the training images to watch progress by. ``batch_size``
-    is that of all processes together. ``calibration_images``, from the start of the training
-    images, serve BiTAT's statistics and first steps. ``image_size`` is the side in
-    pixels to which images of an image folder are brought.
+    ``validation_images`` are held out of the training images to watch progress by. What the regular
+    expression ``group`` finds in a file's name is the group of its image within the class, such as
+    the frames of one sign; groups are held out whole. ``batch_size`` is that of all processes
+    together. ``calibration_images``, from the start of the training images, serve BiTAT's
+    statistics and first steps. ``image_size`` is the side in pixels to which images of an image
+    folder are brought.
+
+    ``crop``: the network sees squares of so many pixels, at a random place in training, else the
+    middle one; None is the whole image. ``shift``: up to so many pixels beyond the border, filled
+    with 0. ``flip``: half of the images, left to right. ``random_resized_crop``, in place of
+    shifts: a part of the image of this share of its area, least and most, and of proportions from
+    3:4 to 4:3, is resized to the crop. ``color_jitter``, ``random_erasing`` (the share of images
+    of which a rectangle is set to 0) and ``mixup`` (alpha of the Beta distribution of two images'
+    shares): 0 is off.
     """
 
     train_images: int | None = None
     validation_images: int = 2000
     test_images: int | None = None
+    group: str | None = None
     batch_size: int = 64
-    flip: bool = True
-    shift: int = 2
     calibration_images: int = 2000
     image_size: int | None = None
+    crop: int | None = None
+    flip: bool = True
+    shift: int = 2
+    random_resized_crop: tuple[float, float] | None = None
+    color_jitter: ColorJitter = field(default_factory=ColorJitter)
+    random_erasing: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         least = {"batch_size": 2, "shift": 0, "validation_images": 0, "calibration_images": 1}
-        for name, limit in {**least, "test_images": 1, "image_size": 1}.items():
+        least |= {"test_images": 1, "image_size": 1, "crop": 1, "mixup": 0}
+        for name, limit in least.items():
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise InputError(f"{name} must be at least {limit}, not {value}")
+        _check_share("random_erasing", self.random_erasing)
+        if self.random_resized_crop is not None:
+            low, high = self.random_resized_crop
+            if not 0 < low <= high <= 1:
+                raise InputError("random_resized_crop must be two shares: 0 < least <= most <= 1")
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except re.error as error:
+                raise InputError(f"group is no regular expression: {error}") from error
         needed = self.validation_images + self.batch_size
         if self.train_images is not None and self.train_images < needed:
             raise InputError(
@@ -129,12 +170,18 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """``kind`` with its ``momentum`` (SGD) and ``weight_decay``; how the rate falls to 0."""
+    """``kind`` with its ``momentum`` (SGD) and ``weight_decay``; how the rate falls to 0.
+
+    ``label_smoothing``: the share of each label that is spread over all classes. ``ema``: with
+    this decay a running average of the weights is kept, and a stage ends with it; 0 is off.
+    """
 
     kind: str = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: str = "cosine"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         _choose("kind", self.kind, OPTIMIZERS)
@@ -143,6 +190,9 @@ class OptimizerRecipe:
             raise InputError("momentum must be at least 0 and below 1")
         if self.weight_decay < 0:
             raise InputError("weight_decay must not be negative")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -177,6 +227,11 @@ class DistillationRecipe:
             raise InputError("temperature must be positive")
         if self.teacher is not None and self.weight == 0:
             raise InputError("teacher is given but weight is 0")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} must be between 0 and 1")
 
 
 def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bitat_deploy.datasets import load_dataset
+from bitat_deploy.datasets import Dataset, load_dataset
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.data import (
@@ -18,6 +18,7 @@ from bitat_deploy.training.data import (
     images_to_tensor,
     split_training,
     steps_per_epoch,
+    targets,
     to_image_set,
     training_batches,
 )
@@ -56,8 +57,10 @@ class Trainer:
         size = recipe.data.image_size
         dataset = load_dataset(recipe.dataset, "train", data_path, size)
         test = load_dataset(recipe.dataset, "test", data_path, size)
-        self._test = to_image_set(test, recipe.data.test_images)
-        self.training, self._validation = split_training(dataset, recipe.data)
+        self._input_shape = _input_shape(dataset, recipe)
+        self._test = to_image_set(test, recipe.data.test_images).middle(recipe.data.crop)
+        self.training, validation = split_training(dataset, recipe.data)
+        self._validation = validation.middle(recipe.data.crop)
         if len(self.training) < recipe.data.batch_size:
             raise InputError(
                 f"the data set's {len(dataset.labels)} training images leave no batch of "
@@ -69,8 +72,6 @@ class Trainer:
         self._path = checkpoint
         self._seconds = checkpoint_seconds
         self._class_names = dataset.class_names
-        height, width, channels = dataset.images.shape[1:]
-        self._input_shape = (height, width, channels)
         torch.manual_seed(recipe.seed)
         self._network = build_network(
             recipe.network, recipe.quantization, self._input_shape, len(self._class_names)
@@ -129,14 +130,15 @@ class Trainer:
             resumed=state.step > 0 or state.open_epoch is not None,
         )
         if state.optimizer is not None:
-            run.optimizer.load_state_dict(state.optimizer)
+            run.restore(state.optimizer)
         return run
 
     def train_batch(self, run: StageRun, step: int, batch: Batch) -> float:
         """One step; gives the loss."""
         device = self._workers.device()
         images = images_to_tensor(batch.images.to(device))
-        return run.step(step, images, batch.labels.to(device))
+        labels = targets(batch, len(self._class_names))
+        return run.step(step, images, labels.to(device))
 
     def _teaches_itself(self) -> bool:
         """Whether the teacher is the run's own full-precision twin."""
@@ -182,7 +184,7 @@ class Trainer:
                     replace(
                         state,
                         network=self._copied(),
-                        optimizer=run.optimizer.state_dict(),
+                        optimizer=run.state(),
                         step=step + 1,
                         memory=stage.state(),
                         open_epoch=epoch.state(),
@@ -202,6 +204,7 @@ class Trainer:
 
     def _finish(self, state: Checkpoint, run: StageRun, began: float) -> Checkpoint:
         """Finish the stage, re-estimate the statistics, and add the stage's record."""
+        run.conclude()
         stage, network, teacher = self.stages[state.stage], self._network, state.teacher
         record: dict[str, Any] = {
             "stage": stage.name,
@@ -247,5 +250,20 @@ class Trainer:
 
     def _calibration(self) -> Iterator[Tensor]:
         count = min(self.recipe.data.calibration_images, len(self.training))
-        for images in self.training.images[:count].split(EVALUATION_BATCH):
+        data = self.training.middle(self.recipe.data.crop)
+        for images in data.images[:count].split(EVALUATION_BATCH):
             yield images_to_tensor(images.to(self._workers.device()))
+
+
+def _input_shape(dataset: Dataset, recipe: Recipe) -> tuple[int, int, int]:
+    """(height, width, channels) of what the network sees. Raises InputError for a large crop."""
+    height, width, channels = dataset.images.shape[1:]
+    crop = recipe.data.crop
+    if crop is None:
+        return height, width, channels
+    if crop > min(height, width):
+        raise InputError(
+            f"data.crop {crop} is more than the images' {width}x{height} pixels; lower it or set "
+            "data.image_size"
+        )
+    return crop, crop, channels

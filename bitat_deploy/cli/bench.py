@@ -232,7 +232,13 @@ def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
         if data is None:
             return drawn_dataset(model.input_shape, images)
         name = IMAGE_FOLDER
-    return load_dataset(name, "test", data, model.input_shape)
+    height, width, channels = model.input_shape
+    cropped_from = model.metadata.get("cropped_from")
+    if cropped_from is None:
+        return load_dataset(name, "test", data, model.input_shape)
+    side = int(cropped_from) if cropped_from.isdecimal() else None
+    whole = load_dataset(name, "test", data, side and (side, side, channels))
+    return whole.middle(height, width)
 
 
 def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Path, Baseline]:
@@ -278,5 +284,8 @@ def _refuse_another_length() -> None:
 
 def _first(dataset: Dataset, count: int | None) -> Dataset:
     return dataclasses.replace(
-        dataset, images=dataset.images[:count], labels=dataset.labels[:count]
+        dataset,
+        images=dataset.images[:count],
+        labels=dataset.labels[:count],
+        files=dataset.files[:count],
     )

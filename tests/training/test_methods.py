@@ -32,6 +32,8 @@ def small(name: str) -> Recipe:
     values["dataset"] = "fashion-mnist"
     values["data"] = {"train_images": 96, "validation_images": 32, "test_images": 20}
     values["data"] |= {"batch_size": 16, "calibration_images": 32}
+    values["data"] |= {"random_resized_crop": [0.4, 1.0], "crop": 24, "mixup": 0.4}
+    values["optimizer"] = {**values.get("optimizer", {}), "ema": 0.9, "label_smoothing": 0.1}
     values["distillation"] = {"weight": 0.5}
     values.get("quantization", {}).pop("signed_bottleneck", None)
     for section in values.values():

@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as functional
 from rich.console import Console
 
+from bitat_deploy.datasets import load_dataset
+from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.data import images_to_tensor, training_batch
+from bitat_deploy.training.integer_network import integer_top1, load_checkpoint_network
 from bitat_deploy.training.loop import task_loss
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
 from bitat_deploy.training.progress import TrainingProgress
@@ -138,3 +141,42 @@ def test_latent_weights_and_gammas_stay_in_their_range(data: Path, tmp_path: Pat
         gammas = [after[name] for name in after if name.endswith("activation.normalization.weight")]
         assert len(gammas) == 4
         assert torch.cat(gammas).min() >= 1e-3
+
+
+def test_a_stage_ends_with_the_average_of_its_weights(data: Path, tmp_path: Path) -> None:
+    given = recipe(optimizer={"ema": 0.3, "label_smoothing": 0.2})
+    trainer, state = after_twin(given, data, tmp_path)
+    run = trainer.begin(state)
+    network = trainer.stages[1].network
+    average = {name: value.detach().clone() for name, value in network.named_parameters()}
+    for step in range(4):
+        batch = training_batch(trainer.training, given.data, 5, step)
+        with torch.no_grad():
+            answers = network(images_to_tensor(batch.images)).log_softmax(dim=1)
+        hard = -answers.gather(1, batch.labels[:, None]).mean()
+        expected = 0.8 * hard - 0.2 * answers.mean()
+        loss = trainer.train_batch(run, step, batch)
+        assert loss == pytest.approx(float(expected), rel=1e-4)
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, value in network.named_parameters():
+            average[name] = decay * average[name] + (1 - decay) * value.detach()
+    run.conclude()
+    for name, value in network.named_parameters():
+        torch.testing.assert_close(value.detach(), average[name])
+
+
+def test_the_network_sees_the_middle(data: Path, tmp_path: Path) -> None:
+    """In evaluation; the exported network says of what it is."""
+    values = {**recipe().plain()["data"], "crop": 20}
+    trainer = Trainer(recipe(data=values), data, tmp_path / "checkpoint.pt")
+    state = trained(trainer)
+    assert state.input_shape == (20, 20, 1)
+    integers = load_checkpoint_network(tmp_path / "checkpoint.pt")
+    assert integers.metadata["cropped_from"] == ""
+    test = load_dataset("fashion-mnist", "test", data).middle(20, 20)
+    assert test.images.shape[1:] == (20, 20, 1)
+    assert state.top1 == integer_top1(integers, test.images[:20], test.labels[:20])
+    with pytest.raises(InputError, match=r"data\.crop 30 is more than the images' 28x28 pixels"):
+        Trainer(recipe(data={**values, "crop": 30}), data, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="the network takes the middle 30x20"):
+        load_dataset("fashion-mnist", "test", data).middle(20, 30)
