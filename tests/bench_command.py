@@ -1,4 +1,4 @@
-"""``bitat-deploy bench`` as a user runs it: a process of its own."""
+"""``bitat-deploy bench`` as a user runs it, in its own process."""
 
 import json
 import signal

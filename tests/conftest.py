@@ -1,4 +1,4 @@
-"""Fixtures for everybody: a cache of the tests' own, and the devices reached over SSH."""
+"""Shared fixtures: a separate cache for the tests, and devices reached over SSH."""
 
 import fcntl
 import os

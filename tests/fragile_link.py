@@ -1,4 +1,4 @@
-"""A network link to a device that a test can cut, or that fails by itself in the middle."""
+"""A network link to a device that a test can cut, or that fails after some bytes."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""This machine as a device whose answers are not to be trusted."""
+"""This machine as a device that gives hostile answers."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""How scripts/test shares the tests out among pytest-xdist's workers.
+"""How scripts/test distributes the tests among pytest-xdist's workers.
 
 The tests of a file stay on one worker, as they share fixtures. So do all files that use a virtual
-Pi: the machine has no cores for two of them. What takes long comes first, so that in the end no
+Pi: the machine has too few cores for two of them. Long tests come first, so that at the end no
 worker waits for another.
 """
 

@@ -1,7 +1,7 @@
 """A network namespace behind a slow link that loses packets.
 
-The packets really pass two network devices and a relay between them, so that TCP has to make good
-for what is lost. The relay stands in for the kernel's netem, which many virtual machines lack.
+The packets pass through two real network devices and a relay between them, so that TCP has to
+retransmit what is lost. The relay replaces the kernel's netem, which many virtual machines lack.
 """
 
 import fcntl

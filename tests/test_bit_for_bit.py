@@ -1,4 +1,4 @@
-"""The property everything hangs on: one network, one answer, in four places."""
+"""The central property: a network gives one answer in four places."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Work in a process with limits: its result, its errors, and each way it can end otherwise."""
+"""Work in a process with limits: its result, its errors, and every other way it can end."""
 
 import os
 import signal

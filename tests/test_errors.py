@@ -1,4 +1,4 @@
-"""What a message may hold, whatever a file or a device put into it."""
+"""What a message may contain, whatever a file or a device put into it."""
 
 from bitat_deploy.errors import InputError
 

@@ -1,4 +1,4 @@
-"""One answer in numpy, ONNX Runtime and the bundle, for networks with every kind of layer."""
+"""The same answer in numpy, ONNX Runtime and the bundle, for networks with every kind of layer."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text from outside becomes one printable line."""
+"""Foreign text becomes one printable line."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""The statements about a release agree, and the wheel is complete."""
+"""The version is the same everywhere, and the wheel is complete."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""``bitat-deploy tune`` as a user runs it: a process of its own."""
+"""``bitat-deploy tune`` as a user runs it, in its own process."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""From an ONNX file to a bundle: compile, add runner and runtime, write."""
+"""From an ONNX file to a bundle: compile, add the runner and runtime, write."""
 
 import tempfile
 from collections.abc import Callable
@@ -56,8 +56,8 @@ def build_bundle(
 
     The network takes ``batch`` images at once. Without ``output`` the bundle goes to the cache.
     With ``use_cache`` a bundle that was built earlier from the same input is copied. ``status``
-    receives a line at each step. ``preprocessing`` is for networks that were not exported by
-    bitat-deploy; None means pixel / 255. Those are compiled in another process, within ``limits``.
+    gets a line at each step. ``preprocessing`` is for networks that were not exported by
+    bitat-deploy; None means pixel / 255. They are compiled in a child process within ``limits``.
     Raises InputError, UnsupportedOperatorError, BuildError.
     """
     if output is not None:
@@ -78,7 +78,7 @@ def build_bundle(
             name = as_file_name(f"{manifest.model.name}-{target.name}")
             output = cache_directory() / "builds" / name
         bundle = write_bundle(output, manifest, contents)
-        # Not where the model was changed while it was compiled.
+        # Unless the model changed while it was compiled.
         if key and cached is None and key == _cache_key(model, target, preprocessing, batch):
             build_cache.store(key, bundle)
         return bundle
@@ -87,9 +87,9 @@ def build_bundle(
 def _cache_key(
     model: Path, target: Target, preprocessing: "Preprocessing | None", batch: int
 ) -> str | None:
-    """Checksum of all input of a build; None where the model cannot be read: compiling says why.
+    """Checksum of all input of a build; None if the model cannot be read: compiling says why.
 
-    It must contain every option that changes what is compiled.
+    It must include every option that changes what is compiled.
     """
     try:
         options: dict[str, Any] = {"batch": batch}
@@ -111,7 +111,7 @@ def _compile(
     limits: Limits,
     status: Callable[[str], None],
 ) -> tuple[Manifest, dict[str, Path]]:
-    """The manifest, and what goes into the bundle: path there to the file it is now."""
+    """The manifest, and the bundle's files: path in the bundle to the file's present path."""
     status(f"compiling the network for {target.name} ({target.cpu})")
     name = NETWORK_OBJECT if target.is_static else MODEL_LIBRARY
     network = workspace / name
@@ -146,9 +146,9 @@ def _compile(
 
 
 def _description(compiled: CompiledModel, batch: int) -> str:
-    """What ``runner/relax/model_file.cc`` reads: a key and its values on each line.
+    """The text that ``runner/relax/model_file.cc`` reads: a key and its values on each line.
 
-    Keys that it does not know are left out there, so that more of them can be added.
+    It ignores unknown keys, so that more can be added.
     """
     shape = " ".join(map(str, compiled.input_shape))
     return f"bitat-deploy network 1\nshape {shape}\nbatch {batch}\nclasses {compiled.classes}\n"
@@ -163,7 +163,7 @@ def _compile_model(*arguments: Any) -> CompiledModel:
 
 
 def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:
-    """What runs the compiled ``network``: path in the bundle to the file it is now."""
+    """The files that run the compiled ``network``: path in the bundle to the present path."""
     if target.is_static:
         runner = network.with_name(RUNNER)
         static_runner(network, runner, target, status)

@@ -1,4 +1,4 @@
-"""Data sets as numpy arrays; nothing here needs torch."""
+"""Data sets as numpy arrays, without torch."""
 
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.datasets.drawn import drawn_dataset, drawn_pictures

@@ -78,8 +78,8 @@ CIFAR_100 = Variant(
 def load_cifar(variant: Variant, split: str, path: Path | None) -> Dataset:
     """Load ``split``, "train" or "test", from ``path``: images uint8 [N, 32, 32, 3].
 
-    Any number of images will do, so that a subset may be used. Raises InputError for a missing,
-    damaged or other data set.
+    Any number of images is accepted, so that a subset may be used. Raises InputError for a missing,
+    damaged or different data set.
     """
     if path is None:
         raise InputError(
@@ -97,7 +97,7 @@ def load_cifar(variant: Variant, split: str, path: Path | None) -> Dataset:
             missing = [file for file in expected if file not in found]
             if missing:
                 raise InputError(
-                    f"'{path}' is not all of {variant.name}: '{missing[0]}' is missing"
+                    f"'{path}' is not complete {variant.name}: '{missing[0]}' is missing"
                 )
             wanted = [found[file] for file in files[split]]
             contents = dict(source.read(wanted))  # in one pass
@@ -120,7 +120,7 @@ def _read_binary(
     record = variant.label_bytes + _PIXELS
     if len(content) % record:
         raise InputError(
-            f"{shown_name} is damaged: its {len(content)} bytes are no multiple of "
+            f"{shown_name} is damaged: its {len(content)} bytes are not a multiple of "
             f"{record}, a record of {variant.name}"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
@@ -139,7 +139,7 @@ def _joined(
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
             f"'{source.path}' has labels from {labels.min()} to {labels.max()}, {variant.name} "
-            f"has 0 to {classes - 1}: another data set, or damaged"
+            f"has 0 to {classes - 1}; it is damaged or another data set"
         )
     channels_last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     return Dataset(variant.name, channels_last, labels, variant.class_names)
@@ -162,6 +162,6 @@ def _another(variant: Variant, path: Path, names: Iterable[str]) -> str:
         if other is not variant and files & found:
             return f"'{path}' holds {other.name}, not {variant.name}"
     return (
-        f"'{path}' holds no {variant.name}: neither {variant.python_files['test'][0]} nor "
+        f"'{path}' does not hold {variant.name}: neither {variant.python_files['test'][0]} nor "
         f"{variant.binary_files['test'][0]} nor train/CLASS/IMAGE; get it from {_HOME}"
     )

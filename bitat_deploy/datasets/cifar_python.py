@@ -1,4 +1,4 @@
-"""CIFAR's python format: pickled dictionaries, read without running anything they name.
+"""CIFAR's python format: pickled dictionaries, read without executing anything they name.
 
 A pickle may call any function on loading, so only what builds a numpy array is admitted (see
 https://docs.python.org/3/library/pickle.html#restricting-globals). It may also ask for memory that
@@ -81,7 +81,7 @@ def python_images(
     """Images uint8 [N, 3, 32, 32] and labels int64 [N] of one batch file. Raises InputError."""
     document = read_python_file(content, shown)
     if "data" not in document or labels_key not in document:
-        raise InputError(f"{shown} has no entries 'data' and '{labels_key}': another data set?")
+        raise InputError(f"{shown} has no entries 'data' and '{labels_key}'; another data set?")
     data, labels = document["data"], document[labels_key]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,):
         raise InputError(f"{shown} holds no array of images of 3,072 bytes")

@@ -1,9 +1,8 @@
 """Fashion-MNIST (Xiao et al., arXiv 1708.07747): 60,000 + 10,000 grey images of 28x28, 10 classes.
 
-Where no folder is given it is looked for in the cache, then where Debian's package
-``dataset-fashion-mnist`` puts it, then downloaded into the cache from its public address. What is
-found is checked by the sha256 of the decompressed content, which does not depend on who
-compressed it.
+If no folder is given, it is looked for in the cache, then in the folder of Debian's package
+``dataset-fashion-mnist``, then downloaded into the cache from its public address. Files are checked
+by the sha256 of the decompressed content, which does not depend on the compression.
 """
 
 import gzip
@@ -77,7 +76,7 @@ def _dataset(images: bytes, images_source: str, labels: bytes, labels_source: st
 
 
 def _content(name: str, path: Path | None) -> tuple[bytes, str]:
-    """Decompressed content of one IDX file, and what to call it in messages."""
+    """Decompressed content of one IDX file, and its name in messages."""
     if path is not None:
         if not path.is_dir():
             raise InputError(f"'{path}' is not a folder; give one that holds the four IDX files")
@@ -109,7 +108,7 @@ def _read(file: Path) -> bytes:
 
 
 def _verified(file: Path, name: str) -> bytes | None:
-    """Content with the right checksum; None for a damaged file, so that the next place is tried."""
+    """Content with the right checksum; None for a damaged file, so that the next one is tried."""
     try:
         content = _read(file)
     except InputError:

@@ -1,4 +1,4 @@
-"""Where a data set's files lie: a folder, or a tar archive that is read without unpacking it."""
+"""Sources of a data set's files: a folder, or a tar archive that is read without unpacking it."""
 
 import functools
 import hashlib
@@ -13,11 +13,11 @@ from typing import Protocol
 from bitat_deploy.errors import InputError
 
 FILE_NAME_BYTES = ("utf-8", "surrogateescape")  # any file name, UTF-8 or not
-_LARGEST_FILE = 1 << 30  # bytes; guards against archives made to fill the memory
+_LARGEST_FILE = 1 << 30  # bytes; protects against archives made to fill the memory
 
 
 class Source(Protocol):
-    """Files by name: paths relative to ``path``, parts joined by "/", hidden ones left out."""
+    """Files by name: paths relative to ``path``, joined by "/", without hidden ones."""
 
     path: Path
 
@@ -28,11 +28,11 @@ class Source(Protocol):
         """Name and content of the files ``names``, each once, in any order."""
 
     def fingerprint(self, chosen: Callable[[str], bool]) -> str:
-        """Changes whenever size or time of a ``chosen`` file changes, or its name."""
+        """A text that changes with the name, size or time of any ``chosen`` file."""
 
 
 def open_source(path: Path) -> Source:
-    """The source at ``path``. Raises InputError for what is neither a folder nor a tar archive."""
+    """The source at ``path``. Raises InputError if it is neither a folder nor a tar archive."""
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
@@ -41,14 +41,14 @@ def open_source(path: Path) -> Source:
 
 
 def shown(source: Source, name: str) -> str:
-    """The file ``name`` as messages call it."""
+    """The file ``name`` as it is called in messages."""
     if isinstance(source, FolderSource):
         return f"'{source.path / name}'"
     return f"'{name}' in '{source.path}'"
 
 
 class FolderSource:
-    """A folder and all below it, as it is when first listed."""
+    """A folder with its subfolders, as when first listed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,7 +74,7 @@ class FolderSource:
                 raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
 
     def fingerprint(self, chosen: Callable[[str], bool]) -> str:
-        """Of names, sizes and times."""
+        """Checksum of names, sizes and times."""
         digest = hashlib.sha256()
         for name in filter(chosen, self.names()):
             try:
@@ -90,7 +90,7 @@ class FolderSource:
 
 
 class ArchiveSource:
-    """A tar archive, compressed or not. Only its plain files count: links and devices do not."""
+    """A tar archive, compressed or not; only its regular files, not links or devices."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -117,7 +117,7 @@ class ArchiveSource:
                 return
 
     def fingerprint(self, chosen: Callable[[str], bool]) -> str:
-        """Of the archive's own size and time: its files cannot change without it."""
+        """Checksum of the archive's own size and time, as its files cannot change without it."""
         return hashlib.sha256(repr(self._state()).encode()).hexdigest()
 
     def _state(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""An ONNX file as a graph: read and checked, before its nodes are looked at."""
+"""An ONNX file as a graph, read and checked before its nodes are interpreted."""
 
 import reprlib
 from dataclasses import dataclass
@@ -40,14 +40,14 @@ class Model:
 def read_model(path: Path) -> Model:
     """Read and check an ONNX file.
 
-    Raises InputError where the file is missing, no ONNX, damaged, of another version of our
-    functions, or not a network from one uint8 image to logits.
+    Raises InputError if the file is missing, not ONNX, damaged, uses another version of our
+    functions, or is not a network from one uint8 image to logits.
     """
     proto = load_onnx(path)
     versions = {entry.domain: entry.version for entry in proto.opset_import}
     if versions.get(DOMAIN, VERSION) != VERSION:
         raise InputError(
-            f"'{path}' uses version {versions[DOMAIN]} of our operators, this program knows "
+            f"'{path}' uses version {versions[DOMAIN]} of our operators, this program supports "
             f"version {VERSION}; export the network again with this version of bitat-deploy"
         )
     _check_functions(path, proto)
@@ -111,7 +111,7 @@ def load_onnx(path: Path, from_elsewhere: bool = False) -> onnx.ModelProto:
             )
         onnx.checker.check_model(proto)
     except DecodeError as error:
-        raise InputError(f"'{path}' is no ONNX file, or is damaged; export it again") from error
+        raise InputError(f"'{path}' is not an ONNX file, or is damaged; export it again") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
@@ -168,7 +168,7 @@ def _is_external(tensor: onnx.TensorProto) -> bool:
 
 
 def _check_functions(path: Path, proto: onnx.ModelProto) -> None:
-    """That what ONNX Runtime computes for the file's layers is what our operators compute."""
+    """Check that ONNX Runtime computes for the file's layers what our operators compute."""
     ours = {function.name: function for function in model_local_functions()}
     present = [function for function in proto.functions if function.domain == DOMAIN]
     foreign = [function.name for function in present if function != ours.get(function.name)]

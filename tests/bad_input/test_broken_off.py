@@ -1,4 +1,4 @@
-"""The push or the run breaks off: exit code 8, and nothing half-written is left in use."""
+"""The push or the run is interrupted: exit code 8, and nothing half-written is used."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A bundle that is no longer what was built: exit code 4, before anybody is called."""
+"""A bundle that was changed after it was built: exit code 4, before connecting."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The connection is cut after N bytes, for N over all of a bench."""
+"""The connection is cut after N bytes, for N throughout a bench."""
 
 import hashlib
 import json

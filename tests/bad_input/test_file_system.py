@@ -1,4 +1,4 @@
-"""The device's file system takes nothing: from the start, or from the middle of a run on."""
+"""The device's file system cannot be written: from the start, or from the middle of a run."""
 
 import os
 import subprocess

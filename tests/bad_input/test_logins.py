@@ -1,4 +1,4 @@
-"""Logins that fail, or lead through another machine; what is said then, and what never is."""
+"""Logins that fail or go through another machine: what messages say, and what they never say."""
 
 import logging
 import subprocess

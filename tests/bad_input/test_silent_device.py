@@ -1,4 +1,4 @@
-"""The device acknowledges what it is sent, as far as TCP goes, and no longer answers."""
+"""The device acknowledges data at the level of TCP but no longer answers."""
 
 import socket
 import threading

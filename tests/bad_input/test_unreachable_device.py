@@ -1,4 +1,4 @@
-"""Nothing is there, nothing answers, or it is not to be trusted: exit code 6."""
+"""The device is missing, does not answer, or cannot be trusted: exit code 6."""
 
 import http.server
 import socket

@@ -1,4 +1,4 @@
-"""The twins are the network in another arithmetic: same shapes, same work."""
+"""The twins are the network in another arithmetic, with the same shapes and the same work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The drawn networks have the shapes of the papers' and go through everything."""
+"""The random networks have the shapes in the papers and pass through every stage."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A measurement's cores are its own, and given back."""
+"""A measurement has its cores to itself, and releases them afterwards."""
 
 import os
 import time

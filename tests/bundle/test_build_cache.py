@@ -1,4 +1,4 @@
-"""What was built before is copied, and only that."""
+"""An unchanged build is copied from the cache; any other is compiled."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Bundles on disk: whole or not at all, and every change is found."""
+"""Bundles are written completely or not at all, and every change is detected."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A bundle brings the licences of what is in it."""
+"""A bundle contains the licences of its parts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""TVM's runtime libraries come from the cache, and only if they are what they should be."""
+"""TVM's runtime libraries come from the cache, if their checksums are right."""
 
 from pathlib import Path
 

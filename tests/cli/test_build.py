@@ -37,7 +37,7 @@ def test_ends_with_the_layer_table(host_bundle: Path, tmp_path: Path) -> None:
         (["--target", "rpi9"], ["unknown target 'rpi9'", "host", "rpi4"]),
         (["nowhere.onnx"], ["no file 'nowhere.onnx'", "zoo"]),
         (["nowhere.pt"], ["nowhere.pt"]),
-        (["{folder}/damaged.onnx"], ["damaged.onnx", "no ONNX file"]),
+        (["{folder}/damaged.onnx"], ["damaged.onnx", "not an ONNX file"]),
         (["{folder}/damaged.pt"], ["damaged.pt"]),
         (["{model}", "-o", "{folder}"], ["no bundle", "-o"]),
     ],

@@ -1,4 +1,4 @@
-"""Small data folders in Fashion-MNIST's format, with a pattern a network can learn."""
+"""Small data folders in Fashion-MNIST's format, with a pattern that a network can learn."""
 
 import gzip
 import struct

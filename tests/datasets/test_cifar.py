@@ -115,7 +115,7 @@ def test_another_data_set_is_recognised(tmp_path: Path) -> None:
     large = write_class_folders(tmp_path / "large", CIFAR_10.class_names, size=(40, 32))
     assert "images of 40x32 pixels" in refused("cifar-10", large)
     (tmp_path / "empty").mkdir()
-    assert "holds no cifar-10" in refused("cifar-10", tmp_path / "empty")
+    assert "does not hold cifar-10" in refused("cifar-10", tmp_path / "empty")
     assert "does not exist" in refused("cifar-10", tmp_path / "nowhere")
     with pytest.raises(InputError, match="needs --data"):
         load_dataset("cifar-100", "train")

@@ -1,4 +1,4 @@
-"""A bench on a device whose power supply gives in while it runs."""
+"""A bench on a device whose power supply fails during the run."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The examples, run as their first lines say; their logits against ONNX Runtime's."""
+"""Runs the examples as their first lines say and compares their logits with ONNX Runtime's."""
 
 import re
 import shutil

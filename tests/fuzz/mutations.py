@@ -1,4 +1,4 @@
-"""Changes to sound files: of single bytes, of values in JSON, of fields in protocol buffers."""
+"""Mutations of valid files: single bytes, values in JSON, fields in protocol buffers."""
 
 import copy
 import json

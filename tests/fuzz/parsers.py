@@ -1,7 +1,7 @@
-"""What is fuzzed: each reader of a file that may come from anywhere, and what must hold of it.
+"""The readers to fuzz, all of files of unknown origin, and what must hold for their results.
 
-``read`` raises an error of bitat_deploy/errors.py, or what it returns is sound; anything else that
-it raises is a defect. So is a message that is not one printable line.
+``read`` raises an error from bitat_deploy/errors.py or returns something sound; any other exception
+is a defect. So is a message that is not one printable line.
 """
 
 import hashlib

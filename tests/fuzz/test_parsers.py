@@ -1,4 +1,4 @@
-"""Whatever a file holds: it is read and sound, or refused in one line. scripts/fuzz tries more."""
+"""Every file is read and sound, or refused in one line. scripts/fuzz tries more."""
 
 import random
 from functools import cache

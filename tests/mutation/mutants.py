@@ -1,4 +1,4 @@
-"""Small mistakes in Python code, one at a time: what tests have to notice."""
+"""Small mistakes in Python code, one at a time, that tests should notice."""
 
 import ast
 import random

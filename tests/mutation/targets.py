@@ -1,4 +1,4 @@
-"""Modules to break, and the tests that have to notice: the quickest that are about them."""
+"""Modules to break, and the tests that should notice: the quickest ones for each module."""
 
 _OPERATORS = "tests/operators/test_operators.py"
 _BUNDLE = ("tests/bundle/test_bundle.py",)

@@ -1,4 +1,4 @@
-"""The definition, against values computed by hand."""
+"""The definition, compared with values computed by hand."""
 
 import numpy as np
 

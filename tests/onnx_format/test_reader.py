@@ -1,4 +1,4 @@
-"""Every way an ONNX file can be wrong ends in one sentence that names it."""
+"""Every defect of an ONNX file gives one sentence that names it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The scripts that compare whole networks run, at a size that takes no time."""
+"""The scripts that compare whole networks run, at a small size."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The two commands of the README: from the zoo's network to numbers off the virtual Pi."""
+"""The two commands of the README: from the zoo's network to measurements on the virtual Pi."""
 
 import subprocess
 from pathlib import Path

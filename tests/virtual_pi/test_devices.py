@@ -1,4 +1,4 @@
-"""The devices themselves, before anything of ours runs on them."""
+"""The test devices themselves, before bitat-deploy runs on them."""
 
 import pytest
 
