@@ -196,10 +196,16 @@ class Finder:
 
 
 def without_zero(steps: Steps) -> Steps | None:
-    """Sign's steps with +1 at 0; None where the steps are not those of a sign with 0 between."""
+    """The steps of a scaled and shifted Sign with +1 at 0; None where they are of another kind.
+
+    Of three values the middle one, which Sign's 0 gives, is the mean of the others.
+    """
     for values in steps.values:
-        signs = sorted(np.sign(values))
-        if len(values) > 3 or (len(values) == 3 and signs != [-1, 0, 1]):
+        if len(values) > 3:
+            return None
+        if len(values) == 3 and not np.isclose(
+            values[1], (values[0] + values[2]) / 2, rtol=0, atol=1e-5 * np.ptp(values)
+        ):
             return None
     if all(len(values) < 3 for values in steps.values):
         return None

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, classify, connect
@@ -17,6 +18,7 @@ from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign import Preprocessing
 from bitat_deploy.target import load_target
+from tests.foreign.answers import differences
 from tests.foreign.drawn_models import Model
 
 BREVITAS = Path(__file__).with_name("brevitas.onnx")
@@ -109,6 +111,30 @@ def test_an_ordinary_float_network(tmp_path: Path) -> None:
     assert np.allclose(logits, expected, rtol=1e-3, atol=1e-5)
     assert not any(layer.binarized for layer in bundle.manifest.layers)
     assert all("float32, by TVM" in layer.reason for layer in bundle.manifest.layers)
+
+
+def test_offsets_and_windows_of_one_row(tmp_path: Path) -> None:
+    """Two values of any size, ternary weights, and a row: none of them is what ours have anyway."""
+    model = Model(shape=(3, 12, 12))
+    model.conv(16, pads=[1] * 4)
+    model.normalize()
+    for groups, kernel in ((1, (3, 3)), (4, (3, 3)), (1, (1, 5))):
+        reached = model.add("GreaterOrEqual", model.current, model.constant(0.1))
+        model.add("Where", reached, model.constant(0.8), model.constant(-0.3))
+        signs = model.random.choice([-0.2, 0.2], (16, 16 // groups, *kernel))
+        offset = model.random.uniform(-0.1, 0.1, (16, 1, 1, 1))
+        pads = [size // 2 for size in kernel] * 2
+        weight = model.constant(signs + offset)
+        model.add("Conv", model.current, weight, pads=pads, group=groups)
+        model.normalize()
+    model.where_sign()
+    weight = model.constant(model.random.choice([-0.2, 0, 0.2], (16, 16, 3, 3)))
+    model.add("Conv", model.current, weight, pads=[1] * 4)
+    found = differences(model.classify().save(tmp_path), tmp_path)
+    assert np.median(found) < 1e-3
+    bundle = read_bundle(tmp_path / "bundle")
+    bits = [(layer.weight_bits, layer.activation_bits) for layer in bundle.manifest.layers]
+    assert (bits.count((1, 1)), bits.count((2, 1))) == (3, 1)
 
 
 def test_a_target_without_tvm_refuses_it(tmp_path: Path) -> None:
