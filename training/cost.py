@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bitat_deploy.training.networks import BinaryLayer, QuantizedNetwork
+from bitat_deploy.training.networks import BinaryLayer, CodeLayer, QuantizedNetwork
 from bitat_deploy.training.quantizers import Activation
 
 
@@ -36,9 +36,9 @@ def network_cost(network: QuantizedNetwork) -> dict[str, int]:
         cost["weight_bits"] += weight.numel() * bits
 
     for layer in network.normalized_layers():
-        if isinstance(layer, BinaryLayer):
-            name = f"W{layer.weight_bits}A{activation_bits}"
-            count(layer.weight, layer.weight_bits, name, positions[layer])
+        if isinstance(layer, CodeLayer):
+            bits = layer.weight_bits if isinstance(layer, BinaryLayer) else 8
+            count(layer.weight, bits, f"W{bits}A{activation_bits}", positions[layer])
         else:
             weight = layer.weight
             assert isinstance(weight, Tensor)

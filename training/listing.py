@@ -32,7 +32,9 @@ def bits_text(recipe: Recipe) -> str:
     """W1A1 and the like, or 32 for full precision."""
     if not recipe.sections.quantizes:
         return "32"
-    return f"W{recipe.quantization.weight_bits}A{recipe.quantization.activation_bits}"
+    quantization = recipe.quantization
+    bits = sorted({quantization.weight_bits, *quantization.layer_bits.values()})
+    return f"W{'/'.join(map(str, bits))}A{quantization.activation_bits}"
 
 
 def recipe_cost(recipe: Recipe) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The sections of a recipe: each checks itself, naming its keys; defaults keep recipes short."""
 
+import fnmatch
 import math
 import re
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.training.registry import ARCHITECTURES, QUANTIZERS
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+WEIGHT_BITS = (1, 2, 3, 4, 8)
 RATE_SCHEDULES = ("cosine", "linear")
 
 
@@ -61,7 +63,9 @@ class QuantizationRecipe:
     ``quantizer`` is the name of a :class:`~bitat_deploy.training.quantizers.Quantizer`. For those
     that have steps, ``per_channel`` gives each filter one of its own and ``signed_bottleneck``
     keeps the sign of what linear bottlenecks give. ``depthwise``: depthwise layers are quantized
-    like the others. ``nonlinearity``: the full-precision twin's, "relu" or "hard-tanh", where
+    like the others, not with 8 bits. ``layer_bits``: the bits of the weights of layers by patterns
+    of their names, of which the first that fits counts, such as "*.depthwise: 8" or "block?.*: 2".
+    ``nonlinearity``: the full-precision twin's, "relu" or "hard-tanh", where
     activations will be quantized; None takes the quantizer's usual one.
     """
 
@@ -71,6 +75,7 @@ class QuantizationRecipe:
     per_channel: bool = False
     signed_bottleneck: bool = False
     depthwise: bool = True
+    layer_bits: dict[str, int] = field(default_factory=dict)
     nonlinearity: str | None = None
 
     def __post_init__(self) -> None:
@@ -87,12 +92,24 @@ class QuantizationRecipe:
                 "per_channel and signed_bottleneck are for quantizers with steps, not "
                 f"'{self.quantizer}'"
             )
+        for pattern, wanted in self.layer_bits.items():
+            if wanted not in WEIGHT_BITS:
+                raise InputError(
+                    f"layer_bits of '{pattern}' must be one of {_listed(WEIGHT_BITS)}, not {wanted}"
+                )
         if self.nonlinearity is not None:
             _choose(
                 f"nonlinearity of quantizer '{self.quantizer}'",
                 self.nonlinearity,
                 quantizer.nonlinearities,
             )
+
+    def bits_of(self, name: str, depthwise: bool) -> int:
+        """The bits of a layer's weights."""
+        for pattern, bits in self.layer_bits.items():
+            if fnmatch.fnmatchcase(name, pattern):
+                return bits
+        return 8 if depthwise and not self.depthwise else self.weight_bits
 
 
 @dataclass(frozen=True)

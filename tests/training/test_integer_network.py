@@ -179,6 +179,9 @@ def test_what_the_device_has_no_operator_for_is_named() -> None:
         "block0.depthwise' multiplies codes with 8-bit": Kind(
             V1, QuantizationRecipe(depthwise=False)
         ),
+        "block1.pointwise' multiplies codes with 8-bit": Kind(
+            of_block(V1, "shortcut"), replace(SIGN, layer_bits={"block1.pointwise": 8})
+        ),
     }
     for message, kind in kinds.items():
         with pytest.raises(UnsupportedOperatorError, match=message):

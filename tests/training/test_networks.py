@@ -1,11 +1,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.networks import (
     QuantizedNetwork,
@@ -15,6 +17,7 @@ from bitat_deploy.training.networks import (
 )
 from bitat_deploy.training.networks.stream import average_pool
 from bitat_deploy.training.quantizers import Activation, WeightMode
+from bitat_deploy.training.recipe import load_recipe
 from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 from tests.training.trained_networks import (
     CHAINS,
@@ -31,7 +34,11 @@ from tests.training.trained_networks import (
     uniq,
 )
 
-EIGHT_BITS = [Kind(V1, uniq(8, 8)), Kind(V2, replace(uniq(2, 2), depthwise=False))]
+EIGHT_BITS = [
+    Kind(V1, uniq(8, 8)),
+    Kind(V2, replace(uniq(2, 2), depthwise=False)),
+    Kind(REACTNET, replace(SIGN, layer_bits={"block0.*": 8})),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +206,44 @@ def test_calibration_sets_all_steps_and_leaves_the_modes() -> None:
             name.endswith("step")
             or (name.startswith("body") and "weight" in name and "normalization" not in name)
         ), name
+
+
+def test_a_name_tells_a_layers_bits() -> None:
+    """The first pattern that fits; in UniQ's steps where signs have not so many bits."""
+    bits = {"block0.depthwise": 4, "*.depthwise": 8, "block1.*": 2}
+    network = built(Kind(V1, replace(SIGN, layer_bits=bits)))
+    layers = {layer.name: layer for layer in network.normalized_layers() if hasattr(layer, "name")}
+    assert {name: getattr(layer, "weight_bits", 8) for name, layer in layers.items()} == {
+        "block0.depthwise": 4,
+        "block0.pointwise": 1,
+        "block1.depthwise": 8,
+        "block1.pointwise": 2,
+    }
+    quantized(network).calibrate(iter(()))
+    for name, layer in layers.items():
+        if name != "block1.depthwise":
+            levels, unit = layer.quantizer.levels(layer.weight)
+            effective = levels * unit[:, None, None, None]
+            weight = layer.effective_weight().detach().numpy()
+            assert weight == pytest.approx(effective, rel=1e-5)
+            assert np.abs(levels).max() == 2**layer.weight_bits - 1
+    cost = network_cost(network)
+    assert set(cost) == {"W8A8", "W4A1", "W1A1", "W8A1", "W2A1", "weight_bits"}
+    assert cost["W8A1"] == 9 * 18 * 6 * 5
+
+
+def test_bits_of_no_layer_are_named() -> None:
+    with pytest.raises(InputError, match=r"no layer has a name like 'block9\.\*'; they are block0"):
+        built(Kind(V1, replace(SIGN, layer_bits={"block9.*": 2})))
+    with pytest.raises(InputError, match="must be one of 1, 2, 3, 4, 8, not 5"):
+        QuantizationRecipe(layer_bits={"head": 5})
+    recipe = load_recipe("smoke", ["quantization.layer_bits={'*.depthwise': 8}"])
+    network = build_network(recipe.network, recipe.quantization, INPUT_SHAPE, CLASSES)
+    assert len(recipe.stages(network)) == 5
+    recipe = load_recipe("smoke", ["quantization.layer_bits={'*.depthwise': 2}"])
+    network = build_network(recipe.network, recipe.quantization, INPUT_SHAPE, CLASSES)
+    with pytest.raises(InputError, match=r"not 2, as .* has it for 'block0\.depthwise'"):
+        recipe.stages(network)
 
 
 def test_signs_need_no_calibration() -> None:

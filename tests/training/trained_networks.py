@@ -37,6 +37,7 @@ class Kind:
         q = self.quantization
         bits = f"{q.quantizer}-w{q.weight_bits}a{q.activation_bits}"
         marks = "-channel" * q.per_channel + "-signed" * q.signed_bottleneck
+        marks += "-mixed" * bool(q.layer_bits)
         marks += "-plain" * (not self.network.normalized_stream)
         return f"{self.network.architecture}-{self.network.block}-{bits}{marks}"
 
@@ -60,6 +61,8 @@ CHAINS = [
     Kind(V2, uniq(1, 1, signed=True)),
     Kind(V2, uniq(2, 3, signed=True)),
     Kind(V2, uniq(4, 2)),
+    Kind(V1, replace(SIGN, layer_bits={"*.depthwise": 2, "block1.*": 3})),
+    Kind(V2, replace(uniq(2, 2), layer_bits={"head": 4, "*.project": 1})),
 ]
 STREAMS = [
     Kind(of_block(V1, "shortcut"), SIGN),
@@ -68,6 +71,7 @@ STREAMS = [
     Kind(REACTNET, uniq(1, 1, per_channel=True)),
     Kind(of_block(V2, "shortcut"), SIGN),
     Kind(of_block(V2, "shortcut"), uniq(1, 2, signed=True)),
+    Kind(of_block(V1, "shortcut"), replace(SIGN, layer_bits={"block0.depthwise": 4})),
     Kind(replace(of_block(V1, "shortcut"), normalized_stream=False), uniq(2, 2)),
     Kind(replace(of_block(V2, "shortcut"), normalized_stream=False), SIGN),
 ]

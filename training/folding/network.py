@@ -28,7 +28,7 @@ from bitat_deploy.training.folding.weights import (
 )
 from bitat_deploy.training.networks import (
     BinaryLayer,
-    EightBitDepthwise,
+    EightBitLayer,
     NormalizedLayer,
     QuantizedNetwork,
     QuantizedStem,
@@ -47,10 +47,10 @@ def fold_layers(network: QuantizedNetwork) -> tuple[Layer, ...]:
     stream that was never trained.
     """
     for part in network.modules():
-        if isinstance(part, EightBitDepthwise):
+        if isinstance(part, EightBitLayer):
             raise UnsupportedOperatorError(
                 f"layer '{part.name}' multiplies codes with 8-bit weights, for which the device "
-                "has no operator; train with quantization.depthwise true to export"
+                "has no operator; train it with 1 to 4 bits to export the network"
             )
     folder = _Folder(stream_scale(network))
     source = folder.stem(network.stem)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bitat_deploy.errors import InputError
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.methods.method import BinarizeSchedule, ModelMethod
 from bitat_deploy.training.networks import QuantizedNetwork, StagedNetwork
@@ -36,7 +37,14 @@ class Bitat(ModelMethod):
 
     def stages(self, network: QuantizedNetwork) -> list[Stage]:
         """One for each binary layer between the first and the last."""
-        each = [self.progressive.plan(layer.depthwise) for layer in network.binary_layers()]
+        layers = list(network.binary_layers())
+        wide = next((layer for layer in layers if not layer.quantizer.committable), None)
+        if wide is not None:
+            raise InputError(
+                f"method 'bitat' gives weights 1 bit, or leaves them at 8: not {wide.weight_bits}, "
+                f"as quantization.layer_bits has it for '{wide.name}'"
+            )
+        each = [self.progressive.plan(layer.depthwise) for layer in layers]
         options = self.bitat or BitatOptions()
         return _stages(network, options, self.binary_activations, each, self.fine_tune)
 

@@ -5,7 +5,8 @@ from bitat_deploy.training.networks.build import build_network
 from bitat_deploy.training.networks.layers import (
     BinaryLayer,
     Classifier,
-    EightBitDepthwise,
+    CodeLayer,
+    EightBitLayer,
     NormalizedLayer,
     QuantizedStem,
 )
@@ -18,7 +19,8 @@ __all__ = [
     "Architecture",
     "BinaryLayer",
     "Classifier",
-    "EightBitDepthwise",
+    "CodeLayer",
+    "EightBitLayer",
     "NormalizedLayer",
     "QuantizedNetwork",
     "QuantizedStem",

@@ -5,6 +5,8 @@ as full-precision twin, as network with binary activations, and as fully binary 
 layers have 1 to 8 bits: 1 is what they are made for.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -69,8 +71,9 @@ class QuantizedStem(NormalizedLayer):
 class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
     """Depthwise 3x3 or dense convolution of codes with weights of 1 to 8 bits.
 
-    ``quantization`` says which levels they take and with what inputs are padded. ``kernel`` is 1
-    or 3, for depthwise layers 3.
+    ``quantization`` says which levels they take and with what inputs are padded. Weights of
+    ``bits`` that its quantizer does not have are UniQ's. ``kernel`` is 1 or 3, for depthwise layers
+    3.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         kernel: int = 1,
         stride: int = 1,
         depthwise: bool = False,
+        bits: int | None = None,
     ) -> None:
         super().__init__(out_channels, activation)
         self.kernel = kernel
@@ -94,12 +98,16 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         self.strides = (stride, stride)
         self.padding = self.kernel // 2
         self.padding_value = quantizer_of(quantization).padding_value
-        self.weight_bits = quantization.weight_bits
+        self.weight_bits = bits or quantization.weight_bits
         taps = (self.kernel, self.kernel)
         self.weight = nn.Parameter(torch.empty(out_channels, channels // self.groups, *taps))
         self.weight_mode = WeightMode.FULL
         nn.init.kaiming_normal_(self.weight)
-        self.quantizer = quantizer_of(quantization).weight(self.weight, quantization)
+        if self.weight_bits in quantizer_of(quantization).bits:
+            weights = replace(quantization, weight_bits=self.weight_bits)
+        else:
+            weights = QuantizationRecipe("uniq", self.weight_bits, quantization.activation_bits)
+        self.quantizer = quantizer_of(weights).weight(self.weight, weights)
 
     def effective_weight(self) -> Tensor:
         """The weight this layer multiplies with now, of the shape of ``weight``."""
@@ -138,18 +146,13 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Levels [N, C, H, W] to [N, out, H', W']."""
-        weight = self.effective_weight()
-        if self.depthwise and self.kernel == 3:
-            sums = depthwise_convolution(inputs, weight, self.stride, self.padding_value)
-        elif self.padding_value == 0:
-            sums = functional.conv2d(inputs, weight, stride=self.stride, padding=self.padding)
-        else:
-            sums = functional.conv2d(self.padded(inputs), weight, stride=self.stride)
-        return self.activate(sums)
+        return self.activate(
+            _sums(inputs, self.effective_weight(), self.stride, self.padding_value, self.depthwise)
+        )
 
 
-class EightBitDepthwise(NormalizedLayer):
-    """Depthwise 3x3 convolution of codes whose weights stay at 8 bits: training only.
+class EightBitLayer(NormalizedLayer):
+    """Depthwise 3x3 or dense convolution of codes whose weights stay at 8 bits: training only.
 
     No operator of the device multiplies codes with 8-bit weights.
     """
@@ -158,21 +161,62 @@ class EightBitDepthwise(NormalizedLayer):
         self,
         name: str,
         channels: int,
-        stride: int,
-        padding_value: float,
-        activation: Activation | None,
+        out_channels: int,
+        quantization: QuantizationRecipe,
+        activation: Activation | None = None,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        depthwise: bool = False,
     ) -> None:
-        super().__init__(channels, activation)
+        super().__init__(out_channels, activation)
         self.name = name
         self.stride = stride
-        self.padding_value = padding_value
-        self.weight = nn.Parameter(torch.empty(channels, 1, 3, 3))
+        self.depthwise = depthwise
+        self.padding_value = quantizer_of(quantization).padding_value
+        inputs = 1 if depthwise else channels
+        self.weight = nn.Parameter(torch.empty(out_channels, inputs, kernel, kernel))
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Levels [N, C, H, W] to [N, C, H', W']."""
+        """Levels [N, C, H, W] to [N, out, H', W']."""
         weight = int8_weight(self.weight, per_channel=True)
-        return self.activate(depthwise_convolution(inputs, weight, self.stride, self.padding_value))
+        return self.activate(_sums(inputs, weight, self.stride, self.padding_value, self.depthwise))
+
+
+CodeLayer = BinaryLayer | EightBitLayer
+
+
+def code_layer(
+    name: str,
+    channels: int,
+    out_channels: int,
+    quantization: QuantizationRecipe,
+    activation: Activation | None = None,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    depthwise: bool = False,
+) -> CodeLayer:
+    """The layer of codes with weights of as many bits as the recipe gives one of this name."""
+    bits = quantization.bits_of(name, depthwise)
+    where = (name, channels, out_channels, quantization, activation)
+    if bits == 8 != quantization.weight_bits:
+        return EightBitLayer(*where, kernel=kernel, stride=stride, depthwise=depthwise)
+    return BinaryLayer(*where, kernel=kernel, stride=stride, depthwise=depthwise, bits=bits)
+
+
+def _sums(
+    inputs: Tensor, weight: Tensor, stride: int, padding_value: float, depthwise: bool
+) -> Tensor:
+    """Levels [N, C, H, W], padded to keep their size, times weights [out, C / groups, k, k]."""
+    kernel = weight.shape[2]
+    if depthwise and kernel == 3:
+        return depthwise_convolution(inputs, weight, stride, padding_value)
+    groups, padding = (len(weight) if depthwise else 1), kernel // 2
+    if padding_value != 0 and padding:
+        inputs, padding = functional.pad(inputs, (padding,) * 4, value=padding_value), 0
+    return functional.conv2d(inputs, weight, stride=stride, padding=padding, groups=groups)
 
 
 class Classifier(nn.Module):

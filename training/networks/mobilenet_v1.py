@@ -13,9 +13,9 @@ from torch import nn
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.networks.architecture import Architecture
-from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
+from bitat_deploy.training.networks.layers import CodeLayer, code_layer
 from bitat_deploy.training.networks.stream import RPReLU, StreamBlock
-from bitat_deploy.training.quantizers import Activation, make_activation, quantizer_of
+from bitat_deploy.training.quantizers import make_activation, quantizer_of
 from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
 from bitat_deploy.training.registry import ARCHITECTURES
 
@@ -52,8 +52,17 @@ def _chain_block(
     name: str, channels: int, out_channels: int, stride: int, quantization: QuantizationRecipe
 ) -> nn.Sequential:
     first, second = make_activation(quantization), make_activation(quantization)
-    depthwise = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, first)
-    pointwise = BinaryLayer(f"{name}.pointwise", channels, out_channels, quantization, second)
+    depthwise = code_layer(
+        f"{name}.depthwise",
+        channels,
+        channels,
+        quantization,
+        first,
+        kernel=3,
+        stride=stride,
+        depthwise=True,
+    )
+    pointwise = code_layer(f"{name}.pointwise", channels, out_channels, quantization, second)
     return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=pointwise))
 
 
@@ -66,13 +75,17 @@ def _stream_block(
     quantization: QuantizationRecipe,
 ) -> nn.Sequential:
     """Two layers with a shortcut around each: ReActNet's, or MobileNet's own."""
-    first: BinaryLayer | EightBitDepthwise
-    if network.block == "reactnet":
-        spatial = f"{name}.spatial"
-        first = BinaryLayer(spatial, channels, channels, quantization, kernel=3, stride=stride)
-    else:
-        first = depthwise_layer(f"{name}.depthwise", channels, stride, quantization, None)
-    second = BinaryLayer(f"{name}.pointwise", channels, out_channels, quantization)
+    depthwise = network.block == "shortcut"
+    first = code_layer(
+        f"{name}.depthwise" if depthwise else f"{name}.spatial",
+        channels,
+        channels,
+        quantization,
+        kernel=3,
+        stride=stride,
+        depthwise=depthwise,
+    )
+    second = code_layer(f"{name}.pointwise", channels, out_channels, quantization)
     parts: OrderedDict[str, nn.Module] = OrderedDict(
         first=_around(first, channels, network, quantization),
         second=_around(second, channels, network, quantization),
@@ -80,24 +93,8 @@ def _stream_block(
     return nn.Sequential(parts)
 
 
-def depthwise_layer(
-    name: str,
-    channels: int,
-    stride: int,
-    quantization: QuantizationRecipe,
-    activation: Activation | None,
-) -> BinaryLayer | EightBitDepthwise:
-    """Binary depthwise layer or, where the recipe leaves it so, one with 8-bit weights."""
-    if not quantization.depthwise:
-        border = quantizer_of(quantization).padding_value
-        return EightBitDepthwise(name, channels, stride, border, activation)
-    return BinaryLayer(
-        name, channels, channels, quantization, activation, kernel=3, stride=stride, depthwise=True
-    )
-
-
 def _around(
-    layer: BinaryLayer | EightBitDepthwise,
+    layer: CodeLayer,
     channels: int,
     network: NetworkRecipe,
     quantization: QuantizationRecipe,

@@ -12,8 +12,7 @@ from collections import OrderedDict
 from torch import nn
 
 from bitat_deploy.training.networks.architecture import Architecture
-from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
-from bitat_deploy.training.networks.mobilenet_v1 import depthwise_layer
+from bitat_deploy.training.networks.layers import CodeLayer, code_layer
 from bitat_deploy.training.networks.stream import StreamBlock
 from bitat_deploy.training.quantizers import make_activation
 from bitat_deploy.training.recipe_sections import NetworkRecipe, QuantizationRecipe
@@ -55,7 +54,7 @@ def _body(network: NetworkRecipe, quantization: QuantizationRecipe, channels: in
     if shortcuts:
         body.add_module("bottleneck", entry)
     width, activation = _HEAD_FACTOR * channels, make_activation(quantization)
-    head = BinaryLayer("head", channels, width, quantization, activation)
+    head = code_layer("head", channels, width, quantization, activation)
     body.add_module("head", head)
     return body
 
@@ -80,19 +79,20 @@ def _layers(
     stride: int,
     quantization: QuantizationRecipe,
     chain: bool,
-) -> list[BinaryLayer | EightBitDepthwise]:
+) -> list[CodeLayer]:
     """Expand (where ``expansion`` is above 1), depthwise, project."""
     hidden = expansion * channels
-    layers: list[BinaryLayer | EightBitDepthwise] = []
+    layers: list[CodeLayer] = []
     if expansion > 1:
         activation = make_activation(quantization)
-        layers.append(BinaryLayer(f"{name}.expand", channels, hidden, quantization, activation))
+        layers.append(code_layer(f"{name}.expand", channels, hidden, quantization, activation))
     activation = make_activation(quantization)
-    layers.append(depthwise_layer(f"{name}.depthwise", hidden, stride, quantization, activation))
+    where = (f"{name}.depthwise", hidden, hidden, quantization, activation)
+    layers.append(code_layer(*where, kernel=3, stride=stride, depthwise=True))
     bottleneck = make_activation(quantization, linear=True) if chain else None
-    layers.append(BinaryLayer(f"{name}.project", hidden, out_channels, quantization, bottleneck))
+    layers.append(code_layer(f"{name}.project", hidden, out_channels, quantization, bottleneck))
     return layers
 
 
-def _named(layers: list[BinaryLayer | EightBitDepthwise]) -> nn.Sequential:
+def _named(layers: list[CodeLayer]) -> nn.Sequential:
     return nn.Sequential(OrderedDict((layer.name.rpartition(".")[2], layer) for layer in layers))

@@ -22,7 +22,7 @@ from bitat_deploy.training.uniq import ActivationQuantizer, calibrate
 class QuantizedNetwork(StagedNetwork):
     """Stem, body, classifier. ``input_shape`` is (height, width, channels).
 
-    ``body`` is made of :class:`BinaryLayer`, :class:`EightBitDepthwise`, :class:`StreamBlock` and
+    ``body`` is made of :class:`BinaryLayer`, :class:`EightBitLayer`, :class:`StreamBlock` and
     :class:`Activation` in nested nn.Sequential, in the order in which they compute.
     """
 
@@ -103,11 +103,12 @@ class QuantizedNetwork(StagedNetwork):
         are left as they were. Raises ValueError where there is no batch.
         """
         layers = list(self.binary_layers())
+        for layer in layers:
+            layer.quantizer.initialize(layer.weight)
         if not any(isinstance(part, ActivationQuantizer) for part in self.modules()):
             return
         modes = [layer.weight_mode for layer in layers]
         for layer in layers:
-            layer.quantizer.initialize(layer.weight)
             layer.weight_mode = WeightMode.FULL
         try:
             calibrate(self, batches)

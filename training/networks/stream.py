@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from bitat_deploy.training.networks.layers import BinaryLayer, EightBitDepthwise
+from bitat_deploy.training.networks.layers import CodeLayer
 from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import Activation
 
@@ -38,7 +38,7 @@ class StreamBlock(nn.Module):
     def __init__(
         self,
         activation: Activation,
-        layers: Sequence[BinaryLayer | EightBitDepthwise],
+        layers: Sequence[CodeLayer],
         shortcut: bool,
         rprelu: RPReLU | None = None,
     ) -> None:
