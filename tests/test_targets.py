@@ -96,7 +96,7 @@ def test_a_board_of_your_own(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'rpi4'; give the file another name"):
         load_target(str(same))
     own.write_text(f"{text}name: rpi5\n")
-    with pytest.raises(InputError, match="exists already, 'rpi5'"):
+    with pytest.raises(InputError, match="existing target, 'rpi5'"):
         load_target(str(own))
     with pytest.raises(InputError, match="is not a file"):
         load_target(str(tmp_path / "other.yaml"))

@@ -39,7 +39,7 @@ def test_ends_with_the_layer_table(host_bundle: Path, tmp_path: Path) -> None:
         (["nowhere.pt"], ["nowhere.pt"]),
         (["{folder}/damaged.onnx"], ["damaged.onnx", "not an ONNX file"]),
         (["{folder}/damaged.pt"], ["damaged.pt"]),
-        (["{model}", "-o", "{folder}"], ["no bundle", "-o"]),
+        (["{model}", "-o", "{folder}"], ["not a bundle", "-o"]),
     ],
 )
 def test_bad_input(
