@@ -15,8 +15,7 @@ from typing import Any
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
-from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
-from bitat_deploy.training.run import CHECKPOINT_NAME
+from bitat_deploy.training import CHECKPOINT_NAME, Recipe, recipe_from_mapping
 from bitat_deploy.yaml_file import read_yaml
 
 

@@ -19,12 +19,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bitat_deploy.baseline.float32_twin import float32_twin
-from bitat_deploy.baseline.int8_twin import int8_twin
-from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_library
-from bitat_deploy.baseline.program import baseline_program
-from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.bundle.bundle import LIBRARY_FOLDER, RUNNER
+from bitat_deploy.baseline import (
+    ONNX_RUNTIME_VERSION,
+    baseline_program,
+    float32_twin,
+    int8_twin,
+    onnx_runtime_library,
+)
+from bitat_deploy.bundle import LIBRARY_FOLDER, RUNNER, build_bundle
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.network import IntegerNetwork, shape_text
 from bitat_deploy.onnx_format import to_onnx
@@ -133,7 +135,12 @@ def onnx_runtime_contenders(
         model.write_bytes(twin.SerializeToString())
         contenders.append(
             Contender(
-                f"ONNX Runtime {VERSION}", arithmetic, program, model, path, network.input_shape
+                f"ONNX Runtime {ONNX_RUNTIME_VERSION}",
+                arithmetic,
+                program,
+                model,
+                path,
+                network.input_shape,
             )
         )
     return tuple(contenders)

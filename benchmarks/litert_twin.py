@@ -1,6 +1,6 @@
 """The float32 and int8 twins of a network as LiteRT's flatbuffers.
 
-The same layers as those of :mod:`bitat_deploy.baseline.float32_twin`, with the same weights,
+The same layers as those of :mod:`bitat_deploy.baseline.float32`, with the same weights,
 written from the network's records without a converter. Channels come last, as LiteRT wants them. It
 pads to the same output sizes by its own rule (SAME), which at even sizes and stride 2 pads only
 below and right.
@@ -18,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from bitat_deploy.baseline.float32_twin import unit_rows
+from bitat_deploy.baseline import unit_rows
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import (
     IMAGE,

@@ -1,1 +1,33 @@
-"""Training: from a YAML recipe to a checkpoint whose network is integer from end to end."""
+"""Training: from a YAML recipe to a checkpoint whose network is integer from end to end.
+
+Names are imported at first use: torch may not be installed, and ``tune_process`` is called before
+it is imported.
+"""
+
+from typing import TYPE_CHECKING
+
+from bitat_deploy.lazy_face import lazy_face
+
+if TYPE_CHECKING:
+    from bitat_deploy.training.distributed import joined_workers
+    from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
+    from bitat_deploy.training.listing import recipe_table
+    from bitat_deploy.training.process import tune_process
+    from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_from_mapping
+    from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
+else:
+    __getattr__ = lazy_face(__name__)
+
+__all__ = [
+    "CHECKPOINT_NAME",
+    "REPORT_NAME",
+    "Recipe",
+    "integer_logits",
+    "joined_workers",
+    "load_checkpoint_network",
+    "load_recipe",
+    "recipe_from_mapping",
+    "recipe_table",
+    "train",
+    "tune_process",
+]

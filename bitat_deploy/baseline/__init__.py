@@ -13,4 +13,32 @@ Runtime's official wheel, one pinned version for all architectures. The reported
 latency divided by the network's; its 99 % interval (block bootstrap of the medians) covers the
 noise within the session, not between sessions. If a twin fails, the report says why and the
 network's own result stands.
+
+Names are imported at first use: ONNX Runtime's quantization takes long to import.
 """
+
+from typing import TYPE_CHECKING
+
+from bitat_deploy.lazy_face import lazy_face
+
+if TYPE_CHECKING:
+    from bitat_deploy.baseline.baseline import Baseline, Twin
+    from bitat_deploy.baseline.float32 import float32_twin, unit_rows
+    from bitat_deploy.baseline.int8 import int8_twin
+    from bitat_deploy.baseline.prepare import prepare_baseline
+    from bitat_deploy.baseline.program import baseline_program
+    from bitat_deploy.baseline.runtime import ONNX_RUNTIME_VERSION, onnx_runtime_library
+else:
+    __getattr__ = lazy_face(__name__)
+
+__all__ = [
+    "ONNX_RUNTIME_VERSION",
+    "Baseline",
+    "Twin",
+    "baseline_program",
+    "float32_twin",
+    "int8_twin",
+    "onnx_runtime_library",
+    "prepare_baseline",
+    "unit_rows",
+]

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 from bitat_deploy.baseline.baseline import Baseline, Twin
-from bitat_deploy.baseline.float32_twin import float32_twin
-from bitat_deploy.baseline.int8_twin import int8_twin
-from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_library
+from bitat_deploy.baseline.float32 import float32_twin
+from bitat_deploy.baseline.int8 import int8_twin
 from bitat_deploy.baseline.program import baseline_program
-from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import MODEL_ONNX
+from bitat_deploy.baseline.runtime import ONNX_RUNTIME_VERSION, onnx_runtime_library
+from bitat_deploy.bundle import MODEL_ONNX, Bundle
 from bitat_deploy.onnx_format import read_network
 
 
@@ -27,7 +26,7 @@ def prepare_baseline(
     float32 = float32_twin(read_network(bundle.directory / MODEL_ONNX))
     twins = {"float32": float32, "int8": int8_twin(float32)}
     return Baseline(
-        runtime=f"ONNX Runtime {VERSION}",
+        runtime=f"ONNX Runtime {ONNX_RUNTIME_VERSION}",
         library=library,
         program=program,
         twins=tuple(Twin(name, twin.SerializeToString()) for name, twin in twins.items()),

@@ -28,9 +28,8 @@ from bitat_deploy.bundle.device_library import device_library, runner_program, s
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
-from bitat_deploy.compiler.layer_report import CompiledModel
-from bitat_deploy.onnx_format import is_ours
-from bitat_deploy.onnx_format.model import data_file
+from bitat_deploy.compiler import CompiledModel
+from bitat_deploy.onnx_format import data_file, is_ours
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.plain_text import as_file_name
 from bitat_deploy.target import Target
@@ -157,7 +156,7 @@ def _description(compiled: CompiledModel, batch: int) -> str:
 def _compile_model(*arguments: Any) -> CompiledModel:
     # Not above: importing TVM takes seconds. A bundle from the cache does not need it, and a
     # network from elsewhere only in the other process.
-    from bitat_deploy.compiler.compile import compile_model
+    from bitat_deploy.compiler import compile_model
 
     return compile_model(*arguments)
 

@@ -20,7 +20,7 @@ from bitat_deploy.bundle.bundle import (
 )
 from bitat_deploy.bundle.native_program import native_program
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
-from bitat_deploy.compiler.cross_compiler import compile_cpp
+from bitat_deploy.compiler import compile_cpp
 from bitat_deploy.errors import BuildError, BundleError
 from bitat_deploy.target import Target
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler import LayerReport
 from bitat_deploy.errors import BundleError, InputError
 from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record

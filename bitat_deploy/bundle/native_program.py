@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from bitat_deploy.compiler.cross_compiler import compile_cpp
+from bitat_deploy.compiler import compile_cpp
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.target import Target
 

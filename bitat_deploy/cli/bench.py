@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from bitat_deploy.baseline.baseline import Baseline
+from bitat_deploy.baseline import Baseline
 from bitat_deploy.bundle import Bundle, last_build, read_bundle
 from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
@@ -26,12 +26,9 @@ from bitat_deploy.datasets import (
     drawn_dataset,
     load_dataset,
 )
-from bitat_deploy.device.bench import bench as measure
-from bitat_deploy.device.bench_options import BenchOptions
-from bitat_deploy.device.bench_options import Progress as Stage
-from bitat_deploy.device.bench_result import BenchResult
-from bitat_deploy.device.boards import Board, Outcome, bench_boards
-from bitat_deploy.device.connection import Connection
+from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Outcome, bench_boards
+from bitat_deploy.device import Progress as Stage
+from bitat_deploy.device import bench as measure
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.report import (
     bench_document,
@@ -244,7 +241,7 @@ def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
 def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Path, Baseline]:
     if not wanted:
         return {}
-    from bitat_deploy.baseline.prepare import prepare_baseline  # its quantizer loads slowly
+    from bitat_deploy.baseline import prepare_baseline  # its quantizer loads slowly
 
     with Console(stderr=True).status("preparing the baseline") as spinner:
         return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}

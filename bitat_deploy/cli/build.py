@@ -7,9 +7,7 @@ import click
 from rich.console import Console
 
 from bitat_deploy.bounded_process import Limits
-from bitat_deploy.bundle import remember_last_build
-from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.bundle.manifest import MAXIMUM_BATCH
+from bitat_deploy.bundle import MAXIMUM_BATCH, build_bundle, remember_last_build
 from bitat_deploy.cli.model import foreign_options, onnx_file
 from bitat_deploy.cli.options import examples
 from bitat_deploy.report import layer_table

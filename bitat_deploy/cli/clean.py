@@ -8,7 +8,7 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_options,
 )
-from bitat_deploy.device.clean import clean_device
+from bitat_deploy.device import clean_device
 
 
 @click.command(epilog=examples("bitat-deploy clean --host pi@device"))

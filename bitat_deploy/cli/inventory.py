@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bitat_deploy.device.boards import Board
+from bitat_deploy.device import Board
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_text import NAME_RULE, as_file_name, is_name
 from bitat_deploy.yaml_file import is_plain_text, read_yaml

@@ -105,7 +105,7 @@ def export_checkpoint(checkpoint: Path, output: Path) -> IntegerNetwork:
     Raises InputError for a missing or damaged checkpoint, or where torch is not installed.
     """
     try:
-        from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
+        from bitat_deploy.training import integer_logits, load_checkpoint_network
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -13,7 +13,7 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_options,
 )
-from bitat_deploy.datasets.pictures import load_picture
+from bitat_deploy.datasets import load_picture
 from bitat_deploy.device import classify
 from bitat_deploy.errors import InputError
 from bitat_deploy.report import top_classes_table

@@ -50,16 +50,19 @@ def train(
         raise InputError(
             "training needs PyTorch; install it with: pip install 'bitat-deploy[train]'"
         )
-    from bitat_deploy.training.process import tune_process
+    from bitat_deploy.training import tune_process
 
     tune_process()  # before torch is imported
 
     import torch
 
-    from bitat_deploy.training.distributed import joined_workers
-    from bitat_deploy.training.listing import recipe_table
-    from bitat_deploy.training.recipe import load_recipe
-    from bitat_deploy.training.run import CHECKPOINT_NAME, train
+    from bitat_deploy.training import (
+        CHECKPOINT_NAME,
+        joined_workers,
+        load_recipe,
+        recipe_table,
+        train,
+    )
 
     if list_recipes:
         Console().print(recipe_table())

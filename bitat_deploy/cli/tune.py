@@ -13,7 +13,7 @@ from bitat_deploy.cli.options import Connect, examples, ssh_options
 from bitat_deploy.records import own_records_path
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
-from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs
+from bitat_deploy.tuning import MOST_JOBS, Effort, TuneOptions, default_jobs
 from bitat_deploy.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def tune(
     target = load_target(target_name)
     effort = Effort(most_noise=max_noise, timeout_ms=round(timeout * 1000))
     options = TuneOptions(trials, jobs, seed, again, force, effort)
-    from bitat_deploy.tuning.tune import tune as run_tuning  # imports TVM, which takes seconds
+    from bitat_deploy.tuning import tune as run_tuning  # imports TVM, which takes seconds
 
     console = Console(stderr=True)
     columns = (

@@ -19,8 +19,14 @@ from tvm.relax.frontend.onnx import from_onnx
 from bitat_deploy.compiler.float_schedule import schedule_functions
 from bitat_deploy.compiler.relax_module import build_executable, tvm_target
 from bitat_deploy.errors import UnsupportedOperatorError
-from bitat_deploy.foreign.float_layers import FloatLayer, float_layers, float_model, single_layer
-from bitat_deploy.foreign.graph import Graph, describe
+from bitat_deploy.foreign import (
+    FloatLayer,
+    Graph,
+    describe_node,
+    float_layers,
+    float_model,
+    single_layer,
+)
 from bitat_deploy.target import Target
 
 _LONGEST_QUOTE = 200  # characters of what TVM says
@@ -111,13 +117,13 @@ def _unsupported(
                 break
     if isinstance(error, OpNotImplemented):
         return UnsupportedOperatorError(
-            f"{describe(culprit)} is not supported: neither bitat-deploy nor TVM has it; leave it "
-            "out of the network, or express it in other operators"
+            f"{describe_node(culprit)} is not supported: neither bitat-deploy nor TVM has it; "
+            "leave it out of the network, or express it in other operators"
         )
     message = (str(error).strip().splitlines() or ["unknown"])[-1][:_LONGEST_QUOTE]
     return UnsupportedOperatorError(
-        f"{describe(culprit)} is not supported: TVM does not compile it ({message}); leave it out "
-        "of the network, or express it in other operators"
+        f"{describe_node(culprit)} is not supported: TVM does not compile it ({message}); leave it "
+        "out of the network, or express it in other operators"
     )
 
 

@@ -15,8 +15,7 @@ from bitat_deploy.compiler.float_region import (
 from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
 from bitat_deploy.compiler.relax_module import ENTRY_POINT, emit_layer
-from bitat_deploy.foreign import MixedNetwork
-from bitat_deploy.foreign.float_layers import describe_float_layer, float_layers, macs
+from bitat_deploy.foreign import MixedNetwork, describe_float_layer, float_layer_macs, float_layers
 from bitat_deploy.network import IMAGE, Codes, MaxPool, Quantize, QuantizeFloat
 from bitat_deploy.onnx_format import DOMAIN
 from bitat_deploy.operators import operator_for
@@ -150,7 +149,7 @@ def _region_reports(network: MixedNetwork, region: FloatRegion) -> tuple[LayerRe
     """A row for each TIR function; the first has the layer's name and work."""
     layer, graph = region.layer, network.graph
     reasons = [network.reasons[n.name] for n in layer.nodes if n.name in network.reasons]
-    work = macs(graph, layer)
+    work = float_layer_macs(graph, layer)
     source = next((t for t in layer.inputs if t in graph.types), layer.outputs[0])
     whole = LayerReport(
         name=layer.name,

@@ -1,8 +1,9 @@
-"""Data sets as numpy arrays, without torch."""
+"""Data sets, and single pictures, as numpy arrays, without torch."""
 
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.datasets.drawn import drawn_dataset, drawn_pictures
 from bitat_deploy.datasets.image_folder import NAME as IMAGE_FOLDER
+from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.datasets.registry import dataset_names, dataset_shape, load_dataset
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "drawn_dataset",
     "drawn_pictures",
     "load_dataset",
+    "load_picture",
 ]

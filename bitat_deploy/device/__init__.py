@@ -1,26 +1,29 @@
-"""The device stage: reach a device, see what it is, push a bundle, measure."""
+"""The device stage: reach a device, see what it is, push a bundle, measure.
+
+A device is this machine or one reached by SSH. ``bench`` measures one bundle on one device,
+``bench_boards`` on several at once; ``diagnose`` and ``clean_device`` do what surrounds that.
+"""
 
 from bitat_deploy.device.bench import bench
 from bitat_deploy.device.bench_options import BenchOptions, Progress
-from bitat_deploy.device.bench_result import BenchResult
-from bitat_deploy.device.boards import (
-    Board,
-    CheckRunning,
-    Outcome,
-    bench_boards,
-    on_boards,
-)
+from bitat_deploy.device.bench_result import HEADLINES, MEDIAN, BaselineResult, BenchResult, Latency
+from bitat_deploy.device.boards import Board, CheckRunning, Outcome, bench_boards, on_boards
+from bitat_deploy.device.clean import clean_device
 from bitat_deploy.device.condition import Finding, Severity, examine
 from bitat_deploy.device.connect import LOCAL, connect
 from bitat_deploy.device.connection import Connection, Limit, Result
 from bitat_deploy.device.execution import classify
-from bitat_deploy.device.health import Health, read_health
+from bitat_deploy.device.health import SINCE_BOOT, Health, read_health, throttle_names
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.device.suitability import check_suitable, diagnose
 
 __all__ = [
+    "HEADLINES",
     "LOCAL",
+    "MEDIAN",
+    "SINCE_BOOT",
+    "BaselineResult",
     "BenchOptions",
     "BenchResult",
     "Board",
@@ -29,6 +32,7 @@ __all__ = [
     "Device",
     "Finding",
     "Health",
+    "Latency",
     "Limit",
     "Outcome",
     "Progress",
@@ -39,6 +43,7 @@ __all__ = [
     "bench_boards",
     "check_suitable",
     "classify",
+    "clean_device",
     "connect",
     "diagnose",
     "examine",
@@ -47,4 +52,5 @@ __all__ = [
     "push_file",
     "pushed",
     "read_health",
+    "throttle_names",
 ]

@@ -2,11 +2,9 @@
 
 import hashlib
 
-from bitat_deploy.baseline.baseline import Baseline
-from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import MODEL_ONNX
-from bitat_deploy.bundle.manifest import ModelIdentity
-from bitat_deploy.compiler.layer_report import LOGITS_TOLERANCE
+from bitat_deploy.baseline import Baseline
+from bitat_deploy.bundle import MODEL_ONNX, Bundle, ModelIdentity
+from bitat_deploy.compiler import LOGITS_TOLERANCE
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_baseline import bench_baseline
 from bitat_deploy.device.bench_options import BenchOptions, Progress

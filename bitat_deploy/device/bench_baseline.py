@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.baseline.baseline import Baseline, Twin
-from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
+from bitat_deploy.baseline import Baseline, Twin
+from bitat_deploy.bundle import LIBRARY_FOLDER, Bundle
 from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.bench_result import BaselineResult, TwinRun, latency_statistics
 from bitat_deploy.device.condition import reasons_for_distrust

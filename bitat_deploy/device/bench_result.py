@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler import LayerReport
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.profile import LayerTime

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.bundle import Bundle
-from bitat_deploy.bundle.bundle import RUNNER
+from bitat_deploy.bundle import RUNNER, Bundle
 from bitat_deploy.device.bench_options import BenchOptions, Progress
 from bitat_deploy.device.connection import USUAL, Connection, Limit
 from bitat_deploy.device.inspect import Device, inspect_device

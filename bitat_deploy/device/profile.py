@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
+from bitat_deploy.compiler import LayerReport, layer_symbols
 from bitat_deploy.device.health import Health
 from bitat_deploy.errors import RunFailedError
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitat_deploy.bundle.bundle import file_sha256
+from bitat_deploy.bundle import file_sha256
 from bitat_deploy.device.connection import USUAL, Connection, Limit, LineSink, Result
 from bitat_deploy.errors import RunFailedError
 

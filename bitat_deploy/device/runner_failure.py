@@ -2,7 +2,7 @@
 
 import signal
 
-from bitat_deploy.bundle.bundle import RUNNER
+from bitat_deploy.bundle import RUNNER
 from bitat_deploy.device.connection import Result
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.errors import (

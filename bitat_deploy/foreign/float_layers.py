@@ -131,7 +131,7 @@ def describe_float_layer(graph: Graph, layer: FloatLayer) -> str:
     return " + ".join(words) or "rearrangement"
 
 
-def macs(graph: Graph, layer: FloatLayer) -> int:
+def float_layer_macs(graph: Graph, layer: FloatLayer) -> int:
     """Multiply-accumulates of its convolutions and matrix products."""
     return sum(multiply_accumulates(graph, node) for node in layer.nodes)
 

@@ -3,7 +3,7 @@
 import onnx
 from onnx import parser
 
-from bitat_deploy.onnx_format.functions import DOMAIN, OPSET, VERSION, model_local_functions
+from bitat_deploy.onnx_format import DOMAIN, OPSET, VERSION, model_local_functions
 
 QUANTIZE_FLOAT = "QuantizeFloat"
 

@@ -17,8 +17,7 @@ from bitat_deploy.foreign.one_dimension import with_rows
 from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
 from bitat_deploy.foreign.training_mode import without_training_mode
-from bitat_deploy.onnx_format import load_onnx
-from bitat_deploy.onnx_format.functions import OPSET
+from bitat_deploy.onnx_format import OPSET, load_onnx
 from bitat_deploy.plain_text import foreign_text
 
 _STANDARD_DOMAINS = ("", "ai.onnx")

@@ -7,8 +7,7 @@ HTML show what :func:`bench_report` returns.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bitat_deploy.device.bench_result import HEADLINES, MEDIAN
-from bitat_deploy.device.health import SINCE_BOOT, throttle_names
+from bitat_deploy.device import HEADLINES, MEDIAN, SINCE_BOOT, throttle_names
 from bitat_deploy.network import shape_text
 from bitat_deploy.report.formatting import byte_size, duration, percentage
 from bitat_deploy.report.sections import (

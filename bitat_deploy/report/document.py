@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.device.bench_result import MEDIAN, BaselineResult, BenchResult, Latency
+from bitat_deploy.compiler import LayerReport
+from bitat_deploy.device import MEDIAN, BaselineResult, BenchResult, Latency
 from bitat_deploy.errors import InputError
 from bitat_deploy.files import whole_file
 from bitat_deploy.report.noise import MINIMUM_RUNS, median_change_interval

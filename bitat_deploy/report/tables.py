@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import RenderableType
 
-from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.compiler import LayerReport
 from bitat_deploy.network import shape_text
 from bitat_deploy.records import DEFAULT, EMULATED, Record
 from bitat_deploy.report.bench_sections import Document, banner

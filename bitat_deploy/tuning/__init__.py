@@ -1,1 +1,17 @@
-"""The tuning stage: which schedule of an operator is fastest on a board."""
+"""The tuning stage: which schedule of an operator is fastest on a board.
+
+It measures candidates on devices, or asks the cycle model, and writes tuning records. Names are
+imported at first use: TVM takes seconds, and ``--help`` needs only the options.
+"""
+
+from typing import TYPE_CHECKING
+
+from bitat_deploy.lazy_face import lazy_face
+
+if TYPE_CHECKING:
+    from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs
+    from bitat_deploy.tuning.run import MODEL_HOST, tune
+else:
+    __getattr__ = lazy_face(__name__)
+
+__all__ = ["MODEL_HOST", "MOST_JOBS", "Effort", "TuneOptions", "default_jobs", "tune"]

@@ -10,8 +10,7 @@ from typing import Any
 import tvm
 from numpy.typing import NDArray
 
-from bitat_deploy.compiler.cross_compiler import link_shared
-from bitat_deploy.compiler.relax_module import tvm_target
+from bitat_deploy.compiler import link_shared, tvm_target
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.tuning.task import Task

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitat_deploy.bundle.native_program import native_program
-from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
+from bitat_deploy.bundle import include_directory, native_program, runtime_libraries
 from bitat_deploy.device import Connection, Limit, Result, RunFolder
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.plain_text import foreign_text

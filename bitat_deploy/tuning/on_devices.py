@@ -5,8 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bitat_deploy.bundle.bundle import LIBRARY_FOLDER
-from bitat_deploy.bundle.runtime_libraries import runtime_libraries
+from bitat_deploy.bundle import LIBRARY_FOLDER, runtime_libraries
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import (
     Board,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
-from bitat_deploy.compiler.lowering import LoweredLayer, lower_layers
+from bitat_deploy.compiler import LoweredLayer, lower_layers
 from bitat_deploy.foreign import Preprocessing, load_network
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import is_ours
@@ -58,7 +58,7 @@ def network_layers(
     if isinstance(network, IntegerNetwork):
         return lower_layers(network, target)
     # Not above: TVM's importer of ONNX takes a second to load.
-    from bitat_deploy.compiler.mixed_module import integer_layers
+    from bitat_deploy.compiler import integer_layers
 
     return integer_layers(network, target)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.baseline.onnx_runtime_library import VERSION, onnx_runtime_library
+from bitat_deploy.baseline.runtime import ONNX_RUNTIME_VERSION, onnx_runtime_library
 from bitat_deploy.errors import BuildError
 from bitat_deploy.target import load_target
 
@@ -15,7 +15,7 @@ from bitat_deploy.target import load_target
 def test_requirements_name_the_same_version(architecture: str) -> None:
     folder = resources.files("bitat_deploy.baseline")
     text = (folder / f"requirements-{architecture}.txt").read_text()
-    assert re.findall(r"onnxruntime==(\S+)", text) == [VERSION]
+    assert re.findall(r"onnxruntime==(\S+)", text) == [ONNX_RUNTIME_VERSION]
 
 
 def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

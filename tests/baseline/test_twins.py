@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from bitat_deploy.baseline.float32_twin import float32_twin
-from bitat_deploy.baseline.int8_twin import int8_twin
+from bitat_deploy.baseline.float32 import float32_twin
+from bitat_deploy.baseline.int8 import int8_twin
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX
 from bitat_deploy.errors import UnsupportedOperatorError

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from benchmarks.contenders import litert_contenders
-from bitat_deploy.baseline.float32_twin import float32_twin
+from bitat_deploy.baseline.float32 import float32_twin
 from bitat_deploy.errors import UnsupportedOperatorError
 from tests.drawn_networks import draw_images, draw_network, draw_shortcut_network
 

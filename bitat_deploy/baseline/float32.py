@@ -23,8 +23,7 @@ from bitat_deploy.network import (
     Quantize,
     QuantizedDense,
 )
-from bitat_deploy.onnx_format.functions import OPSET
-from bitat_deploy.onnx_format.writer import IR_VERSION
+from bitat_deploy.onnx_format import IR_VERSION, OPSET
 
 INPUT, REAL_INPUT, OUTPUT = "image", "image_float32", "logits"
 

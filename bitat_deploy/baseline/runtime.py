@@ -4,13 +4,13 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-from bitat_deploy.bundle.wheel_libraries import WheelLibraries
+from bitat_deploy.bundle import WheelLibraries
 from bitat_deploy.errors import BuildError
 from bitat_deploy.target import Target
 
-VERSION = "1.31.1"
+ONNX_RUNTIME_VERSION = "1.31.1"
 LIBRARY = "libonnxruntime.so"
-_PLACE = f"onnxruntime/capi/{LIBRARY}.{VERSION}"
+_PLACE = f"onnxruntime/capi/{LIBRARY}.{ONNX_RUNTIME_VERSION}"
 
 # Of the library, not of the wheel.
 _SHA256 = {
@@ -36,7 +36,7 @@ def onnx_runtime_library(target: Target) -> Path:
     (path,) = WheelLibraries(
         title="ONNX Runtime's libraries",
         architecture=target.architecture,
-        folder=f"{target.architecture}-onnxruntime-{VERSION}",
+        folder=f"{target.architecture}-onnxruntime-{ONNX_RUNTIME_VERSION}",
         package="bitat_deploy.baseline",
         requirements=f"requirements-{target.architecture}.txt",
         places={LIBRARY: _PLACE},

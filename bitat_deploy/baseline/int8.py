@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from bitat_deploy.baseline.float32_twin import INPUT, REAL_INPUT
+from bitat_deploy.baseline.float32 import INPUT, REAL_INPUT
 
 _IMAGES = 8
 
