@@ -12,6 +12,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from bitat_deploy.plain_text import foreign_text
 
 
 class TrainingProgress:
@@ -57,7 +60,7 @@ class TrainingProgress:
 
     def note(self, text: str) -> None:
         """Print one line above the bar."""
-        self._console.print(text, highlight=False)
+        self._console.print(Text(foreign_text(text, 1000)))
 
 
 def describe_epoch(record: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from bitat_deploy.cli.options import (
     examples,
     ssh_options,
 )
+from bitat_deploy.cli.output import say, shown
 from bitat_deploy.datasets import (
     IMAGE_FOLDER,
     Dataset,
@@ -30,6 +31,7 @@ from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Ou
 from bitat_deploy.device import Progress as Stage
 from bitat_deploy.device import bench as measure
 from bitat_deploy.errors import WrongAnswerError
+from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.report import (
     bench_document,
     board_table,
@@ -179,11 +181,14 @@ def bench(
     text = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {board: bar.add_task(f"connecting to {board.host}", total=None) for board in boards}
+        tasks = {
+            board: bar.add_task(foreign_text(f"connecting to {board.host}"), total=None)
+            for board in boards
+        }
         names = {board: f"{board.name}: " if len(boards) > 1 else "" for board in boards}
 
         def show(board: Board, stage: str, done: int, total: int) -> None:
-            description = names[board] + stage
+            description = foreign_text(names[board] + stage)
             bar.update(tasks[board], description=description, completed=done, total=total or None)
 
         def measure_board(board: Board, connection: Connection, report: Stage) -> BenchResult:
@@ -212,7 +217,7 @@ def bench(
             if path is not None:
                 file = path if len(shown) == 1 else board_file(path, board)
                 write_file(_FORMATS[option](document), file)
-                click.echo(f"Report: {file}")
+                say(f"Report: {file}")
     _raise_first(outcomes)
 
 
@@ -244,7 +249,11 @@ def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Pat
     from bitat_deploy.baseline import prepare_baseline  # its quantizer loads slowly
 
     with Console(stderr=True).status("preparing the baseline") as spinner:
-        return {path: prepare_baseline(bundle, spinner.update) for path, bundle in bundles.items()}
+
+        def status(message: str) -> None:
+            spinner.update(shown(message))
+
+        return {path: prepare_baseline(bundle, status) for path, bundle in bundles.items()}
 
 
 def _raise_first(outcomes: Sequence[Outcome]) -> None:

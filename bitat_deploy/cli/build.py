@@ -10,6 +10,7 @@ from bitat_deploy.bounded_process import Limits
 from bitat_deploy.bundle import MAXIMUM_BATCH, build_bundle, remember_last_build
 from bitat_deploy.cli.model import foreign_options, onnx_file
 from bitat_deploy.cli.options import examples
+from bitat_deploy.cli.output import say, shown
 from bitat_deploy.report import layer_table
 from bitat_deploy.target import Target, load_target
 from bitat_deploy.zoo import DEFAULT_MODEL
@@ -70,17 +71,17 @@ def build(
     console = Console()
     with console.status("starting") as status:
 
-        def say(message: str) -> None:
-            status.update(message)
+        def show(message: str) -> None:
+            status.update(shown(message))
             if not console.is_terminal:
-                click.echo(f"{message} ...", err=True)
+                say(f"{message} ...", err=True)
 
-        with onnx_file(model, say) as file:
+        with onnx_file(model, show) as file:
             bundle = build_bundle(
                 file,
                 target,
                 output,
-                say,
+                show,
                 use_cache=not no_cache,
                 preprocessing=preprocessing,
                 batch=batch,
@@ -90,12 +91,12 @@ def build(
     console.print(layer_table(bundle.manifest.layers))
     for key, words in _FACTS.items():
         if key in bundle.manifest.model.metadata:
-            click.echo(f"{words}: {bundle.manifest.model.metadata[key]}")
-    click.echo(
+            say(f"{words}: {bundle.manifest.model.metadata[key]}")
+    say(
         f"{bundle.manifest.model.name} for {target.name}: model {bundle.model_size:,} bytes, "
         f"bundle {bundle.size:,} bytes in {bundle.directory}"
     )
-    click.echo(f"Next: bitat-deploy bench --host {_example_host(target)}")
+    say(f"Next: bitat-deploy bench --host {_example_host(target)}")
 
 
 def _example_host(target: Target) -> str:

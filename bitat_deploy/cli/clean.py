@@ -8,6 +8,7 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_options,
 )
+from bitat_deploy.cli.output import say
 from bitat_deploy.device import clean_device
 
 
@@ -23,4 +24,4 @@ def clean(host: str, connect: Connect, force: bool) -> None:
     """
     with connect(host) as connection:
         removed = clean_device(connection, force=force)
-    click.echo(f"{removed:,} bytes removed from '{host}'." if removed else "Nothing was there.")
+    say(f"{removed:,} bytes removed from '{host}'." if removed else "Nothing was there.")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import click
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bitat_deploy.cli.options import (
@@ -14,6 +13,7 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_options,
 )
+from bitat_deploy.cli.output import shown
 from bitat_deploy.device import (
     Finding,
     Severity,
@@ -78,14 +78,14 @@ def _all_targets() -> list[Target]:
 
 def _table(host: str, findings: Sequence[Finding]) -> Table:
     table = Table(
-        title=f"Doctor: {escape(host)}", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
+        title=shown(f"Doctor: {host}"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
     )
     table.add_column("", no_wrap=True)
     table.add_column("what", style="bold", no_wrap=True)
     table.add_column("found, and what to do", overflow="fold")
     for finding in findings:
-        text = escape(finding.message)
+        text = shown(finding.message)
         if finding.remedy:
-            text += f"\n[cyan]→ {escape(finding.remedy)}[/cyan]"
+            text.append("\n").append_text(shown(f"→ {finding.remedy}", "cyan"))
         table.add_row(_MARKS[finding.severity], finding.subject, text)
     return table

@@ -6,6 +6,7 @@ import click
 
 from bitat_deploy.cli.model import export_checkpoint
 from bitat_deploy.cli.options import examples
+from bitat_deploy.cli.output import say
 
 
 @click.command(epilog=examples("bitat-deploy export runs/mobilenet/checkpoint.pt -o model.onnx"))
@@ -26,7 +27,7 @@ def export(checkpoint: Path, output: Path) -> None:
     """
     network = export_checkpoint(checkpoint, output)
     size = output.stat().st_size
-    click.echo(
+    say(
         f"{output}: {network.name}, {len(network.layers)} layers, {size:,} bytes; "
         "ONNX Runtime gives the same logits as PyTorch"
     )

@@ -2,11 +2,13 @@
 
 import errno
 import importlib
+import io
 import sys
 
 import click
 
 from bitat_deploy import __version__
+from bitat_deploy.cli.output import say
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.errors import BitatDeployError, BuildError
 
@@ -60,16 +62,19 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; a BitatDeployError, or a full disk, is one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is a "?"
+            stream.reconfigure(errors="replace")
     try:
         cli.main(prog_name="bitat-deploy")
     except BitatDeployError as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" at '{error.filename2 or error.filename}'" if error.filename else ""
-        click.echo(
+        say(
             f"Error: this machine's disk is full{where}; make room, or set XDG_CACHE_HOME or "
             "TMPDIR to a folder on a larger one",
             err=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from bitat_deploy.cli.output import say
 from bitat_deploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -142,4 +143,4 @@ def _at_terminal() -> bool:
 
 
 def _announce(message: str) -> None:
-    click.echo(message, err=True)
+    say(message, err=True)

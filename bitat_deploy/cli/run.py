@@ -13,6 +13,7 @@ from bitat_deploy.cli.options import (
     host_option,
     ssh_options,
 )
+from bitat_deploy.cli.output import say, shown
 from bitat_deploy.datasets import load_picture
 from bitat_deploy.device import classify
 from bitat_deploy.errors import InputError
@@ -60,12 +61,12 @@ def run(
     pixels = np.stack([load_picture(path, model.input_shape) for path in pictures])
     console = Console(stderr=True)
     with (
-        console.status(f"connecting to {host}") as status,
+        console.status(shown(f"connecting to {host}")) as status,
         connect(host, status) as connection,
     ):
         logits = classify(
-            bundle, connection, pixels, lambda stage, done, total: status.update(stage)
+            bundle, connection, pixels, lambda stage, done, total: status.update(shown(stage))
         )
     for path, row in zip(pictures, logits, strict=True):
-        click.secho(str(path), bold=True)
+        say(str(path), bold=True)
         Console().print(top_classes_table(row, model.class_names))

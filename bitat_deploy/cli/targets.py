@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bitat_deploy.cli.options import examples
+from bitat_deploy.cli.output import shown
 from bitat_deploy.errors import InputError
 from bitat_deploy.target import Target, load_target, target_names
 
@@ -24,9 +25,10 @@ def targets() -> None:
         try:
             target = load_target(name)
         except InputError as error:  # the target host does not fit this machine
-            table.add_row(name, str(error))
+            table.add_row(name, shown(str(error)))
             continue
-        table.add_row(name, f"{target.description}\n[dim]{_details(target)}[/dim]")
+        what = shown(target.description).append("\n").append_text(shown(_details(target), "dim"))
+        table.add_row(name, what)
     Console().print(table)
 
 

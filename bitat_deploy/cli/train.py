@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from bitat_deploy.cli.options import examples
+from bitat_deploy.cli.output import say
 from bitat_deploy.errors import InputError
 
 
@@ -77,7 +78,7 @@ def train(
         console = Console(quiet=not workers.main)
         state = train(recipe, data, output, console, checkpoint_every, workers)
     if state.result is not None:
-        click.echo(
+        say(
             f"top-1 {state.top1:.4f} on {state.test_images} test images "
             f"({state.result['evaluation']} evaluation), {state.elapsed:.0f} s of training; "
             f"{output / CHECKPOINT_NAME}"

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bitat_deploy.bounded_process import Limits
 from bitat_deploy.cli.model import foreign_options, onnx_file
 from bitat_deploy.cli.options import Connect, examples, ssh_options
+from bitat_deploy.cli.output import say
+from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.records import own_records_path
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
@@ -116,23 +118,23 @@ def tune(
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        shown = bar.add_task("starting", total=None)
+        task = bar.add_task("starting", total=None)
 
         def show(done: int, total: int, message: str) -> None:
-            bar.update(shown, description=_short(message), completed=done, total=total)
+            bar.update(task, description=foreign_text(message, 60), completed=done, total=total)
 
-        def say(message: str) -> None:
-            bar.update(shown, description=message)
+        def status(message: str) -> None:
+            bar.update(task, description=foreign_text(message))
             if not console.is_terminal:
-                click.echo(f"{message} ...", err=True)
+                say(f"{message} ...", err=True)
 
-        with onnx_file(model, say) as file:
+        with onnx_file(model, status) as file:
             tuned = run_tuning(
                 file,
                 target,
@@ -141,15 +143,15 @@ def tune(
                 lambda host: connect(host, bar),
                 options,
                 show,
-                say,
+                status,
                 preprocessing,
                 limits,
             )
     Console().print(tuning_table(tuned.summaries))
     for host, error in tuned.failed.items():
-        click.echo(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)
-    click.echo(_summary(tuned.candidates, tuned.resumed, tuned.unsteady))
-    click.echo(f"Records: {tuned.log.path}")
+        say(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)
+    say(_summary(tuned.candidates, tuned.resumed, tuned.unsteady))
+    say(f"Records: {tuned.log.path}")
 
 
 def _summary(candidates: int, resumed: int, unsteady: int) -> str:
@@ -161,7 +163,3 @@ def _summary(candidates: int, resumed: int, unsteady: int) -> str:
             f"{unsteady} not recorded, as the device was not steady (see --max-noise, and doctor)"
         )
     return "; ".join(parts) + "."
-
-
-def _short(workload: str) -> str:
-    return workload if len(workload) <= 60 else f"{workload[:57]}..."
