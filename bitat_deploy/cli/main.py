@@ -4,13 +4,14 @@ import errno
 import importlib
 import io
 import sys
+from typing import NoReturn
 
 import click
 
 from bitat_deploy import __version__
 from bitat_deploy.cli.output import say
 from bitat_deploy.cli.project_file import read_project
-from bitat_deploy.errors import BitatDeployError, BuildError
+from bitat_deploy.errors import BitatDeployError, BuildError, InputError
 
 _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",
@@ -61,22 +62,38 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line; a BitatDeployError, or a full disk, is one line and an exit code."""
+    """Run the command line; an error of ours, or of the file system, is one line and a code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is a "?"
             stream.reconfigure(errors="replace")
     try:
         cli.main(prog_name="bitat-deploy")
     except BitatDeployError as error:
-        say(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        end_with(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" at '{error.filename2 or error.filename}'" if error.filename else ""
-        say(
-            f"Error: this machine's disk is full{where}; make room, or set XDG_CACHE_HOME or "
-            "TMPDIR to a folder on a larger one",
-            err=True,
+        end_with(as_our_error(error))
+
+
+def end_with(error: BitatDeployError) -> NoReturn:
+    """Print the error and end the program with its exit code."""
+    say(f"Error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def as_our_error(error: OSError) -> BitatDeployError:
+    """What the file system refused anywhere in the program; ``error`` itself if it was not that."""
+    file = error.filename2 or error.filename
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" at '{file}'" if file else ""
+        return BuildError(
+            f"this machine's disk is full{where}; make room, or set XDG_CACHE_HOME or TMPDIR to a "
+            "folder on a larger one"
         )
-        sys.exit(BuildError.exit_code)
+    if file is None:
+        raise error
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BuildError(
+            f"'{file}' must not be read or written here ({error.strerror}); change its owner or "
+            "mode, or set HOME, XDG_CACHE_HOME, XDG_DATA_HOME or TMPDIR to a folder of yours"
+        )
+    return InputError(f"'{file}' cannot be used ({error.strerror}); check the path")

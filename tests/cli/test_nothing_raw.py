@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 import bitat_deploy.device
 from bitat_deploy.bundle import read_bundle
-from bitat_deploy.cli.main import cli
+from bitat_deploy.cli.main import as_our_error, cli
 from bitat_deploy.errors import BitatDeployError
 from tests.foreign.drawn_models import Model
 from tests.hostile_device import NASTY, HostileDevice, is_shown_safely
@@ -38,10 +39,13 @@ def run(*arguments: str) -> str:
     """What a command shows, as the program prints it, with its error if there is one."""
     result = CliRunner().invoke(cli, arguments)
     shown = result.output
-    if isinstance(result.exception, BitatDeployError):
-        shown += str(result.exception)
-    elif result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    error = result.exception
+    if isinstance(error, OSError):
+        error = as_our_error(error)
+    if isinstance(error, BitatDeployError):
+        shown += str(error)
+    elif error is not None and not isinstance(error, SystemExit):
+        raise error
     assert is_shown_safely(shown), shown
     return shown
 
@@ -114,9 +118,12 @@ def test_tune(folder: Path) -> None:
     assert "nothing to tune" in run("tune", str(folder / f"{NAME}.onnx"), "--trials", "1")
 
 
-def test_targets_and_errors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitat_deploy.target._directory", lambda: folder)
-    assert DESCRIPTION[:20] in run("targets")
+def test_targets_and_errors(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = shutil.copytree(ROOT / "targets", tmp_path / "targets")
+    shutil.copy(folder / "own.yaml", targets)
+    with monkeypatch.context() as patched:
+        patched.setattr("bitat_deploy.target._directory", lambda: targets)
+        assert DESCRIPTION[:20] in run("targets")
     for arguments in (
         ("build", NASTY),
         ("build", "--target", NASTY),
