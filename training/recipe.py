@@ -30,8 +30,9 @@ class Recipe:
     """All of a run's hyper-parameters. See ``training/recipes`` for examples.
 
     ``sections`` are those of the ``method``; in YAML they stand beside the other keys. Every
-    method begins with the full-precision twin, trained in the run (``full_precision``) or read
-    from the checkpoint of another run of the same network (``init``).
+    method begins with the full-precision twin, trained in the run (``full_precision``), read from
+    the checkpoint of another run of the same network (``init``), or both: then the run may be of
+    other classes and images, or the file a state_dict of torchvision's MobileNetV2.
     """
 
     name: str
@@ -79,14 +80,14 @@ class Recipe:
     def _check_twin(self, method: type[Method]) -> None:
         """Where the full-precision twin comes from."""
         if not method.quantizes:
-            if self.full_precision is None or self.init is not None:
-                raise InputError(f"method '{self.method}' needs full_precision, and no init")
+            if self.full_precision is None:
+                raise InputError(f"method '{self.method}' needs full_precision")
             if self.distillation.weight and self.distillation.teacher is None:
                 raise InputError("distillation.weight needs distillation.teacher here")
-        elif (self.full_precision is None) == (self.init is None):
+        elif self.full_precision is None and self.init is None:
             raise InputError(
-                "the full-precision twin is either trained (full_precision) or read (init): "
-                "give one of the two"
+                "there is no full-precision twin: give full_precision to train it, init to read "
+                "it, or both to train it further"
             )
 
 

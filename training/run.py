@@ -47,9 +47,13 @@ def train(
     except OSError as error:
         raise InputError(f"cannot write to '{output}': {error.strerror}") from error
     with TrainingProgress(console) as progress:
-        if state is not None:
+        if state is None:
+            state = trainer.start()
+            if trainer.start_note:
+                progress.note(trainer.start_note)
+        else:
             progress.note(f"resuming from {path}")
-        result = trainer.run(state or trainer.start(), progress)
+        result = trainer.run(state, progress)
     if workers.main:
         try:
             write_report(result, output / REPORT_NAME)

@@ -81,15 +81,17 @@ class Trainer:
         self._network.to(self._workers.device())
         self._layers = list(self._network.binary_layers())
         self.stages = recipe.stages(self._network)
+        self.start_note = ""
         self._steps_per_epoch = steps_per_epoch(self.training, recipe.data.batch_size)
 
     def start(self) -> Checkpoint:
-        """The state before the first step."""
+        """The state before the first step; :attr:`start_note` says where it comes from."""
         recipe = self.recipe
         if recipe.init is not None:
-            load_twin(Path(recipe.init), recipe, self._network)
+            path = Path(recipe.init)
+            self.start_note = load_twin(path, recipe, self._network, self._class_names)
         network = self._copied()
-        teacher = network if recipe.init is not None and self._teaches_itself() else None
+        teacher = network if recipe.full_precision is None and self._teaches_itself() else None
         return Checkpoint(recipe, self._class_names, self._input_shape, network, teacher=teacher)
 
     def run(self, state: Checkpoint, progress: TrainingProgress) -> Checkpoint:

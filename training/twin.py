@@ -3,20 +3,38 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
+from bitat_deploy.training.pretrained import is_torchvision, load_torchvision
 from bitat_deploy.training.quantizers import nonlinearity_of
 from bitat_deploy.training.recipe import Recipe
 
+_SHAPES = ("network", "number of channels")  # what full_precision cannot make up for
 
-def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
-    """Load the parameters of a finished full-precision run of the same network.
 
-    Raises InputError where the checkpoint is of another network, method or data set, or of an
-    unfinished run.
+def load_twin(
+    path: Path, recipe: Recipe, network: QuantizedNetwork, class_names: tuple[str, ...]
+) -> str:
+    """Load the parameters of a finished full-precision run, or of torchvision's MobileNetV2.
+
+    Where the recipe then trains the twin (``full_precision``), the run may be of other classes,
+    for which the classifier stays as it is, of another data set, image size, and nonlinearity.
+    Gives a sentence on what was taken. Raises InputError where the file is of another network,
+    method or data set, or of an unfinished run.
     """
+    trains = recipe.full_precision is not None
+    pretrained = _torchvision_state(path)
+    if pretrained is not None:
+        if not trains:
+            raise InputError(
+                f"init '{path}' is a state_dict of torchvision: give full_precision too, which "
+                "trains it further for these images and classes"
+            )
+        taken, layers = load_torchvision(pretrained, network)
+        return f"began with {taken} of {layers} layers of torchvision's network '{path}'"
     checkpoint = load_checkpoint(path)
     other = checkpoint.recipe
     if other.sections.quantizes:
@@ -25,16 +43,35 @@ def load_twin(path: Path, recipe: Recipe, network: QuantizedNetwork) -> None:
         )
     if checkpoint.result is None:
         raise InputError(f"init '{path}' is of an unfinished run; finish it first")
-    for what, own, its in (
-        ("network", recipe.network, other.network),
-        ("quantization.quantizer", recipe.quantization.quantizer, other.quantization.quantizer),
-        ("nonlinearity", *map(nonlinearity_of, (recipe.quantization, other.quantization))),
-        ("dataset", recipe.dataset, other.dataset),
-        ("image size", network.input_shape, checkpoint.input_shape),
-    ):
+    own_quantization, its_quantization = recipe.quantization, other.quantization
+    alike: list[tuple[str, object, object]] = [("network", recipe.network, other.network)]
+    alike += [("number of channels", network.input_shape[2], checkpoint.input_shape[2])]
+    if not trains:
+        alike += [
+            ("quantization.quantizer", own_quantization.quantizer, its_quantization.quantizer),
+            ("nonlinearity", nonlinearity_of(own_quantization), nonlinearity_of(its_quantization)),
+            ("dataset", recipe.dataset, other.dataset),
+            ("image size", network.input_shape, checkpoint.input_shape),
+            ("list of classes", class_names, checkpoint.class_names),
+        ]
+    for what, own, its in alike:
         if own != its:
-            raise InputError(f"init '{path}' is of another {what}: {its}, the recipe has {own}")
-    network.load_twin(checkpoint.network)
+            more = "; with full_precision it is trained further" if what not in _SHAPES else ""
+            raise InputError(
+                f"init '{path}' is of another {what}: {its}, the recipe has {own}{more}"
+            )
+    same = class_names == checkpoint.class_names
+    network.load_twin(checkpoint.network, classifier=same)
+    return f"began with '{path}'" + ("" if same else ", the classifier made anew")
+
+
+def _torchvision_state(path: Path) -> dict[str, Tensor] | None:
+    """The state_dict of torchvision's MobileNetV2 at ``path``, None where it is something else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged pickle can raise anything; load_checkpoint says what is wrong
+        return None
+    return state if is_torchvision(state) else None
 
 
 def load_teacher(

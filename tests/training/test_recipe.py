@@ -38,7 +38,7 @@ def test_one_recipe_becomes_another_method() -> None:
         (["method=straight-through"], "binary_activations is no section of method 'straight-"),
         ([*STRAIGHT, "quantized=null"], "needs the section quantized"),
         ([*STRAIGHT, "bitat.max_rows=64"], "bitat is no section of method 'straight-through'"),
-        ([*STRAIGHT, "init=twin.pt"], "either trained .* or read"),
+        ([*STRAIGHT, "full_precision=null"], "give full_precision to train it, init to read it"),
         ([*STRAIGHT, "quantization.quantizer=uniq"], "contradict each other"),
         (["quantization.weight_bits=2"], "take quantizer 'uniq'"),
         (["method=sign"], "method must be one of .*reactnet, straight-through, uniq"),

@@ -35,7 +35,8 @@ def test_a_network_of_other_bits_begins_with_the_twin(tmp_path: Path) -> None:
     twin = finished(load_recipe("smoke", [*FULL, "quantization.quantizer=uniq"]), path)
     recipe = load_recipe("smoke", UNIQ)
     network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
-    load_twin(path, recipe, network)
+    names = tuple("abcdefghij")
+    load_twin(path, recipe, network, names)
     for name, value in network.state_dict().items():
         assert name.endswith("step") or torch.equal(value, twin.network[name]), name
 
@@ -55,7 +56,27 @@ def test_another_twin_is_refused(changes: list[str], complaint: str, tmp_path: P
     recipe = load_recipe("smoke", UNIQ)
     network = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
     with pytest.raises(InputError, match=complaint):
-        load_twin(path, recipe, network)
+        load_twin(path, recipe, network, tuple("abcdefghij"))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_twin_of_other_classes_and_images_is_trained_further(kept: bool, tmp_path: Path) -> None:
+    path = tmp_path / "twin.pt"
+    twin = finished(load_recipe("smoke", [*FULL, "dataset=cifar-10"]), path, 10 if kept else 7)
+    recipe = load_recipe("smoke", [f"init={path}", "quantization.nonlinearity=relu"])
+    network = build_network(recipe.network, recipe.quantization, (20, 32, 1), 10)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    note = load_twin(path, recipe, network, tuple("abcdefghij"))
+    assert note == f"began with '{path}'" + ("" if kept else ", the classifier made anew")
+    for name, value in network.state_dict().items():
+        new = name.startswith("classifier.") and not kept
+        assert torch.equal(value, (before if new else twin.network)[name]), name
+    without = load_recipe("smoke", [f"init={path}", "full_precision=null"])
+    with pytest.raises(InputError, match=r"another dataset: .*; with full_precision it is trained"):
+        load_twin(path, without, network, tuple("abcdefghij"))
+    colour = build_network(recipe.network, recipe.quantization, (20, 32, 3), 10)
+    with pytest.raises(InputError, match=r"another number of channels: 1, the recipe has 3$"):
+        load_twin(path, recipe, colour, tuple("abcdefghij"))
 
 
 def test_a_teacher_answers_as_its_run_ended(tmp_path: Path) -> None:

@@ -139,16 +139,22 @@ class QuantizedNetwork(StagedNetwork):
             {"params": kept, "weight_decay": 0.0},
         ]
 
-    def load_twin(self, state: dict[str, Tensor]) -> None:
+    def load_twin(self, state: dict[str, Tensor], classifier: bool = True) -> None:
         """Take over the parameters of a full-precision run: all but the quantizers'.
 
         ``state`` is the state_dict of a network of the same shape, whose numbers of bits may
-        differ. Weights' steps are set anew; the activations' await :meth:`calibrate`. Raises
-        InputError where it is another network.
+        differ; without ``classifier`` its classifier may too, and is left out. Weights' steps are
+        set anew; the activations' await :meth:`calibrate`. Raises InputError where it is another
+        network.
         """
 
         def shared(values: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {key: value for key, value in values.items() if ".quantizer." not in key}
+            left_out = () if classifier else ("classifier.",)
+            return {
+                key: value
+                for key, value in values.items()
+                if ".quantizer." not in key and not key.startswith(left_out)
+            }
 
         taken, own = shared(state), shared(self.state_dict())
         if {key: value.shape for key, value in taken.items()} != {
