@@ -1,7 +1,7 @@
-"""Any ONNX file as a network: ours as it is, others as our layers and float32 for the rest.
+"""Reads any ONNX file: our own as it is, others as our layers plus float32 for the rest.
 
-``load_network`` is the way in. The compiler goes through the float32 rest of a MixedNetwork with
-``float_layers`` and what takes a FloatLayer.
+``load_network`` is the entry point. The compiler walks the float32 part of a MixedNetwork with
+``float_layers`` and the functions that take a FloatLayer.
 """
 
 from bitat_deploy.foreign.check import ImportMismatchError

@@ -1,4 +1,4 @@
-"""Finding the convolutions whose weights and inputs are few-valued, and how they are spelled."""
+"""Finds the convolutions whose weights and inputs take few values, however they are written."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,11 +19,10 @@ CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
 
 @dataclass(frozen=True, eq=False)
 class Quantizer:
-    """A tensor of at most 16 values for each channel, and the chain that makes it.
+    """A tensor with at most 16 values per channel, and the operator chain that produces it.
 
-    ``steps`` are those of the chain as a function of its root. ``sign_of_zero`` is None where
-    the chain has no Sign; where it is False, a value of 0 at one number was left out, as no
-    picture has met it.
+    ``steps`` describe the chain as a function of its root. ``sign_of_zero`` is None if the
+    chain has no Sign; False if Sign's value 0 was dropped because no picture produced it.
     """
 
     chain: Chain
@@ -65,7 +64,7 @@ class Binarized:
 
     @property
     def of_border(self) -> bool:
-        """Whether the constant is another one where the window reaches over the border."""
+        """Whether the constant depends on how far the window reaches over the border."""
         return self.constant is not None and self.constant.ndim > 1
 
     @property
@@ -75,7 +74,7 @@ class Binarized:
 
 
 class Finder:
-    """Looks at one convolution after the other; remembers quantizers that it has met."""
+    """Examines convolutions one by one and caches the quantizers it has found."""
 
     def __init__(self, graph: Graph, with_zeros: Collection[str]) -> None:
         self._graph = graph
@@ -110,7 +109,7 @@ class Finder:
         return None if codes is None else Quantizer(chain, steps, codes, sign_of_zero)
 
     def binarized(self, node: onnx.NodeProto) -> Binarized | str:
-        """The convolution of a node in our terms, or why it is none."""
+        """The node as a convolution of ours, or the reason why it cannot be one."""
         graph = self._graph
         weight_name = node.input[1]
         if weight_name not in graph.constants:
@@ -141,7 +140,7 @@ class Finder:
             return bias
         level = padding_level(window, codes)
         if level is None:
-            return "its border is padded with a value that is no level"
+            return "its padding value is not a level of its input"
         copies = len(levels.copies) * len(codes.starts)
         of_inputs = levels.offset / copies
         size = graph.types[node.output[0]].shape[2:] or (1, 1)
@@ -168,12 +167,12 @@ class Finder:
     def _spelled(
         self, node: onnx.NodeProto, weight: NDArray[Any]
     ) -> tuple[str, Window | str, NDArray[np.float64], tuple[str, ...]]:
-        """Quantized tensor, window or complaint, weights [O, I, k, k], nodes in between."""
+        """Quantized tensor, window or reason against it, weights [O, I, k, k], nodes in between."""
         source = node.input[0]
         before = self._producers.get(source)
         if node.op_type == "Conv":
             if weight.ndim != 4:
-                return source, "it is no convolution of two dimensions", weight, ()
+                return source, "it is not a two-dimensional convolution", weight, ()
             pad = before if before is not None and before.op_type == "Pad" else None
             found = convolution_window(self._graph, node, weight, pad)
             if isinstance(found, str):
@@ -184,7 +183,7 @@ class Finder:
         matrix = product_matrix(node, weight)
         shape = self._graph.types[source].shape
         if matrix is None or len(shape) != 2:
-            return source, "it is no plain matrix product of [1, channels]", weight, ()
+            return source, "it is not a matrix product of [1, channels]", weight, ()
         if before is not None and before.op_type in ("Flatten", "Reshape", "Squeeze"):
             whole = self._graph.types[before.input[0]].shape
             line = len(whole) == 4 and 1 in whole[2:]
@@ -196,7 +195,7 @@ class Finder:
 
 
 def without_zero(steps: Steps) -> Steps | None:
-    """The steps of a scaled and shifted Sign with +1 at 0; None where they are of another kind.
+    """The steps of a scaled and shifted Sign with +1 at 0; None if they are not of that form.
 
     Of three values the middle one, which Sign's 0 gives, is the mean of the others.
     """
@@ -214,16 +213,16 @@ def without_zero(steps: Steps) -> Steps | None:
         # Where the values rise, +1 begins where 0 does; where they fall, it ends where 0 does.
         first = len(values) > 1 and values[0] < values[-1]
         middle = len(values) == 3
-        # A channel of which one half is out of reach keeps what it has.
+        # A channel that never reaches one of the signs keeps its values.
         starts.append(row[[0 if first else 1]] if middle else row)
         kept.append(values[[0, 2]] if middle else values)
     return Steps(tuple(starts), tuple(kept))
 
 
 def padding_level(window: Window, codes: CodeSteps) -> int | None:
-    """What our convolution pads with to pad with the original's value; None where it cannot.
+    """The level that gives the original's padding value; None if there is none.
 
-    The level 0 stands for no input at all, whatever the codes' offset.
+    Level 0 means that padding contributes nothing, whatever the codes' offset.
     """
     if window.padding == 0:
         return 0
@@ -236,7 +235,7 @@ def padding_level(window: Window, codes: CodeSteps) -> int | None:
 
 
 def _seen(taps: NDArray[np.float64], window: Window, size: Any, out: Any) -> NDArray[np.float64]:
-    """Sums [O, H, W] of ``taps`` [O, k, k] over those that are inside the input of ``size``."""
+    """Sums [O, H, W] of the ``taps`` [O, k, k] that fall inside the input of ``size``."""
     inside = []
     sizes = zip(size, out, window.kernel, window.paddings, strict=True)
     for extent, places, kernel, padding in sizes:
@@ -249,7 +248,7 @@ def _seen(taps: NDArray[np.float64], window: Window, size: Any, out: Any) -> NDA
 def _times_input(
     weight: NDArray[Any], scale: NDArray[np.float64], groups: int
 ) -> NDArray[np.float64]:
-    """Weights [O, I / groups, k, k] times a number for the input channel that each reads."""
+    """Weights [O, I / groups, k, k] multiplied by a factor per input channel."""
     out, per_group = weight.shape[:2]
     by_group = np.repeat(scale.reshape(groups, per_group), out // groups, axis=0)
     return np.asarray(weight.astype(np.float64) * by_group[:, :, None, None])
@@ -267,7 +266,7 @@ def product_matrix(node: onnx.NodeProto, weight: NDArray[Any]) -> NDArray[Any] |
 def constant_bias(
     graph: Graph, node: onnx.NodeProto, channels: int
 ) -> NDArray[np.float32] | str | None:
-    """The bias [channels] of a node, None where it has none, or why it is none of ours."""
+    """The bias [channels] of a node, None if it has none, or why it cannot be used."""
     if len(node.input) < 3 or not node.input[2]:
         return None
     if node.input[2] not in graph.constants:

@@ -1,4 +1,4 @@
-"""Comparing the rewritten network with the file that the user gave, before anything is built."""
+"""Compares the rewritten network with the user's file before anything is built."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class ImportMismatchError(BitatDeployError):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the rewritten network does on ``images`` drawn pictures.
+    """The result of comparing on ``images`` drawn pictures.
 
     ``logit_difference`` is the largest, relative to the largest logit; ``differing`` counts
     pictures with another prediction. ``as_written``: ONNX Runtime's optimizations change the
@@ -56,10 +56,10 @@ class Comparison:
 def reference_outputs(
     graph: Graph, tensors: Sequence[str], pictures: NDArray[np.uint8], optimize: bool = True
 ) -> Iterator[list[NDArray[Any]]]:
-    """The values of ``tensors`` for one picture after the other, by ONNX Runtime.
+    """The values of ``tensors`` in ONNX Runtime, picture by picture.
 
-    Its optimizations, which :func:`compare` has to leave out, put a factor that comes after a
-    convolution into the weights.
+    Its optimizations fold a factor after a convolution into the weights, so exact sums are
+    compared without them.
     """
     model = graph.to_model()
     known = {value.name for value in model.graph.output}
@@ -90,7 +90,7 @@ def _refused(graph: Graph, error: Exception) -> UnsupportedOperatorError:
 def tensors_with_zeros(
     graph: Graph, pictures: NDArray[np.uint8], optimize: bool = True
 ) -> set[str]:
-    """Results of Sign in which one of the pictures makes a 0."""
+    """Outputs of Sign nodes that are 0 somewhere in one of the pictures."""
     signs = [node.output[0] for node in graph.nodes if node.op_type == "Sign"]
     found: set[str] = set()
     if not signs:
@@ -149,7 +149,7 @@ def _comparison(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> Comp
 def _difference(wanted: NDArray[np.float32], given: NDArray[np.float32]) -> NDArray[np.float64]:
     """The largest of each picture, relative to the largest logit of all.
 
-    Where both are not finite, there is none; where one is not, it is infinite.
+    It is 0 if neither is finite, and infinite if only one is.
     """
     finite = [np.isfinite(logits).all(axis=1) for logits in (wanted, given)]
     largest = max(float(np.abs(wanted[finite[0]]).max(initial=0)), 1e-30)

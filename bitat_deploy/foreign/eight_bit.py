@@ -1,7 +1,7 @@
-"""Convolutions of 8-bit weights on 8-bit inputs, as int8 files have them, found for our operator.
+"""Finds the convolutions of int8 files that our 8-bit operator can compute.
 
 Such a file holds ``DequantizeLinear -> Conv -> [Relu ->] QuantizeLinear`` (ONNX's QDQ form;
-QLinearConv has been written out so). With x = sx (qx - zx), w[o] = sw[o] qw and a bias of
+QLinearConv has been expanded to it). With x = sx (qx - zx), w[o] = sw[o] qw and a bias of
 whole multiples of sx sw[o] (Jacob et al., arXiv 1712.05877, equations 4 and 11),
 
     sum = sum of (qx - zx) qw + bias,  q = clip(round(float32(sum) m[o]) + zy),  m = sx sw[o] / sy,
@@ -34,7 +34,7 @@ class Affine:
 
     @property
     def offset(self) -> int:
-        """What makes q a uint8."""
+        """What to add to q to get a uint8."""
         return 128 if self.element == onnx.TensorProto.INT8 else 0
 
 
@@ -71,7 +71,7 @@ class EightBit:
 
 
 def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
-    """A Conv, Gemm or MatMul in our terms, or why it is none; None: its input is not 8 bits."""
+    """A Conv, Gemm or MatMul as an 8-bit layer, or why not; None if its input is not 8 bits."""
     before = graph.producers().get(node.input[0])
     affine = None if before is None else _affine(graph, before)
     if before is None or before.op_type != "DequantizeLinear":
@@ -84,7 +84,7 @@ def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
     window = Window((1, 1), 1, 0, 1, 1)
     if node.op_type == "Conv":
         if weight.ndim != 4:
-            return "it is no convolution of two dimensions"
+            return "it is not a two-dimensional convolution"
         spelled = convolution_window(graph, node, weight)
         if isinstance(spelled, str):
             return spelled
@@ -92,7 +92,7 @@ def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
     else:
         matrix = product_matrix(node, weight)
         if matrix is None or len(graph.types[node.input[0]].shape) != 2:
-            return "it is no plain matrix product of [1, channels]"
+            return "it is not a matrix product of [1, channels]"
         weight = matrix[:, :, None, None]
     levels = int8_levels(weight)
     if levels is None:
@@ -145,7 +145,7 @@ def _row_levels(row: NDArray[np.float32]) -> tuple[NDArray[np.int8], np.float32]
 
 
 def _affine(graph: Graph, node: onnx.NodeProto) -> Affine | None:
-    """Of a QuantizeLinear or DequantizeLinear; None where it is not of a whole uint8 or int8."""
+    """Parameters of a per-tensor (De)QuantizeLinear of uint8 or int8; None for other kinds."""
     if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
         return None
     constants = [graph.constants.get(tensor) for tensor in node.input[1:] if tensor]
@@ -179,7 +179,7 @@ def _whole_bias(
 
 
 def _requantization(graph: Graph, node: onnx.NodeProto) -> Requantization | None:
-    """The QuantizeLinear that alone reads the node's result, after a Relu or at once."""
+    """The QuantizeLinear that is the only reader of the node's result, possibly after a Relu."""
     relu = False
     while True:
         if node.output[0] == graph.output:

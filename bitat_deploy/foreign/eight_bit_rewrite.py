@@ -1,4 +1,4 @@
-"""Putting our 8-bit convolution in the place of those of int8 files.
+"""Replaces the convolutions of int8 files by our 8-bit convolution.
 
 It reads uint8, NHWC, and gives the int32 sums; what follows it, in standard operators, is the
 requantization, of which every step is exact or rounds once. Two such layers after each other hand
@@ -26,7 +26,7 @@ _REQUANTIZES = "it rescales the sums of the 8-bit layer before it"
 
 
 def with_eight_bit_layers(rewritten: Rewritten) -> Rewritten:
-    """The same with our layers for convolutions of 8-bit weights on 8-bit inputs, where it can."""
+    """Replace convolutions of 8-bit weights on 8-bit inputs by our layers where possible."""
     return _Rewriter(rewritten).rewrite()
 
 
@@ -65,7 +65,7 @@ class _Rewriter:
         )
 
     def _emit(self, found: EightBit) -> str | None:
-        """Add the nodes of a layer, or say why it is none."""
+        """Add the nodes of a layer; returns the reason if it cannot be one of ours."""
         kind = self._graph.types[found.source].shape
         channels, height, width = kind[1:] if len(kind) == 4 else (kind[1], 1, 1)
         zero, padding = found.affine.zero + found.affine.offset, found.window.padding

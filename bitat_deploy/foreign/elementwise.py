@@ -1,4 +1,4 @@
-"""Finding chains of operators that treat every value of a channel alike."""
+"""Finds chains of operators that apply one function per channel to every value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The original network with exact sums, which tells a difference from a rounding.
+"""The original network with exact sums, to tell real differences from rounding.
 
 A convolution of weights +-a and inputs +-b adds float32 numbers that have been rounded; where the
-sum is a whole number of steps from a threshold, what it gives hangs on the order of additions.
+sum is a whole number of steps from a threshold, the result depends on the order of additions.
 Here the same convolutions add whole numbers, and scale the sum once.
 """
 
@@ -21,7 +21,7 @@ from bitat_deploy.foreign.graph import Graph, attributes
 def with_whole_sums(graph: Graph, found: Sequence[Binarized]) -> Graph:
     """The graph with the convolutions ``found`` on whole numbers: (x - offset) / step, rounded.
 
-    Those stay as they are that read a border of zeros which is no level of their input.
+    Convolutions whose zero padding is not a level of their input stay as they are.
     """
     pads = {node.name for node in graph.nodes if node.op_type == "Pad"}
     replaced = {

@@ -1,4 +1,4 @@
-"""Running a few nodes by themselves in stock ONNX Runtime."""
+"""Runs a few nodes on their own in stock ONNX Runtime."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from bitat_deploy.foreign.graph import IR_VERSION
 class Subgraph:
     """Nodes with their constants, from the tensors ``inputs`` to the tensors ``outputs``.
 
-    ``inputs`` gives each tensor's numpy dtype; shapes are free, unless ``shapes`` has them.
+    ``inputs`` gives each tensor's numpy dtype; shapes are free.
     ``optimize`` lets ONNX Runtime rearrange the nodes, which may round differently.
     """
 

@@ -1,4 +1,4 @@
-"""Cutting what is not ours into layers: an operator that computes, and those that follow it."""
+"""Splits the standard nodes into layers: one operator plus the cheap ones that follow it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bitat_deploy.foreign.graph import (
 )
 from bitat_deploy.onnx_format import DOMAIN
 
-# Cheap operators, which are computed while the result of the one before is at hand.
+# Cheap operators that are fused into the operator before them.
 _FOLLOWERS = {
     *("Add", "Sub", "Mul", "Div", "Min", "Max", "Neg", "Relu", "LeakyRelu", "PRelu", "Clip"),
     *("BatchNormalization", "Sign", "Round", "Floor", "Ceil", "Sigmoid", "HardSigmoid", "Tanh"),
@@ -39,7 +39,7 @@ class FloatLayer:
 def float_layers(graph: Graph) -> dict[str, FloatLayer]:
     """All standard nodes of a graph in layers, by the last node of each.
 
-    In the order of these last nodes each layer comes after those that it reads.
+    Ordered by these last nodes, each layer comes after the layers it reads.
     """
     readers = graph.readers()
     group_of: dict[str, list[onnx.NodeProto]] = {}  # by the tensor that a group ends in

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 IR_VERSION = 9
-NOTE = "note"  # in the metadata: what a user should know of the file
+NOTE = "note"  # metadata key: what the user should know about the file
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def multiply_accumulates(graph: Graph, node: onnx.NodeProto) -> int:
-    """Of a convolution or matrix product with constant weights, for one picture; else 0."""
+    """Multiply-accumulates per picture of a convolution or product with constant weights, or 0."""
     if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in graph.constants:
         return 0
     pixels = graph.types[node.output[0]].shape[2:] if node.op_type == "Conv" else ()

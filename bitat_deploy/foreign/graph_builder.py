@@ -1,4 +1,4 @@
-"""Writing an ONNX graph anew, node by node."""
+"""Builds an ONNX graph node by node."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -116,7 +116,7 @@ class NodeRow:
         self.step("Reshape", sizes, element=self._element, shape=shape)
 
     def slice_last(self, start: int, end: int) -> None:
-        """Of the last axis what is from ``start`` to before ``end``."""
+        """The last axis from ``start`` up to, not including, ``end``."""
         shape = (*self._shape[1:-1], end - start)
         limits = [np.array([place], np.int64) for place in (start, end, len(shape))]
         self.step("Slice", *limits, element=self._element, shape=shape)

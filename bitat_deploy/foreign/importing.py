@@ -66,7 +66,7 @@ def load_network(
 
 
 def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
-    """Read an ONNX file and put our layers in the place of what is binarized in it.
+    """Read an ONNX file and replace what is binarized in it by our layers.
 
     The result has been compared with the file in ONNX Runtime. Raises InputError,
     UnsupportedOperatorError naming a node, and ImportMismatchError.
@@ -122,7 +122,7 @@ def _name(name: str, path: Path) -> str:
 
 
 def _spread(graph: Graph, tensors: set[str]) -> set[str]:
-    """Also the tensors that are computed from these by elementwise operators: a 0 may remain."""
+    """These tensors and all that are computed from them, which may contain the 0 too."""
     found = set(tensors)
     for node in graph.nodes:
         if found & set(node.input):

@@ -1,11 +1,11 @@
-"""From real numbers to the whole levels that our operators compute with.
+"""Maps real numbers to the integer levels that our operators compute with.
 
-Levels of n bits are odd in our operators, or, for activations, 0 to 2^n - 1. Tensors may as well
-hold other numbers, of which there are two kinds. Two values a (+-1) + b are one bit with an offset
+Levels of n bits are odd in our operators, or, for activations, 0 to 2^n - 1. Two other
+kinds of tensors are supported. Two values a (+-1) + b are one bit with an offset
 b (AdaBin, arXiv 2208.08084). Whole numbers i from -2^(n - 1) to 2^(n - 1) - 1, as ternary weights
 and QONNX's integers are, are the levels 2 i + 1 of n bits times 1/2, with the offset -1/2.
-Either is exact. An offset of the weights costs the sum of the inputs, an offset of the inputs a
-constant (:mod:`.binarized`).
+Either is exact. An offset of the weights costs the sum of the inputs, an offset of the
+inputs a constant (:mod:`.binarized`).
 
 Where that needs more than 4 bits, and for convolutions in groups, each whole number is the mean of
 two odd ones, i = (a + b) / 2: such a tensor is taken as two copies of its channels, one with the
@@ -63,7 +63,7 @@ ALWAYS = np.iinfo(np.int64).min
 def whole_multiples(
     rows: list[NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]] | None:
-    """A scale for each row of numbers, and the whole numbers from -15 to 15 times which they are.
+    """A scale per row, and the integers from -15 to 15 that give the row when multiplied by it.
 
     None where a row has none. A row of zeros has scale 1.
     """
@@ -92,7 +92,7 @@ def whole_multiples(
 
 
 def weight_levels(weight: NDArray[np.float64], groups: int = 1) -> WeightLevels | None:
-    """Levels of weights [out, ...], with a scale for each output; None where they are not few."""
+    """Levels of weights [out, ...] with a scale per output; None if there are too many levels."""
     rows = [row.reshape(-1) for row in weight]
     found = whole_multiples(rows)
     scale, multiples = found or (np.zeros(0), [np.zeros(0, np.int64)])
@@ -130,7 +130,7 @@ def _weight_levels(
 
 
 def two_values(row: NDArray[np.float64]) -> tuple[float, float] | None:
-    """The lower and the higher one, but for rounding; twice the same of one; None of more."""
+    """The two values of a row up to rounding, twice the same if there is one; None if more."""
     low, high = float(row.min()), float(row.max())
     noise = max(_TOLERANCE * max(abs(low), abs(high)), _ROUNDING)
     below = row < (low + high) / 2
@@ -142,7 +142,7 @@ def two_values(row: NDArray[np.float64]) -> tuple[float, float] | None:
 
 
 def odd_copies(whole: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """The numbers themselves where all are odd; or two arrays of odd ones with them as mean."""
+    """The numbers themselves if all are odd, else two arrays of odd numbers whose mean they are."""
     if (whole % 2 == 1).all():
         return (whole,)
     even = 1 - whole % 2
@@ -154,7 +154,7 @@ def _odd_bits(highest: int) -> int:
 
 
 def code_steps(steps: Steps) -> CodeSteps | None:
-    """The quantizer as codes of 1 to 4 bits; None where its values are no multiples of one."""
+    """The quantizer as codes of 1 to 4 bits; None if its values do not fit any."""
     falling = _falling(steps)
     found = _multiples(steps)
     scale, levels = found or (np.ones(0), [np.zeros(0, np.int64)])
@@ -181,7 +181,7 @@ def code_steps(steps: Steps) -> CodeSteps | None:
 
 
 def _multiples(steps: Steps) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]] | None:
-    """A scale and whole levels for each channel: one scale for all where that can be."""
+    """A scale and integer levels per channel, with a common scale if possible."""
     common = whole_multiples([np.concatenate(steps.values)])
     if common is None:
         return whole_multiples(list(steps.values))
@@ -244,7 +244,7 @@ def _starts(
     falling: NDArray[np.bool_],
     wanted: list[int],
 ) -> NDArray[np.int64]:
-    """From where, or in falling channels up to where, a channel's level is at least ``wanted``."""
+    """Where a channel's level becomes (in falling channels: stops being) at least ``wanted``."""
     result = np.empty((len(levels), len(wanted)), np.int64)
     for channel, (row, level) in enumerate(zip(starts, levels, strict=True)):
         for column, least in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""An ONNX file of any origin to a graph: for one image, without functions, constants folded."""
+"""Loads any ONNX file as a graph for one image, with functions inlined and constants folded."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
             f"export it with that operator set"
         ) from error
-    # After the conversion: what these are written out in is of our operator set.
+    # After the conversion, because they expand to operators of our operator set.
     model = lower_qlinear(lower_qonnx(model))
     tensors = [tensor for node in model.graph.node for tensor in (*node.input, *node.output)]
     if not all(tensor.isprintable() for tensor in tensors):
@@ -133,7 +133,7 @@ def _fix_batch(value: onnx.ValueInfoProto, path: Path) -> None:
 def _without_shape_arithmetic(
     model: onnx.ModelProto, path: Path
 ) -> tuple[onnx.ModelProto, dict[str, onnx.NodeProto]]:
-    """Fold what depends on nothing but weights and on shapes, which are known for one image.
+    """Fold everything that depends only on weights and on shapes, which are known for one image.
 
     Also gives the DequantizeLinear nodes among it, by the constant that each makes; what they
     read is kept.

@@ -10,10 +10,10 @@ from bitat_deploy.network import Convolution, Format, MaxPool, QuantizeFloat
 
 @dataclass(frozen=True)
 class FileLayer:
-    """What the file has where a convolution of ours is, and what should be known of ours.
+    """The file's layer that one of our convolutions replaces, with notes for the user.
 
-    Bits are those of weights, with zeros that fill up their window, and of the input, however
-    many copies of channels ours has; ``macs`` are the file's multiply-accumulates for one picture.
+    Bits are those of the file's weights (including zeros that extend the window) and input,
+    not of our copies of channels; ``macs`` are its multiply-accumulates per picture.
     """
 
     weight_bits: int
@@ -27,8 +27,8 @@ class MixedNetwork:
     """A network from a uint8 picture to float32 logits, partly in our operators.
 
     ``graph`` is all of it in ONNX, our layers as nodes of our domain. ``layers`` are these by the
-    tensor that each writes, and ``formats`` what such tensors hold. ``reasons`` says of other
-    convolutions, by node, why they are not ours; ``in_file`` has what ours were, by node.
+    tensor that each writes, and ``formats`` what such tensors hold. ``reasons`` gives, by node,
+    why other convolutions are not ours; ``in_file`` describes what ours replaced, by node.
     """
 
     name: str

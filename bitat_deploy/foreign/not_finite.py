@@ -1,4 +1,4 @@
-"""Files that give NaN or infinity: which of their numbers it comes from."""
+"""Finds where the NaN or infinity in a file's answers comes from."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ def refuse_not_finite(
 ) -> None:
     """Raise InputError where the file's ``logits`` of most pictures are not finite.
 
-    It names the initializer of the file at ``path``, or the first node of ``graph``, its reading.
+    The message names the initializer in ``path``, or the first node of ``graph`` that causes it.
     """
     finite = np.isfinite(logits).all(axis=1)
     if finite.mean() > 0.5:

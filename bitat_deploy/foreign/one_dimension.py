@@ -1,8 +1,8 @@
-"""Networks along one axis: their convolutions as ones of pictures that are one row high.
+"""Turns networks along one axis into networks on pictures that are one row high.
 
 Conv1d of [1, C, L] is a convolution of [1, C, 1, L] with a window of 1 x k. What follows it (batch
-normalisation, activations, quantizers, pooling) is taken along, so that all passes after this one
-see four axes.
+normalisation, activations, quantizers, pooling) is converted too, so later passes only see four
+axes.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ _BOTH = ("strides", "dilations")  # one number for both axes: a height of 1 stay
 
 
 def with_rows(graph: Graph) -> Graph:
-    """The graph with operators of [1, C, L] on [1, C, 1, L]; the same where it has no Conv1d."""
+    """The graph with operators on [1, C, L] moved to [1, C, 1, L]; unchanged without Conv1d."""
     if not any(node.op_type == "Conv" and _is_line(graph, node.output[0]) for node in graph.nodes):
         return graph
     return _Lifting(graph).lifted()
@@ -87,7 +87,7 @@ class _Lifting:
         return f"{tensor}.row"
 
     def _row(self, tensor: str) -> str:
-        """The tensor with a height of 1; one that nothing lifted writes is given that here."""
+        """The tensor with a height of 1, which is added here unless a lifted node writes it."""
         name, kind = f"{tensor}.row", self._graph.types[tensor]
         if name not in self._types:
             channels, length = kind.shape[1:]

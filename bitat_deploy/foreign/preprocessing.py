@@ -1,4 +1,4 @@
-"""From the picture's bytes to what a foreign network wants to read, as part of the network."""
+"""Converts the picture's bytes to a foreign network's input, as part of the network."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +12,8 @@ from bitat_deploy.errors import InputError
 from bitat_deploy.foreign.graph import Graph, TensorType
 from bitat_deploy.network import IMAGE
 
-_USUAL_CHANNELS = (1, 3, 4)  # of pictures: what tells [1, H, W, C] from [1, C, H, W]
-_SIGNED_ZERO = 128  # an int8 pixel is the byte less this
+_USUAL_CHANNELS = (1, 3, 4)  # tell [1, H, W, C] from [1, C, H, W]
+_SIGNED_ZERO = 128  # an int8 pixel is the byte minus this
 LOGITS = "logits"
 
 
@@ -36,7 +36,7 @@ class Preprocessing:
         return f"({scale} - [{mean}]) / [{std}]"
 
     def check(self, channels: int) -> None:
-        """Raise InputError where it does not fit a picture of ``channels``."""
+        """Raise InputError if it does not fit a picture of ``channels``."""
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise InputError(
@@ -53,8 +53,8 @@ def with_picture_input(
 ) -> tuple[Graph, tuple[int, int, int]]:
     """The graph from uint8 ``image`` [1, H, W, C] to float32 ``logits`` [1, classes].
 
-    A graph that reads int8 gets the byte less 128. Also gives (H, W, C), and in the graph's
-    metadata what becomes of a pixel. Raises InputError where input or output cannot be taken so.
+    An int8 input gets the byte minus 128. Also returns (H, W, C); the graph's metadata has the
+    formula of a pixel. Raises InputError if input or output has an unsupported form.
     """
     graph, shape = _picture(graph, preprocessing)
     return _logits(graph), shape
@@ -107,7 +107,7 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
 
 
 def _check_preprocessing(kind: TensorType, preprocessing: Preprocessing, channels: int) -> str:
-    """What becomes of a pixel, in words. Raises InputError where that cannot be."""
+    """The formula of a pixel. Raises InputError if the options do not apply to the input."""
     preprocessing.check(channels)
     if kind.is_float:
         return preprocessing.describe()
@@ -120,9 +120,9 @@ def _check_preprocessing(kind: TensorType, preprocessing: Preprocessing, channel
 
 
 def _reading_bytes(graph: Graph) -> Graph:
-    """A graph that reads int8 as one that reads uint8, where its first nodes take that as well.
+    """A graph that reads int8 as one that reads uint8, if its first nodes allow it.
 
-    DequantizeLinear gives the same number for a byte, and a zero point, that are both 128 higher.
+    DequantizeLinear gives the same result if input and zero point are both 128 higher.
     """
     readers = {node.name for node in graph.readers().get(graph.input, [])}
     nodes, constants = [], dict(graph.constants)

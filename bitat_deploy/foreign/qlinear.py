@@ -109,7 +109,7 @@ class _Lowering:
         for tensor in filter(None, tensors):
             if self._size(tensor) != 1:
                 raise UnsupportedOperatorError(
-                    f"{describe(self._node)} has scales of a kind that is not known"
+                    f"{describe(self._node)} has scales of an unsupported kind"
                 )
             scalars.append(self._constant(self._constants[tensor].reshape(())))
         return scalars

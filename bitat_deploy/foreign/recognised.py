@@ -1,15 +1,15 @@
-"""How many of a file's binary convolutions became ours, in one sentence."""
+"""Summarises how many of a file's binary convolutions were recognised."""
 
 from bitat_deploy.foreign.binarized import CONVOLUTIONS
 from bitat_deploy.foreign.graph import Graph, describe
 from bitat_deploy.foreign.levels import two_values
 from bitat_deploy.foreign.rewrite import Rewritten
 
-_LEAST = 5  # weights of an output: fewer are two values by chance
+_LEAST = 5  # weights per output: fewer may have two values by chance
 
 
 def describe_recognised(graph: Graph, rewritten: Rewritten) -> str:
-    """Of the file's ``graph``: its convolutions of two-valued weights, and what stopped the first.
+    """Count the two-valued convolutions of the file's ``graph``, and name the first obstacle.
 
     Matrix products count as convolutions of one pixel.
     """
@@ -31,7 +31,7 @@ def _two_valued(graph: Graph, operator: str, inputs: list[str]) -> bool:
     weight = graph.constants.get(inputs[1]) if operator in CONVOLUTIONS else None
     if weight is None or weight.ndim < 2:
         return False
-    # The outputs of a MatMul are its columns, of a Gemm either: both are looked at.
+    # Outputs are the columns of a MatMul, of a Gemm rows or columns: try both.
     rows = [weight.reshape(len(weight), -1)] + ([weight.T] if weight.ndim == 2 else [])
     return any(
         matrix.shape[1] >= _LEAST and all(two_values(row) is not None for row in matrix)

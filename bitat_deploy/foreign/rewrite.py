@@ -1,4 +1,4 @@
-"""Putting our layers in the place of what was found."""
+"""Replaces the recognised convolutions by our layers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ class Rewritten:
 
 
 def rewrite(graph: Graph, with_zeros: Collection[str]) -> Rewritten:
-    """Replace convolutions that are few-valued, and quantizers before them, by our layers.
+    """Replace recognised convolutions, and the quantizers before them, by our layers.
 
-    ``with_zeros`` are the tensors in which a picture has made a 0.
+    ``with_zeros`` are the tensors in which some picture produced a 0.
     """
     return _Rewriter(graph, with_zeros).rewrite()
 
@@ -159,7 +159,7 @@ class _Rewriter:
         return fused_layer(found, quantizer, layer)
 
     def _accepted_readers(self, found: Binarized) -> list[Binarized]:
-        """Convolutions that read the quantizer after ``found``; none where others read too."""
+        """Convolutions that read the quantizer after ``found``; none if anything else reads it."""
         after = [
             reader
             for reader, _ in self._accepted.values()
@@ -219,7 +219,7 @@ class _Rewriter:
         self._formats[tensor] = form
 
     def _scale(self, found: Binarized, sums: str, form: Format) -> None:
-        """Sums int32 [1, H, W, O] to what the original convolution writes."""
+        """Convert sums int32 [1, H, W, O] to the original convolution's output."""
         shape = (*form.shape[:2], len(found.scale))
         row = NodeRow(self._builder, sums, f"{found.node.name}.scaling", form.shape)
         constant = found.constant

@@ -1,9 +1,8 @@
-"""What an elementwise chain is as a step function, found by running it.
+"""Describes an elementwise chain as a step function, by running it.
 
-Nothing is said here of how a quantizer is spelled. A chain of monotone operators that gives few
-different values is one: bisection finds, channel by channel, the very number at which the value
-changes, and so everything in the chain (batch normalisation, activation, the quantizer itself and
-the rounding of each) is in these numbers.
+How a quantizer is written does not matter. A chain that rises or falls and takes few values is one.
+Bisection finds, per channel, the exact number at which the value changes; these numbers contain
+everything in the chain: batch normalisation, activation, the quantizer and all rounding.
 """
 
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 MAX_VALUES = 16  # of 4 bits
 _GRID = 65
 _CHECKS = 257
-_NOISE = 4e-7  # of the largest value: what rounding keeps apart
+_NOISE = 4e-7  # of the largest value: differences due to rounding
 _NEAR = 8.0  # activations are rarely further from 0
-_LEAST_POWER = -10  # of 2: as far as a chain must give numbers, of whatever scale it is
+_LEAST_POWER = -10  # of 2: the chain must be finite at least up to here
 # A position is the place of a float32 among all float32 in order of size; 0 is 0.
 _LARGEST = int(np.array(np.finfo(np.float32).max).view(np.int32))
 
@@ -51,9 +50,9 @@ def position_of_float(x: NDArray[np.float32]) -> NDArray[np.int64]:
 def find_float_steps(function: Function, channels: int) -> Steps | None:
     """Steps over all float32 for which the chain gives a number.
 
-    A chain may have none for large ones: x * x is infinite there, and infinity * 0 is NaN. What
-    it gives may be off by roundings, as that of a sign with a straight-through gradient is,
-    (sign - slope) + slope. None where the function is not one of at most 16 values.
+    Large inputs may give NaN, as x * x overflows and infinity * 0 is NaN. Values may differ by
+    rounding, as in (sign - slope) + slope, the export of a straight-through gradient. None if
+    the function takes more than 16 values.
     """
 
     def of_position(position: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -82,9 +81,9 @@ def find_float_steps(function: Function, channels: int) -> Steps | None:
 def _snapped(
     function: Callable[[NDArray[np.int64]], NDArray[np.float64]], probed: NDArray[np.float64]
 ) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
-    """The function, with the commonest value of those that rounding alone keeps apart.
+    """The function with values that differ only by rounding replaced by the most common one.
 
-    ``probed`` [channels, points] are values of it, of which rounding is learnt.
+    ``probed`` [channels, points] are sampled values, from which these groups are made.
     """
     if not np.isfinite(probed).all():
         return function

@@ -1,4 +1,4 @@
-"""Operators that a file has in training mode, as it is easily exported by mistake."""
+"""Handles operators that were exported in training mode, often by mistake."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from bitat_deploy.foreign.graph import NOTE, Graph, attributes, describe
 
 
 def without_training_mode(graph: Graph) -> Graph:
-    """The graph with operators that do the same for one picture, and a note that says so.
+    """Replace them by inference operators with the same result for one picture, and add a note.
 
-    A batch normalisation in training mode normalises by the moments of its input, which for one
-    picture is ``InstanceNormalization``. Raises UnsupportedOperatorError where an operator draws
-    random numbers, or hands moments on.
+    Batch normalisation in training mode uses the moments of its input, which for one picture is
+    ``InstanceNormalization``. Raises UnsupportedOperatorError if an operator draws random numbers
+    or its moments are read.
     """
     nodes, found = [], []
     for node in graph.nodes:

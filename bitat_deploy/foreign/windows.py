@@ -1,4 +1,4 @@
-"""How convolutions and pools of a file move over their input, as our layers have it.
+"""Translates the windows of a file's convolutions and pools to those of our layers.
 
 Our layers have one stride and dilation for both directions, one border for all four sides, and
 filters that are square, or one row or one column without a border across. Other filters, or a
@@ -58,7 +58,7 @@ def convolution_window(
     weight: NDArray[Any],
     pad: onnx.NodeProto | None = None,
 ) -> tuple[Window, NDArray[Any]] | str:
-    """Window and weights [O, I, k, k] of a Conv, or why it is none of ours.
+    """Window and weights [O, I, k, k] of a Conv, or why our layers cannot have it.
 
     ``pad`` is a Pad before it that is taken as part of it.
     """
@@ -72,7 +72,7 @@ def convolution_window(
     if pad is not None:
         border = _border(graph, pad)
         if border is None or (border[1] != 0 and any(pads)):
-            return "the border that is padded before it is of a kind that is not known"
+            return "the Pad before it is of an unsupported kind"
         pads, value = [own + more for own, more in zip(pads, border[0], strict=True)], border[1]
     if min(pads) < 0:
         return f"its pads are negative ({list(pads)})"
@@ -91,7 +91,7 @@ def convolution_window(
 
 
 def max_pool(graph: Graph, node: onnx.NodeProto) -> Pool | str:
-    """The window of a MaxPool, or why it is none of ours."""
+    """The window of a MaxPool, or why our layers cannot have it."""
     values = attributes(node)
     kernel = values["kernel_shape"]
     strides, dilations = values.get("strides", [1, 1]), values.get("dilations", [1, 1])
@@ -100,12 +100,12 @@ def max_pool(graph: Graph, node: onnx.NodeProto) -> Pool | str:
     if not plain or any(len(set(sizes)) != 1 for sizes in (kernel, strides, pads)):
         return "the max pool before it differs between directions, or is dilated or rounded up"
     if len(node.output) > 1 or pads[0] >= kernel[0]:
-        return "the max pool before it is of a kind that is not known"
+        return "the max pool before it is of an unsupported kind"
     return Pool(node, kernel[0], strides[0], pads[0])
 
 
 def _line(kernel: Any, pads: Any, dilation: int) -> tuple[int, Zeros] | None:
-    """Of a filter of one row or column: the border along it, and zeros that make it even."""
+    """The border along a filter of one row or column, and zeros that make it even."""
     for along, across in ((1, 0), (0, 1)):
         if kernel[across] != 1 or kernel[along] == 1 or pads[across] or pads[across + 2]:
             continue
@@ -119,7 +119,7 @@ def _line(kernel: Any, pads: Any, dilation: int) -> tuple[int, Zeros] | None:
 
 
 def _square(kernel: Any, pads: Any, dilation: int) -> tuple[int, Zeros] | None:
-    """One border for all sides, and the zeros around the filter that make up for it."""
+    """One border for all sides, and the zeros around the filter that compensate for it."""
     sides = [(pads[axis], pads[axis + 2]) for axis in (0, 1)]
     lost = {dilation * (kernel[axis] - 1) - sum(sides[axis]) for axis in (0, 1)}
     if len(lost) != 1:
