@@ -29,10 +29,11 @@ def without_training_mode(graph: Graph) -> Graph:
         nodes.append(node)
     if not found:
         return graph
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
     note = (
-        f"{len(found)} batch normalizations are in training mode (the first is '{found[0]}') and "
-        "take each picture's own mean and variance, as the file says; export it in evaluation "
-        "mode if that is not meant"
+        f"batch normalization '{found[0]}'{others}: in training mode, so each picture's own mean "
+        "and variance are used, as the file says; export the network in evaluation mode if that "
+        "is not intended"
     )
     return replace(graph, nodes=tuple(nodes), metadata=graph.metadata | {NOTE: note})
 
