@@ -7,11 +7,13 @@ from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
     AveragePoolStream,
+    Clip,
     Convolution,
     GlobalSum,
     IntegerNetwork,
     Layer,
     MaxPool,
+    OutputStage,
     Quantize,
     QuantizedDense,
     QuantizeStream,
@@ -57,6 +59,29 @@ class Draw:
             shift=int(self.random.integers(11, 16)),
             shortcut=shortcut,
             activation=self.activation(channels) if activation else None,
+        )
+
+    def clipped(
+        self, channels: int, spread: float, dtype: str, shortcut: str | None = None
+    ) -> Requantize:
+        """Slopes of both signs; sums of about ``spread`` give all values, and saturate."""
+        reach = self.random.integers(1, int(4 * spread) + 3, channels)
+        limits = np.iinfo(dtype)
+        shift = 22 if dtype != "int16" else 14
+        steepest = min((limits.max - limits.min + 1) << shift, 2**30) // reach
+        multiplier = self.random.integers(-steepest, steepest + 1)
+        bias = self.random.integers(limits.min << shift, limits.max << shift, channels)
+        bias -= np.where(multiplier < 0, 0, (multiplier * reach).clip(max=bias + 2**30))
+        return Requantize(
+            multiplier=multiplier.astype(np.int32),
+            bias=(bias // 2).astype(np.int32),
+            shift=shift,
+            shortcut=shortcut,
+            clip=Clip(
+                offset=self.random.integers(-2 * spread, 3 * spread + 1, channels).astype(np.int32),
+                reach=reach.astype(np.int32),
+            ),
+            dtype=dtype,
         )
 
     def activation(self, channels: int) -> RPReLU:
@@ -141,6 +166,47 @@ def draw_network(
         channels = out
     layers.append(GlobalSum("pool", layers[-1].name))
     layers.append(draw.classifier(classes, channels))
+    return _network(seed, input_shape, layers, classes)
+
+
+def draw_eight_bit_network(
+    seed: int, input_shape: Shape = (9, 7, 3), channels: int = 12, kernel: int = 3, classes: int = 7
+) -> IntegerNetwork:
+    """8-bit layers between all formats: bytes of both signs, codes of 2 bits, the stream.
+
+    ``channels`` is even.
+    """
+    draw = Draw(seed)
+    stem = draw.stem(input_shape, channels, 1)
+    layers: list[Layer] = [
+        Convolution(**vars(stem) | {"output": draw.clipped(channels, 10000, "uint8")})
+    ]
+
+    def add(name: str, output: OutputStage, out: int, size: int, groups: int, stride: int) -> None:
+        shape = (out, size, size, channels // groups)
+        layers.append(
+            Convolution(
+                name=name,
+                input=layers[-1].name,
+                weight=draw.random.integers(-127, 128, shape, dtype=np.int8),
+                weight_bits=IMAGE_WEIGHT_BITS,
+                output=output,
+                stride=stride,
+                padding=size // 2,
+                groups=groups,
+            )
+        )
+
+    add("depthwise", draw.clipped(channels, 20000, "int8"), channels, kernel, channels, 1)
+    add("grouped", draw.quantize(channels, 2, False, 20000), channels, kernel, 2, 2)
+    add("of_codes", draw.clipped(channels, 300, "uint8"), channels, kernel, channels, 1)
+    add("unsigned", draw.clipped(channels, 20000, "int8"), channels, 1, 1, 1)
+    add("signed", draw.clipped(channels, 20000, "int16"), channels, kernel, 1, 1)
+    layers.append(QuantizeStream("bytes", "signed", draw.clipped(channels, 9000, "uint8")))
+    add("last", draw.clipped(2 * channels, 20000, "int16", "signed"), 2 * channels, 1, 1, 1)
+    layers.append(QuantizeStream("end", "last", draw.clipped(2 * channels, 9000, "int8")))
+    layers.append(GlobalSum("pool", "end", shift=2))
+    layers.append(draw.classifier(classes, 2 * channels))
     return _network(seed, input_shape, layers, classes)
 
 

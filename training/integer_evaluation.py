@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bitat_deploy.network import (
     IMAGE,
+    SATURATION,
     AveragePoolStream,
     Codes,
     Convolution,
@@ -19,6 +20,7 @@ from bitat_deploy.network import (
     IntegerNetwork,
     Layer,
     MaxPool,
+    OutputStage,
     Quantize,
     QuantizedDense,
     QuantizeStream,
@@ -28,14 +30,13 @@ from bitat_deploy.network import (
 )
 
 _EXACT_IN_FLOAT32 = 2**24
-_INT16 = (-(2**15), 2**15 - 1)
 
 
 def evaluate_layers(network: IntegerNetwork, images: NDArray[np.uint8]) -> dict[str, Tensor]:
     """Every layer's output by its name, for images uint8 [N, H, W, C].
 
-    Pixels and levels of codes are float32 [N, C, H, W], streams int64 [N, C, H, W], counts int64
-    [N, C] or [N, C, H, W], logits float32 [N, classes].
+    Pixels and levels of codes are float32 [N, C, H, W], streams and bytes int64 [N, C, H, W],
+    counts int64 [N, C] or [N, C, H, W], logits float32 [N, classes].
     """
     formats = network.formats()
     pixels = torch.tensor(images).permute(0, 3, 1, 2)
@@ -49,9 +50,9 @@ def evaluate_layers(network: IntegerNetwork, images: NDArray[np.uint8]) -> dict[
 def _evaluate(layer: Layer, values: dict[str, Tensor], source: Format) -> Tensor:
     x = values[layer.input]
     if isinstance(layer, Convolution):
-        return _output(layer, _sums(layer, x), values)
+        return _output(layer.output, _sums(layer, x), values)
     if isinstance(layer, QuantizeStream):
-        return _quantize(layer.output, x)
+        return _output(layer.output, x, values)
     if isinstance(layer, AveragePoolStream):
         padded = functional.pad(
             x.to(torch.float32), (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate"
@@ -89,18 +90,20 @@ def _quantize(stage: Quantize, x: Tensor) -> Tensor:
     return 2 * codes - len(stage.thresholds) if stage.signed else codes
 
 
-def _output(layer: Convolution, sums: Tensor, values: dict[str, Tensor]) -> Tensor:
-    stage = layer.output
+def _output(stage: OutputStage, sums: Tensor, values: dict[str, Tensor]) -> Tensor:
     if isinstance(stage, Quantize):
         return _quantize(stage, sums)
     sums = sums.to(torch.int64)
     if not isinstance(stage, Requantize):
         return sums
+    if stage.clip is not None:
+        sums = (sums + _channels(stage.clip.offset)).clamp(min=0)
+        sums = torch.minimum(sums, _channels(stage.clip.reach))
     y = (sums * _channels(stage.multiplier) + _channels(stage.bias)) >> stage.shift
     if stage.shortcut is not None:
         shortcut = values[stage.shortcut]
         y = y + shortcut.repeat(1, y.shape[1] // shortcut.shape[1], 1, 1)
-    y = y.clamp(*_INT16)
+    y = y.clamp(*SATURATION[stage.dtype])
     return y if stage.activation is None else _activate(stage.activation, y)
 
 
@@ -108,7 +111,7 @@ def _activate(activation: RPReLU, y: Tensor) -> Tensor:
     t = y + _channels(activation.before)
     shift = activation.slope_shift
     below = (t * _channels(activation.slope) + rounding(shift)) >> shift
-    return (torch.where(t < 0, below, t) + _channels(activation.after)).clamp(*_INT16)
+    return (torch.where(t < 0, below, t) + _channels(activation.after)).clamp(*SATURATION["int16"])
 
 
 def _channels(vector: NDArray[np.integer]) -> Tensor:

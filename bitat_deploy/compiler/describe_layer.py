@@ -5,6 +5,7 @@ import numpy as np
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.network import (
     AveragePoolStream,
+    Bytes,
     Codes,
     Convolution,
     Format,
@@ -26,7 +27,7 @@ def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = ""
     """
     return LayerReport(
         name=layer.name,
-        kind=_kind(layer),
+        kind=_kind(layer, source),
         input_shape=source.shape,
         output_shape=output.shape,
         weight_bits=_weight_bits(layer),
@@ -40,14 +41,14 @@ def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = ""
     )
 
 
-def _kind(layer: Layer) -> str:
+def _kind(layer: Layer, source: Format) -> str:
     """The layer's kind as the table has it."""
     if isinstance(layer, Convolution):
         kernel = shape_text(layer.kernels)
         stride = f", stride {layer.stride}" if layer.stride > 1 else ""
-        if layer.pointwise and layer.weight_bits <= 4:
+        if layer.pointwise and not isinstance(source, Image):
             return f"pointwise {kernel}"
-        if layer.depthwise and layer.weight_bits <= 4:
+        if layer.depthwise and not isinstance(source, Image):
             return f"depthwise {kernel}{stride}"
         groups = f", {layer.groups} groups" if layer.groups > 1 else ""
         return f"conv {kernel}{stride}{groups}"
@@ -67,7 +68,7 @@ def _weight_bits(layer: Layer) -> int:
 
 
 def _activation_bits(source: Format) -> int:
-    if isinstance(source, Codes):
+    if isinstance(source, Codes | Bytes):
         return source.bits
     return {"Image": 8, "Stream": 16}.get(type(source).__name__, 32)
 
@@ -102,10 +103,12 @@ def _reasons_of_convolution(layer: Convolution, source: Format) -> list[str]:
     reasons = []
     if isinstance(source, Image):
         reasons.append("the first layer reads the 8-bit image")
-    elif isinstance(source, Codes) and max(source.bits, layer.weight_bits) > 1:
+    elif isinstance(source, Codes | Bytes) and max(source.bits, layer.weight_bits) > 1:
         bits = f"{layer.weight_bits}-bit weights and {source.bits}-bit activations"
         reasons.append(f"its network has {bits}")
-    if isinstance(layer.output, Requantize):
+    if isinstance(layer.output, Requantize) and layer.output.dtype != "int16":
+        reasons.append("it writes 8-bit activations, which take a byte each")
+    elif isinstance(layer.output, Requantize):
         reasons.append("it writes the int16 stream, which carries shortcuts")
     elif not isinstance(layer.output, Quantize):
         reasons.append("its int32 sums are read as they are")

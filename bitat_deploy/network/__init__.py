@@ -10,6 +10,7 @@ from bitat_deploy.network.bits import (
 from bitat_deploy.network.evaluate import apply_output_stage, convolution_sums, evaluate
 from bitat_deploy.network.formats import (
     MAX_BITS,
+    Bytes,
     Codes,
     Counts,
     Format,
@@ -25,7 +26,9 @@ from bitat_deploy.network.integer_network import IntegerNetwork
 from bitat_deploy.network.layers import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    SATURATION,
     AveragePoolStream,
+    Clip,
     Convolution,
     GlobalSum,
     Layer,
@@ -44,7 +47,10 @@ __all__ = [
     "IMAGE",
     "IMAGE_WEIGHT_BITS",
     "MAX_BITS",
+    "SATURATION",
     "AveragePoolStream",
+    "Bytes",
+    "Clip",
     "Codes",
     "Convolution",
     "Counts",

@@ -13,6 +13,7 @@ from bitat_deploy.network.formats import Codes, Format, rounding
 from bitat_deploy.network.integer_network import IntegerNetwork
 from bitat_deploy.network.layers import (
     IMAGE,
+    SATURATION,
     AveragePoolStream,
     Convolution,
     GlobalSum,
@@ -51,7 +52,7 @@ def _evaluate(layer: Layer, values: dict[str, Values], source: Format) -> Values
             layer.output, sums, None if shortcut is None else values[shortcut]
         )
     if isinstance(layer, QuantizeStream):
-        return quantize(layer.output, x)
+        return apply_output_stage(layer.output, x)
     if isinstance(layer, AveragePoolStream):
         return _average_pool(x)
     if isinstance(layer, MaxPool):
@@ -90,10 +91,12 @@ def apply_output_stage(stage: OutputStage, sums: Values, shortcut: Values | None
         return quantize(stage, sums)
     if not isinstance(stage, Requantize):
         return sums
+    if stage.clip is not None:
+        sums = np.clip(sums + stage.clip.offset.astype(np.int64), 0, stage.clip.reach)
     y = (sums * stage.multiplier.astype(np.int64) + stage.bias) >> stage.shift
     if shortcut is not None:
         y = y + np.tile(shortcut, (1, 1, 1, y.shape[3] // shortcut.shape[3]))
-    y = saturate(y)
+    y = saturate(y, stage.dtype)
     return y if stage.activation is None else _activate(stage.activation, y)
 
 
@@ -104,9 +107,9 @@ def _activate(activation: RPReLU, y: Values) -> Values:
     return saturate(np.where(t < 0, below, t) + activation.after)
 
 
-def saturate(x: Values) -> Values:
-    """Clip to int16."""
-    return np.clip(x, -(2**15), 2**15 - 1)
+def saturate(x: Values, dtype: str = "int16") -> Values:
+    """Clip to what a Requantize to ``dtype`` gives."""
+    return np.clip(x, *SATURATION[dtype])
 
 
 def _average_pool(x: Values) -> Values:

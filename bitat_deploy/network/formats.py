@@ -1,7 +1,8 @@
 """Formats of the tensors between layers, and the rules for which layers fit together.
 
-The checks exclude overflow: if they pass, every sum fits into int32, and every sum of codes is an
-integer that float32 represents exactly, so that float32 convolutions may compute it.
+The checks exclude overflow: if they pass, every sum fits into int32, and every sum of codes, or of
+a depthwise convolution of bytes, is an integer that float32 represents exactly, so that float32
+convolutions may compute it.
 """
 
 import math
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bitat_deploy.network.layers import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    SATURATION,
     AveragePoolStream,
     Convolution,
     GlobalSum,
@@ -66,6 +68,34 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """Levels of 8 bits, a byte for each channel: 0 to 255, or -127 to 127 where ``signed``."""
+
+    shape: tuple[int, int, int]
+    signed: bool
+
+    @property
+    def bits(self) -> int:
+        """Bits of a level."""
+        return 8
+
+    @property
+    def dtype(self) -> str:
+        """Numpy's name of the type."""
+        return "int8" if self.signed else "uint8"
+
+    @property
+    def top(self) -> int:
+        """The highest level."""
+        return SATURATION[self.dtype][1]
+
+    @property
+    def bottom(self) -> int:
+        """The lowest level."""
+        return SATURATION[self.dtype][0]
+
+
+@dataclass(frozen=True)
 class Stream:
     """int16 in fixed point, carried past the binary layers by shortcuts."""
 
@@ -87,7 +117,7 @@ class Logits:
     shape: tuple[int]
 
 
-Format = Image | Codes | Stream | Counts | Logits
+Format = Image | Codes | Bytes | Stream | Counts | Logits
 
 
 def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> dict[str, Format]:
@@ -126,13 +156,14 @@ def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
     _check(isinstance(source, Stream), "it does not read a stream")
     height, width, channels = source.shape
     if isinstance(layer, QuantizeStream):
-        return _codes(layer.output, (height, width, channels))
+        return _quantized_stream(layer.output, (height, width, channels), formats)
     assert isinstance(layer, AveragePoolStream)
     return Stream(((height + 1) // 2, (width + 1) // 2, channels))
 
 
 def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format]) -> Format:
-    _check(isinstance(source, Image | Codes), "it reads neither the picture nor codes")
+    reads = isinstance(source, Image | Bytes | Codes)
+    _check(reads, "it reads neither the picture, nor bytes, nor codes")
     _check(layer.weight.dtype == np.int8 and layer.weight.ndim == 4, "its weights are not int8")
     out, *kernels, channels = layer.weight.shape
     read = source.shape[2]
@@ -140,16 +171,21 @@ def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format])
     _check(channels * layer.groups == read, f"it reads {channels * layer.groups}, not {read}")
     _check(layer.groups > 0 and out % layer.groups == 0, "its groups do not divide its channels")
     weight = layer.weight.astype(np.int64).reshape(out, -1)
-    if isinstance(source, Image):
-        bottom, top, limit = 0, 255, _INT32
-        _check(layer.weight_bits == IMAGE_WEIGHT_BITS, "on the picture its weights are 8 bits")
-        _check(layer.padding_level == 0, "the picture is padded with 0")
+    if isinstance(source, Image | Bytes):
+        bottom, top = (0, 255) if isinstance(source, Image) else (source.bottom, source.top)
+        limit = _EXACT_IN_FLOAT32 if isinstance(source, Bytes) and layer.depthwise else _INT32
+        what = "the picture is" if isinstance(source, Image) else "bytes are"
+        on = what.rpartition(" ")[0]
+        _check(layer.weight_bits == IMAGE_WEIGHT_BITS, f"on {on} its weights are 8 bits")
+        _check(layer.padding_level == 0, f"{what} padded with 0")
     else:
         bottom, top, limit = source.bottom, source.top, _EXACT_IN_FLOAT32
-        _check(1 <= layer.weight_bits <= MAX_BITS, f"on codes its weights are 1 to {MAX_BITS} bits")
+        narrow = 1 <= layer.weight_bits <= MAX_BITS
+        fits = narrow or layer.weight_bits == IMAGE_WEIGHT_BITS
+        _check(fits, f"on codes its weights are 1 to {MAX_BITS} or {IMAGE_WEIGHT_BITS} bits")
         highest = 2**layer.weight_bits - 1
         levels = bool((weight % 2 == 1).all() and (np.abs(weight) <= highest).all())
-        _check(levels, f"its weights are not levels of {layer.weight_bits} bits")
+        _check(levels or not narrow, f"its weights are not levels of {layer.weight_bits} bits")
         _check(layer.padding_level in (0, top), f"it pads with neither 0 nor {top}")
     magnitude = max(-bottom, top) * int(np.abs(weight).sum(axis=1).max())
     _check(magnitude < limit, f"its sums may reach {magnitude}")
@@ -170,12 +206,7 @@ def _stage(
         return _codes(stage, shape)
     if not isinstance(stage, Requantize):
         return Counts(shape, int(sums.max()))
-    _check_vector("multiplier", stage.multiplier, np.int16, shape[2])
-    _check_vector("bias", stage.bias, np.int32, shape[2])
-    _check(0 <= stage.shift <= 30, "its shift is not from 0 to 30")
-    products = sums * np.abs(stage.multiplier.astype(np.int64))
-    largest = int((products + np.abs(stage.bias.astype(np.int64))).max())
-    _check(largest <= _INT32 - _INT16, f"sum * multiplier + bias may reach {largest}")
+    _check_requantize(stage, sums, shape[2])
     if stage.shortcut is not None:
         shortcut = _source(stage.shortcut, formats)
         _check(isinstance(shortcut, Stream), "its shortcut is not a stream")
@@ -183,8 +214,41 @@ def _stage(
         fits = (height, width) == shape[:2] and shape[2] % channels == 0
         _check(fits, f"its shortcut is {shortcut.shape}, its output {shape}")
     if stage.activation is not None:
+        _check(stage.dtype == "int16", "it has an activation, but writes bytes")
         _check_activation(stage.activation, shape[2])
-    return Stream(shape)
+    return Stream(shape) if stage.dtype == "int16" else Bytes(shape, stage.dtype == "int8")
+
+
+def _check_requantize(stage: Requantize, sums: NDArray[np.int64], channels: int) -> None:
+    """That sums of at most ``sums`` [out] from 0 stay within int32 all the way."""
+    _check(stage.dtype in SATURATION, f"it writes {stage.dtype}")
+    dtype = np.int16 if stage.clip is None else np.int32
+    _check_vector("multiplier", stage.multiplier, dtype, channels)
+    _check_vector("bias", stage.bias, np.int32, channels)
+    _check(0 <= stage.shift <= 30, "its shift is not from 0 to 30")
+    multiplier, bias = (x.astype(np.int64) for x in (stage.multiplier, stage.bias))
+    if stage.clip is None:
+        largest = int((sums * np.abs(multiplier) + np.abs(bias)).max())
+    else:
+        _check_vector("offset", stage.clip.offset, np.int32, channels)
+        _check_vector("reach", stage.clip.reach, np.int32, channels)
+        _check(int(stage.clip.reach.min()) >= 0, "its reach is below 0")
+        moved = int((sums + np.abs(stage.clip.offset.astype(np.int64))).max())
+        _check(moved <= _INT32, f"sum + offset may reach {moved}")
+        product = stage.clip.reach * multiplier
+        ends = np.abs(np.stack([bias, product, product + bias]))
+        largest = int(ends.max())
+    _check(largest <= _INT32 - _INT16, f"sum * multiplier + bias may reach {largest}")
+
+
+def _quantized_stream(
+    stage: Quantize | Requantize, shape: tuple[int, int, int], formats: Mapping[str, Format]
+) -> Format:
+    if isinstance(stage, Quantize):
+        return _codes(stage, shape)
+    alone = stage.shortcut is None and stage.clip is not None and stage.dtype != "int16"
+    _check(alone, "it needs a clip and no shortcut to make bytes of a stream")
+    return _stage(stage, np.full(shape[2], _INT16, np.int64), shape, formats)
 
 
 def _check_activation(activation: RPReLU, channels: int) -> None:
@@ -205,13 +269,14 @@ def _codes(stage: Quantize, shape: tuple[int, int, int]) -> Codes:
 
 
 def _global_sum(layer: GlobalSum, source: Any) -> Counts:
-    _check(isinstance(source, Codes | Stream), "it reads neither codes nor a stream")
+    _check(isinstance(source, Codes | Bytes | Stream), "it reads neither codes nor a stream")
     height, width, channels = source.shape
     if isinstance(source, Codes):
         _check(layer.shift == 0, "sums of codes are not shifted")
         return Counts((channels,), height * width * source.top)
     _check(0 <= layer.shift <= 30, "its shift is not from 0 to 30")
-    total = height * width * _INT16 + rounding(layer.shift)
+    magnitude = max(source.top, -source.bottom) if isinstance(source, Bytes) else _INT16
+    total = height * width * magnitude + rounding(layer.shift)
     _check(total <= _INT32, f"its sum may reach {total}")
     return Counts((channels,), total >> layer.shift)
 

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 IMAGE = "image"  # the ``input`` of a layer that reads the network's input
-IMAGE_WEIGHT_BITS = 8
+IMAGE_WEIGHT_BITS = 8  # for the image and bytes, and for codes where a layer keeps 8 bits
+# What a Requantize saturates to, by the type that it writes. int8 is symmetric, like the weights.
+SATURATION = {"int16": (-(2**15), 2**15 - 1), "uint8": (0, 255), "int8": (-127, 127)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,19 +55,36 @@ class RPReLU:
 
 
 @dataclass(frozen=True, eq=False)
-class Requantize:
-    """Sums to the int16 stream: ((sum multiplier + bias) >> shift) + shortcut, saturated.
+class Clip:
+    """min(max(sum + offset, 0), reach), with ``offset`` and ``reach`` int32 [channels].
 
-    ``multiplier`` int16 [out], ``bias`` int32 [out], ``shift`` from 0 to 30; ``shortcut`` names
-    the layer whose stream is added: output channel c takes its channel c modulo its channels.
-    ``activation`` comes last. For rounding add 2^(shift - 1) to the bias.
+    In front of a multiplication it leaves int32 room for a precise multiplier: sums beyond are
+    those whose result is saturated whatever they are.
     """
 
-    multiplier: NDArray[np.int16]
+    offset: NDArray[np.int32]
+    reach: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize:
+    """Sums to the int16 stream or to bytes: ((sum multiplier + bias) >> shift) + shortcut.
+
+    The result is saturated by ``dtype`` (SATURATION): "int16" is a stream, "uint8" and "int8" are
+    bytes.
+    ``multiplier`` int16 [out], with a ``clip``, which comes before it, int32; ``bias`` int32 [out];
+    ``shift`` from 0 to 30. ``shortcut`` names the layer whose stream is added: output channel c
+    takes its channel c modulo its channels. ``activation``, of streams alone, comes last. For
+    rounding add 2^(shift - 1) to the bias.
+    """
+
+    multiplier: NDArray[np.int16] | NDArray[np.int32]
     bias: NDArray[np.int32]
     shift: int
     shortcut: str | None = None
     activation: RPReLU | None = None
+    clip: Clip | None = None
+    dtype: str = "int16"
 
 
 @dataclass(frozen=True)
@@ -78,13 +97,12 @@ OutputStage = Quantize | Requantize | Sums
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """Convolution of the image or of codes, with the ``output`` stage of its sums.
+    """Convolution of the image, of bytes or of codes, with the ``output`` stage of its sums.
 
-    ``weight`` int8 [out, height, width, in / groups]: any int8 for the image, with
-    ``weight_bits`` 8; for codes odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from
-    1 to 4. Filters are square, or one row or one column, padded only at its ends.
-    Pads with ``padding_level``: 0, or the highest level of the codes read, which for signs is
-    +1.
+    ``weight`` int8 [out, height, width, in / groups]: any int8 with ``weight_bits`` 8; for codes
+    also odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from 1 to 4. Filters are
+    square, or one row or one column, padded only at its ends. Pads with ``padding_level``: 0, or
+    the highest level of the codes read, which for signs is +1.
     """
 
     name: str
@@ -143,11 +161,11 @@ class Convolution:
 
 @dataclass(frozen=True, eq=False)
 class QuantizeStream:
-    """Stream to codes."""
+    """Stream to codes, or to bytes where ``output`` is a Requantize without shortcut."""
 
     name: str
     input: str
-    output: Quantize
+    output: Quantize | Requantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +196,7 @@ class GlobalSum:
     """Global pooling to int32 [channels].
 
     Of codes: their sum, as unsigned numbers (of signs: how many are +1), and ``shift`` is 0. Of a
-    stream: (sum + 2^(shift - 1)) >> shift, or the sum where shift is 0.
+    stream or of bytes: (sum + 2^(shift - 1)) >> shift, or the sum where shift is 0.
     """
 
     name: str

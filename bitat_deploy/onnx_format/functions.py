@@ -148,6 +148,26 @@ ImageConv <strides, pads, dilations, group> (x, weight) => (sum) {
 }
 """
 
+# Bytes from -127 to 127 as uint8 with a zero point of 128, which is also what the border has.
+_SIGNED_BYTE_CONV = """
+SignedByteConv <strides, pads, dilations, group> (x, weight) => (sum) {
+    offset = Constant <value = int32 {128}> ()
+    zero_point = Constant <value = uint8 {128}> ()
+    wide_x = Cast <to = 6> (x)
+    shifted_x = Add (wide_x, offset)
+    x_uint8 = Cast <to = 2> (shifted_x)
+    wide_weight = Cast <to = 6> (weight)
+    shifted_weight = Add (wide_weight, offset)
+    weight_uint8 = Cast <to = 2> (shifted_weight)
+    weight_nchw = Transpose <perm = [0, 3, 1, 2]> (weight_uint8)
+    x_nchw = Transpose <perm = [0, 3, 1, 2]> (x_uint8)
+    sum_nchw = ConvInteger <strides: ints = @strides, pads: ints = @pads,
+        dilations: ints = @dilations, group: int = @group>
+        (x_nchw, weight_nchw, zero_point, zero_point)
+    sum = Transpose <perm = [0, 2, 3, 1]> (sum_nchw)
+}
+"""
+
 # In float32, which holds these sums exactly (network/formats.py checks it), because ONNX Runtime's
 # ConvInteger is slow with as many groups as channels and pads with nothing but zero codes. Identity
 # as ONNX Runtime before 1.25 takes pads for malformed that are a Constant of value_ints.
@@ -196,6 +216,41 @@ BitSerialDepthwiseConv <channels, bits, signed, weight_bits, strides, pads, dila
     filters = Unsqueeze (weight_chw, middle)
     sum = bitat_deploy.LevelConv <{_CONV_ATTRIBUTES}, group: int = @channels> (levels, filters)
 }}
+"""
+
+# Bytes of either sign. Without a Pad, which a transposition before it may be moved past wrongly.
+_BYTE_DEPTHWISE_CONV = """
+ByteDepthwiseConv <strides, pads, dilations, group> (x, weight) => (sum) {
+    levels = Cast <to = 1> (x)
+    levels_nchw = Transpose <perm = [0, 3, 1, 2]> (levels)
+    real_weight = Cast <to = 1> (weight)
+    filters = Transpose <perm = [0, 3, 1, 2]> (real_weight)
+    real_sum = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations,
+        group: int = @group> (levels_nchw, filters)
+    sum_nchw = Cast <to = 6> (real_sum)
+    sum = Transpose <perm = [0, 2, 3, 1]> (sum_nchw)
+}
+"""
+
+_CODE_CONV = f"""
+CodeConv <channels, bits, signed, group, strides, pads, dilations, padding_level>
+        (x, weight) => (sum) {{
+    levels = bitat_deploy.UnpackLevels
+        <channels: int = @channels, bits: int = @bits, signed: int = @signed> (x)
+    real_weight = Cast <to = 1> (weight)
+    filters = Transpose <perm = [0, 3, 1, 2]> (real_weight)
+    sum = bitat_deploy.LevelConv <{_CONV_ATTRIBUTES}, group: int = @group> (levels, filters)
+}}
+"""
+
+_CLIP_SUMS = """
+ClipSums (sum, offset, reach) => (y) {
+    zero = Constant <value = int32 {0}> ()
+    wide = Cast <to = 6> (sum)
+    moved = Add (wide, offset)
+    positive = Max (moved, zero)
+    y = Min (positive, reach)
+}
 """
 
 _QUANTIZE = """
@@ -269,6 +324,24 @@ Saturate (x) => (y) {
     highest = Constant <value = int32 {32767}> ()
     clipped = Clip (x, lowest, highest)
     y = Cast <to = 5> (clipped)
+}
+"""
+
+_SATURATE_UINT8 = """
+SaturateUint8 (x) => (y) {
+    lowest = Constant <value = int32 {0}> ()
+    highest = Constant <value = int32 {255}> ()
+    clipped = Clip (x, lowest, highest)
+    y = Cast <to = 2> (clipped)
+}
+"""
+
+_SATURATE_INT8 = """
+SaturateInt8 (x) => (y) {
+    lowest = Constant <value = int32 {-127}> ()
+    highest = Constant <value = int32 {127}> ()
+    clipped = Clip (x, lowest, highest)
+    y = Cast <to = 3> (clipped)
 }
 """
 
@@ -364,15 +437,21 @@ def model_local_functions() -> list[onnx.FunctionProto]:
         _POWER_OF_TWO,
         _UNPACK_LEVELS,
         _IMAGE_CONV,
+        _SIGNED_BYTE_CONV,
         _LEVEL_CONV,
         _BIT_SERIAL_CONV,
         _BIT_SERIAL_DEPTHWISE_CONV,
+        _BYTE_DEPTHWISE_CONV,
+        _CODE_CONV,
+        _CLIP_SUMS,
         _QUANTIZE,
         _SHIFT_RIGHT,
         _ROUNDING_SHIFT_RIGHT,
         _REQUANTIZE,
         _ADD_SHORTCUT,
         _SATURATE,
+        _SATURATE_UINT8,
+        _SATURATE_INT8,
         _RPRELU,
         _AVERAGE_POOL_STREAM,
         _MAX_POOL_CODES,

@@ -19,6 +19,7 @@ from bitat_deploy.network import (
     IMAGE_WEIGHT_BITS,
     MAX_BITS,
     AveragePoolStream,
+    Clip,
     Codes,
     Convolution,
     GlobalSum,
@@ -40,14 +41,19 @@ from bitat_deploy.onnx_format.functions import DOMAIN
 from bitat_deploy.onnx_format.model import Model, read_model
 
 _MAXIMUM_EXTENT = 1 << 14  # of any number in an attribute
-_OUTPUT_STAGES = {"Quantize", "Requantize"}
+_OUTPUT_STAGES = {"Quantize", "Requantize", "ClipSums"}
+_SATURATE = {"Saturate": "int16", "SaturateUint8": "uint8", "SaturateInt8": "int8"}
 # What may follow a node within the same layer.
 _FOLLOWERS = {
     "ImageConv": _OUTPUT_STAGES,
     "BitSerialConv": _OUTPUT_STAGES,
     "BitSerialDepthwiseConv": _OUTPUT_STAGES,
-    "Requantize": {"AddShortcut", "Saturate"},
-    "AddShortcut": {"Saturate"},
+    "SignedByteConv": _OUTPUT_STAGES,
+    "ByteDepthwiseConv": _OUTPUT_STAGES,
+    "CodeConv": _OUTPUT_STAGES,
+    "ClipSums": {"Requantize"},
+    "Requantize": {"AddShortcut", *_SATURATE},
+    "AddShortcut": set(_SATURATE),
     "Saturate": {"RPReLU"},
 }
 
@@ -229,7 +235,7 @@ def _convolution(group: _Group) -> Convolution:
     node = group.nodes[0]
     (weight,) = node.constants
     weight_bits, groups = IMAGE_WEIGHT_BITS, node.whole("group", 1)
-    if node.kind != "ImageConv":
+    if node.kind.startswith("BitSerial"):
         weight_bits = node.whole("weight_bits")
         depthwise = node.kind == "BitSerialDepthwiseConv"
         channels = node.whole("channels" if depthwise else "weight_channels")
@@ -276,16 +282,19 @@ def _output_stage(group: _Group) -> OutputStage:
     quantize = group.find("Quantize")
     if quantize is not None:
         return _quantize(quantize)
-    node = group.find("Requantize")
-    if node is None:
+    node, clip = group.find("Requantize"), group.find("ClipSums")
+    if node is None and clip is None:
         return Sums()
-    if group.find("Saturate") is None:
+    dtypes = [_SATURATE[entry.kind] for entry in group.nodes if entry.kind in _SATURATE]
+    if node is None or not dtypes:
         raise UnsupportedOperatorError(
             "its Requantize is not followed by Saturate, or something else reads what is between"
         )
     multiplier, bias = node.constants
     shortcut, activation = group.find("AddShortcut"), group.find("RPReLU")
     return Requantize(
+        clip=Clip(*clip.constants) if clip else None,
+        dtype=dtypes[0],
         multiplier=multiplier,
         bias=bias,
         shift=node.whole("shift"),
@@ -308,8 +317,9 @@ def _activation(node: _Node) -> RPReLU:
 
 
 def _quantize_stream(group: _Group) -> QuantizeStream:
-    node = group.nodes[0]
-    return QuantizeStream(group.name, node.inputs[0], _quantize(node))
+    stage = _output_stage(group)
+    assert isinstance(stage, Quantize | Requantize)
+    return QuantizeStream(group.name, group.nodes[0].inputs[0], stage)
 
 
 def _average_pool(group: _Group) -> AveragePoolStream:
@@ -339,7 +349,11 @@ _DECODERS: dict[str, Callable[[_Group], Layer]] = {
     "ImageConv": _convolution,
     "BitSerialConv": _convolution,
     "BitSerialDepthwiseConv": _convolution,
+    "SignedByteConv": _convolution,
+    "ByteDepthwiseConv": _convolution,
+    "CodeConv": _convolution,
     "Quantize": _quantize_stream,
+    "ClipSums": _quantize_stream,
     "AveragePoolStream": _average_pool,
     "MaxPoolCodes": _max_pool,
     "GlobalCodeSum": _global_sum,

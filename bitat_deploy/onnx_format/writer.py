@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from bitat_deploy import __version__
 from bitat_deploy.network import (
     IMAGE,
+    MAX_BITS,
     AveragePoolStream,
+    Bytes,
     Codes,
     Convolution,
     Counts,
@@ -41,6 +43,12 @@ from bitat_deploy.onnx_format.functions import DOMAIN, OPSET, VERSION, model_loc
 IR_VERSION = 9
 
 Attribute = int | Sequence[int]
+_SATURATE = {"int16": "Saturate", "uint8": "SaturateUint8", "int8": "SaturateInt8"}
+_ELEMENTS = {
+    "int16": TensorProto.INT16,
+    "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+}
 
 
 def to_onnx(network: IntegerNetwork) -> onnx.ModelProto:
@@ -77,14 +85,19 @@ def convolution_function(
         "dilations": [layer.dilation] * 2,
     }
     if not isinstance(source, Codes):
-        return "ImageConv", attributes | {"group": layer.groups}, layer.weight
+        function = "ImageConv"
+        if isinstance(source, Bytes) and (source.signed or layer.depthwise):
+            function = "ByteDepthwiseConv" if layer.depthwise else "SignedByteConv"
+        return function, attributes | {"group": layer.groups}, layer.weight
     attributes |= {
         "channels": source.shape[2],
         "bits": source.bits,
         "signed": int(source.signed),
-        "weight_bits": layer.weight_bits,
         "padding_level": layer.padding_level,
     }
+    if layer.weight_bits > MAX_BITS:
+        return "CodeConv", attributes | {"group": layer.groups}, layer.weight
+    attributes |= {"weight_bits": layer.weight_bits}
     if layer.depthwise:
         return "BitSerialDepthwiseConv", attributes, pack_weight(layer)
     attributes |= {"group": layer.groups, "weight_channels": layer.weight.shape[3]}
@@ -123,7 +136,11 @@ class _GraphBuilder:
         if isinstance(layer, Convolution):
             self._convolution(layer, source)
         elif isinstance(layer, QuantizeStream):
-            self._quantize(layer.name, layer.output, self._tensor(layer.input), layer.name)
+            stage, stream = layer.output, self._tensor(layer.input)
+            if isinstance(stage, Quantize):
+                self._quantize(layer.name, stage, stream, layer.name)
+            else:
+                self._requantize(layer.name, stage, stream, self._formats[layer.name].shape)
         elif isinstance(layer, AveragePoolStream):
             self._node("AveragePoolStream", layer, {})
         elif isinstance(layer, MaxPool):
@@ -173,8 +190,16 @@ class _GraphBuilder:
         self._describe_output(layer)
 
     def _requantize(self, name: str, stage: Requantize, sums: str, shape: tuple[int, ...]) -> None:
+        constants: dict[str, NDArray[Any]] = {}
+        if stage.clip is not None:
+            constants, current = vars(stage.clip), f"{name}.clipped"
+            # The first node of a layer has its name.
+            node = f"{name}.clip" if sums == f"{name}.sum" else name
+            self._emit("ClipSums", node, [sums], constants, current, {})
+            self._describe(current, TensorProto.INT32, shape)
+            sums = current
         current = f"{name}.requantized"
-        constants: dict[str, NDArray[Any]] = {"multiplier": stage.multiplier, "bias": stage.bias}
+        constants = {"multiplier": stage.multiplier, "bias": stage.bias}
         node = f"{name}.requantize"
         self._emit("Requantize", node, [sums], constants, current, {"shift": stage.shift})
         self._describe(current, TensorProto.INT32, shape)
@@ -185,8 +210,9 @@ class _GraphBuilder:
             self._describe(current, TensorProto.INT32, shape)
         activation: RPReLU | None = stage.activation
         saturated = self._tensor(name) if activation is None else f"{name}.saturated"
-        self._emit("Saturate", f"{name}.saturate", [current], {}, saturated, {})
-        self._describe(saturated, TensorProto.INT16, shape)
+        function, node = _SATURATE[stage.dtype], f"{name}.saturate"
+        self._emit(function, node, [current], {}, saturated, {})
+        self._describe(saturated, _ELEMENTS[stage.dtype], shape)
         if activation is not None:
             constants = {
                 "before": activation.before,
@@ -247,7 +273,8 @@ class _GraphBuilder:
             Counts: TensorProto.INT32,
             Logits: TensorProto.FLOAT,
         }
-        self._describe(self._tensor(layer), kinds[type(form)], shape)
+        kind = _ELEMENTS[form.dtype] if isinstance(form, Bytes) else kinds[type(form)]
+        self._describe(self._tensor(layer), kind, shape)
 
     def _describe(self, tensor: str, kind: int, shape: Sequence[int]) -> None:
         self._value_info.append(helper.make_tensor_value_info(tensor, kind, ["N", *shape]))

@@ -11,6 +11,7 @@ from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv, Depthwi
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.operators.bit_serial_conv import BitSerialConv, BitSerialSchedule
 from bitat_deploy.operators.bit_serial_depthwise import BitSerialDepthwiseConv
+from bitat_deploy.operators.eight_bit_depthwise import EightBitDepthwiseConv
 from bitat_deploy.operators.float_boundary import FloatThresholdPack
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
 from bitat_deploy.operators.global_code_sum import GlobalCodeSum
@@ -19,6 +20,7 @@ from bitat_deploy.operators.max_pool import MaxPoolCodes
 from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
+from bitat_deploy.operators.requantize_stream import RequantizeStream
 from bitat_deploy.operators.stream_pooling import GlobalStreamSum, StreamAveragePool
 from bitat_deploy.target import Target
 
@@ -28,6 +30,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     BinaryDepthwiseConv,
     BitSerialDepthwiseConv,
     BitSerialConv,
+    EightBitDepthwiseConv,
     QuantizedConv,
     GlobalBitCount,
     GlobalCodeSum,
@@ -35,6 +38,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     MaxPoolCodes,
     StreamAveragePool,
     ThresholdPack,
+    RequantizeStream,
     FloatThresholdPack,
     Int8Dense,
 )

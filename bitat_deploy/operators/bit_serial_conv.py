@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, Convolution, Format, pack_bits, packed_bytes
+from bitat_deploy.network import MAX_BITS, Codes, Convolution, Format, pack_bits, packed_bytes
 from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE
 from bitat_deploy.operators.bit_serial_count import CountTile, WindowCount
 from bitat_deploy.operators.convolution import (
@@ -82,8 +82,10 @@ class BitSerialConv(ConvolutionOperator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """All convolutions of codes."""
-        return isinstance(layer, Convolution) and isinstance(formats[layer.input], Codes)
+        """All convolutions of codes with weights of 1 to 4 bits."""
+        if not isinstance(layer, Convolution) or layer.weight_bits > MAX_BITS:
+            return False
+        return isinstance(formats[layer.input], Codes)
 
     @property
     def codes(self) -> Codes:

@@ -34,7 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, Convolution, Format, Quantize, pack_bits, packed_bytes
+from bitat_deploy.network import (
+    MAX_BITS,
+    Codes,
+    Convolution,
+    Format,
+    Quantize,
+    pack_bits,
+    packed_bytes,
+)
 from bitat_deploy.operators.carry_save import (
     FullAdder,
     add_levels,
@@ -92,8 +100,10 @@ class BitSerialDepthwiseConv(ConvolutionOperator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """All depthwise convolutions of codes with square filters."""
+        """All depthwise convolutions of codes with square filters and weights of 1 to 4 bits."""
         if not isinstance(layer, Convolution) or not (layer.depthwise and layer.square):
+            return False
+        if layer.weight_bits > MAX_BITS:
             return False
         return isinstance(formats[layer.input], Codes)
 

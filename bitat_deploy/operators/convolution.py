@@ -107,6 +107,8 @@ class ConvolutionOperator(Operator):
             words.append(f"shortcut:{self.shortcut_channels}")
         if stage.activation is not None:
             words.append(f"rprelu:{stage.activation.slope_shift}")
+        if stage.clip is not None:
+            words.append("clip")
         return "+".join(words)
 
     @property
@@ -261,6 +263,7 @@ class PaddedCopy:
     """Addresses in the copy of the input: [plane][group][row][column][element] of ``dtype``.
 
     ``pixel`` elements belong to a pixel, plane and group; ``slack`` more are at the end.
+    ``together`` takes all groups as one.
     """
 
     operator: ConvolutionOperator
@@ -268,6 +271,12 @@ class PaddedCopy:
     pixel: int
     dtype: str
     slack: int = 0
+    together: bool = False
+
+    @property
+    def groups(self) -> int:
+        """Groups that lie apart."""
+        return 1 if self.together else self.operator.layer.groups
 
     @property
     def rows(self) -> int:
@@ -282,7 +291,7 @@ class PaddedCopy:
     @property
     def plane_size(self) -> int:
         """Elements of a plane: of all its groups."""
-        return self.operator.layer.groups * self.group_size
+        return self.groups * self.group_size
 
     @property
     def group_size(self) -> int:
@@ -311,7 +320,7 @@ class PaddedCopy:
         """
         copy = T.alloc_buffer([self.size], self.dtype)
         height, width, _ = self.operator.source.shape
-        (above, left), groups = self.operator.layer.paddings, self.operator.layer.groups
+        (above, left), groups = self.operator.layer.paddings, self.groups
         padding = above or left
         if padding or self.slack:
             with T.serial(self.size) as element:

@@ -17,6 +17,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import (
+    Bytes,
     Codes,
     Counts,
     Format,
@@ -52,7 +53,8 @@ def tensor_spec(form: Format) -> TensorSpec:
     *space, channels = form.shape
     if isinstance(form, Codes):
         channels = form.bits * packed_bytes(channels)
-    return TensorSpec((1, *space, channels), _DTYPES[type(form)])
+    dtype = form.dtype if isinstance(form, Bytes) else _DTYPES[type(form)]
+    return TensorSpec((1, *space, channels), dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ turns it into the output and stores that.
   factor). The bounds of a channel rise, and the code is how many are reached; its bit p flips at
   bounds number 2^p, 2 * 2^p, 3 * 2^p, ..., so plane p is the xor of the comparisons with those.
   Requantize: one multiplication, two additions and a shift in int32 lanes; saturation while
-  narrowing to int16. RPReLU is a second multiplication, two additions and a select.
+  narrowing to int16 or bytes. A clip costs a minimum and a maximum, as its offset is in the base.
+  RPReLU is a second multiplication, two additions and a select.
   Sums: the int32 sums themselves.
 
 ``base`` may differ between classes of pixels, because a border of zeros has no bits: constants are
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import (
+    SATURATION,
+    Clip,
     OutputStage,
     Quantize,
     Requantize,
@@ -31,8 +34,6 @@ from bitat_deploy.network import (
     rounding,
 )
 from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
-
-_INT16 = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class StageCode:
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Up to two arrays [classes][rows][vectors * lanes], flat: what depends on base, and not.
 
-        Quantize: bounds. Requantize: base, if there is any; multiplier, bias and RPReLU's three.
+        Quantize: bounds. Requantize: base, if there is any; multiplier, bias, RPReLU's three and
+        the clip's reach.
         Sums: base, if there is any.
         """
         base = self._base
@@ -93,6 +95,8 @@ class StageCode:
             if self.stage.activation is not None:
                 activation = self.stage.activation
                 rows += [activation.before, activation.slope, activation.after]
+            if self.stage.clip is not None:
+                rows.append(self.stage.clip.reach)
             arrays.append(self._padded(np.stack([row.astype(np.int32) for row in rows])))
         return tuple(arrays)
 
@@ -114,13 +118,19 @@ class StageCode:
 
     @property
     def _has_base(self) -> bool:
-        return self.base is not None
+        return self.base is not None or self._clip is not None
+
+    @property
+    def _clip(self) -> Clip | None:
+        return self.stage.clip if isinstance(self.stage, Requantize) else None
 
     @cached_property
     def _base(self) -> NDArray[np.int64]:
-        if self.base is None:
-            return np.zeros((1, self.channels), np.int64)
-        return self.base.astype(np.int64)
+        """Of each class and channel, with the clip's offset."""
+        base = np.zeros((1, self.channels), np.int64)
+        if self.base is not None:
+            base = self.base.astype(np.int64)
+        return base if self._clip is None else base + self._clip.offset
 
     def _padded(self, rows: NDArray[Any], value: int = 0) -> NDArray[Any]:
         """Channels filled up to whole vectors, flat."""
@@ -162,11 +172,14 @@ class StageCode:
     def _emit_requantize(self, total: Any, place: Place, constants: Any, shortcut: Any) -> Any:
         assert isinstance(self.stage, Requantize)
         lanes, activation = self.lanes, self.stage.activation
+        if self.stage.clip is not None:
+            reach = self._constant(constants, 2 if activation is None else 5, place)
+            total = keep(T.min(T.max(total, splat(0, "int32", lanes)), reach))
         multiplier, bias = (self._constant(constants, row, place) for row in range(2))
         y = (total * multiplier + bias) >> splat(self.stage.shift, "int32", lanes)
         if self.stage.shortcut is not None:
             y = y + T.cast(self._load_shortcut(shortcut, place), vector_dtype("int32", lanes))
-        y = _saturated(keep(y), lanes)
+        y = saturated(keep(y), lanes, self.stage.dtype)
         if activation is not None:
             before, slope, after = (self._constant(constants, row, place) for row in range(2, 5))
             shift = activation.slope_shift
@@ -174,8 +187,8 @@ class StageCode:
             half = splat(rounding(shift), "int32", lanes)
             below = (t * slope + half) >> splat(shift, "int32", lanes)
             t = T.Select(t < splat(0, "int32", lanes), below, t)
-            y = _saturated(keep(t + after), lanes)
-        return T.cast(y, vector_dtype("int16", lanes))
+            y = saturated(keep(t + after), lanes)
+        return T.cast(y, vector_dtype(self.stage.dtype, lanes))
 
     def _load_shortcut(self, shortcut: Any, place: Place) -> Any:
         """The shortcut's channels of a vector, repeated where it has fewer than the output."""
@@ -205,9 +218,9 @@ class StageCode:
             store(y, offset + start, load(value_buffer, start, size), size)
 
 
-def _saturated(value: Any, lanes: int) -> Any:
-    """int32 within int16: LLVM makes it one instruction with the narrowing that follows."""
-    low, high = splat(_INT16.min, "int32", lanes), splat(_INT16.max, "int32", lanes)
+def saturated(value: Any, lanes: int, dtype: str = "int16") -> Any:
+    """int32 within a type: LLVM makes it one instruction with the narrowing that follows."""
+    low, high = (splat(limit, "int32", lanes) for limit in SATURATION[dtype])
     return T.min(T.max(value, low), high)
 
 

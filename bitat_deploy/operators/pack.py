@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Format, QuantizeStream, pack_codes, packed_bytes
+from bitat_deploy.network import Format, Quantize, QuantizeStream, pack_codes, packed_bytes
 from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.vector_code import keep, load, parts, splat, store_mask, vector_dtype
 from bitat_deploy.target import Target
@@ -27,8 +27,8 @@ class ThresholdPack(Operator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """All quantizers of a stream."""
-        return isinstance(layer, QuantizeStream)
+        """All quantizers of a stream to codes."""
+        return isinstance(layer, QuantizeStream) and isinstance(layer.output, Quantize)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Thresholds [2^bits - 1, channels]."""
@@ -46,12 +46,17 @@ class ThresholdPack(Operator):
         return pack_codes(codes.astype(np.uint8), self._bits)
 
     @property
+    def _stage(self) -> Quantize:
+        assert isinstance(self.layer.output, Quantize)
+        return self.layer.output
+
+    @property
     def _thresholds(self) -> NDArray[np.int32]:
-        return self.layer.output.thresholds
+        return self._stage.thresholds
 
     @property
     def _bits(self) -> int:
-        return self.layer.output.bits
+        return self._stage.bits
 
     @property
     def _compared(self) -> str:

@@ -1,13 +1,13 @@
-"""Convolution of the uint8 picture with int8 weights, any window and groups, with its output stage.
+"""Convolution with int8 weights, any window and groups, with its output stage.
 
-Algebra. sum = sum over taps and channels of x * w, exactly, in int32. Pads with 0, which adds
-nothing.
+It reads the picture, bytes, or codes of 1 to 4 bits, which are unpacked.
+
+Algebra. sum = sum over taps and channels of x * w, exactly, in int32.
 
 Layout. Lanes are output channels, as in the binary 1x1 convolution: the input value is broadcast
-and nothing is added across lanes. The picture is first copied into its border. Weights are
-[group][vector][run][step][lane][value]: a step takes a few values of a run at once, as
-:class:`.NarrowProducts` does, and a run is filled up with weights of 0. Where products take int8,
-the copy holds x - 128, its border -128, and 128 * (sum of weights) is added once.
+and nothing is added across lanes. The input is first copied into its border (:mod:`.byte_copy`).
+Weights are [group][vector][run][step][lane][value]: a step takes a few values of a run at once, as
+:class:`.NarrowProducts` does, and a run is filled up with weights of 0.
 
 Instructions for 3x3x3, besides broadcasts and loads, which a tile shares: AVX-512 VNNI 9 for 16
 channels; NEON 9 ``sdot`` for 4, or without dot products 15 ``smull`` and ``smlal`` and 8 ``sadalp``
@@ -23,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Convolution, Format, Image
+from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format, Image
+from bitat_deploy.operators.byte_copy import emit_byte_copy, level_range, zero_of
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.narrow_products import NarrowProducts
 from bitat_deploy.operators.output_stage import Place, StageCode
-from bitat_deploy.operators.vector_code import for_vectors, load, splat, store, vector_dtype
+from bitat_deploy.operators.vector_code import load, splat, store
 from bitat_deploy.target import Target
 
 _UNROLLED = 256  # products of a tile in straight-line code
+_BLOCK = 16  # values of a run that are loaded at once where it is longer
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,21 @@ class QuantizedConvSchedule:
 
 
 class QuantizedConv(ConvolutionOperator):
-    """Convolution of the picture uint8 [1, height, width, channels] at a fixed shape."""
+    """Convolution with int8 weights of [1, height, width, channels] at a fixed shape."""
 
     kind = "quantized_conv"
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """All convolutions of the picture."""
-        return isinstance(layer, Convolution) and isinstance(formats[layer.input], Image)
+        """All convolutions with 8-bit weights."""
+        return isinstance(layer, Convolution) and layer.weight_bits == IMAGE_WEIGHT_BITS
 
     @cached_property
     def stage_code(self) -> StageCode:
-        """The output stage of the sums, or of those of x - 128."""
-        base = None
-        if self._is_signed:
-            base = 128 * self.layer.weight.astype(np.int64).sum(axis=(1, 2, 3))[None]
+        """The output stage of the sums of what the copy holds."""
+        base, zero = None, zero_of(self.source, self._products.dtype)
+        if zero:
+            base = zero * self.layer.weight.astype(np.int64).sum(axis=(1, 2, 3))[None]
         channels = self.layer.out_channels
         return StageCode(
             self.layer.output, channels, self._lanes, self.shortcut_channels, base=base
@@ -83,24 +85,22 @@ class QuantizedConv(ConvolutionOperator):
     @property
     def _schedule(self) -> QuantizedConvSchedule:
         schedule: QuantizedConvSchedule | None = self.schedule
-        return schedule or QuantizedConvSchedule(2, 2)
+        return schedule or QuantizedConvSchedule(2 if isinstance(self.source, Image) else 4, 2)
 
     @property
     def _products(self) -> NarrowProducts:
         return NarrowProducts(self.target)
 
     @property
-    def _is_signed(self) -> bool:
-        """Whether the copy holds x - 128."""
-        return self._products.dtype == "int8"
-
-    @property
     def _values(self) -> int:
         return self._products.values
 
     @property
-    def _copy_dtype(self) -> str:
-        return self._products.dtype
+    def _largest_product(self) -> int:
+        """Of what the copy holds and the weights."""
+        zero = zero_of(self.source, self._products.dtype)
+        level = max(abs(limit - zero) for limit in level_range(self.source))
+        return level * -int(self.layer.weight.min(initial=-127))
 
     @property
     def _lanes(self) -> int:
@@ -112,15 +112,15 @@ class QuantizedConv(ConvolutionOperator):
         return -(-self.run_taps * self.group_channels // self._values)
 
     def emit(self, x: Any, *buffers: Any) -> None:
-        """Copy the picture, and compute tile by tile."""
+        """Copy the input, and compute tile by tile."""
         rest = list(buffers)
         y = rest.pop()
         shortcut = rest.pop(0) if self.shortcut_channels else None
         weight, *stage_constants = rest
         code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
         slack = max(self._values, self._products.slack)
-        copied = PaddedCopy(self, 1, self.group_channels, self._copy_dtype, slack=slack)
-        copy = self._emit_copy(x, copied)
+        copied = PaddedCopy(self, 1, self.group_channels, self._products.dtype, slack=slack)
+        copy = emit_byte_copy(self, x, copied)
         vector_size = self.runs * self._steps * self._lanes * self._values
 
         def emit_values(
@@ -147,25 +147,6 @@ class QuantizedConv(ConvolutionOperator):
 
         self.emit_tiles(code, (schedule.pixels, schedule.channel_vectors), emit_values, finish)
 
-    def _emit_copy(self, x: Any, copied: PaddedCopy) -> Any:
-        """Copy x inside of a border of zeros, minus 128 for signed dot products."""
-
-        def emit_run(copy: Any, address: Any, _: Any, group: Any, pixel: Any, size: int) -> None:
-            def emit_part(element: Any, lanes: int) -> None:
-                start = pixel * self.channels + group * self.group_channels + element
-                value = load(x, start, lanes)
-                if self._is_signed:
-                    value = value ^ splat(128, "uint8", lanes)
-                    value = T.reinterpret(vector_dtype("int8", lanes), value)
-                else:
-                    value = T.cast(value, vector_dtype(self._copy_dtype, lanes))
-                store(copy, address + element, value, lanes)
-
-            for_vectors(size, self.target.vector_bytes, emit_part)
-
-        border = -128 if self._is_signed else 0
-        return copied.emit((border, border), emit_run)
-
     def _emit_sums(self, values_at: Any, weights_at: Any, pixels: int, vectors: int) -> list[Any]:
         """A vector of int32 sums for each pixel and vector of channels."""
         lanes = self._lanes
@@ -174,7 +155,7 @@ class QuantizedConv(ConvolutionOperator):
             for buffer in row:
                 store(buffer, 0, splat(0, "int32", lanes), lanes)
 
-        chain = self._products.chain(128 * -int(self.layer.weight.min(initial=-127)))
+        chain = self._products.chain(self._largest_product)
 
         def add(runs: Iterable[Any], first: Any, count: int) -> None:
             """The products of ``count`` steps of each of the runs."""
@@ -204,6 +185,11 @@ class QuantizedConv(ConvolutionOperator):
             with T.serial(self.runs) as run:
                 add([run], 0, self._steps)
         else:
-            with T.serial(self.runs) as run, T.serial(self._steps) as index:
-                add([run], index, 1)
+            block = _BLOCK // self._values
+            full, rest = divmod(self._steps, block)
+            with T.serial(self.runs) as run:
+                with T.serial(full) as index:
+                    add([run], index * block, block)
+                if rest:
+                    add([run], full * block, rest)
         return [load(buffer, 0, lanes) for row in sums for buffer in row]

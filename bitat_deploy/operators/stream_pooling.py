@@ -1,4 +1,4 @@
-"""Pooling of the int16 stream: 2x2 averages, and sums over all positions.
+"""Pooling of the int16 stream and of bytes: 2x2 averages, and sums over all positions.
 
 Lanes are channels, added in int32; nothing is added across lanes.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import AveragePoolStream, Format, GlobalSum, Stream, rounding
+from bitat_deploy.network import AveragePoolStream, Bytes, Format, GlobalSum, Stream, rounding
 from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.vector_code import (
     for_vectors,
@@ -65,15 +65,15 @@ class StreamAveragePool(Operator):
 
 
 class GlobalStreamSum(Operator):
-    """Sum of each channel, (sum + 2^(shift - 1)) >> shift: int16 to int32 [1, channels]."""
+    """Sum of each channel, (sum + 2^(shift - 1)) >> shift, to int32 [1, channels]."""
 
     kind = "global_stream_sum"
     layer: GlobalSum
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """Global sums of a stream."""
-        return isinstance(layer, GlobalSum) and isinstance(formats[layer.input], Stream)
+        """Global sums of a stream or of bytes."""
+        return isinstance(layer, GlobalSum) and isinstance(formats[layer.input], Stream | Bytes)
 
     def reference(self, x: NDArray[Any]) -> NDArray[np.generic]:
         """The same in plain numpy."""

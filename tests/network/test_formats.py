@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitat_deploy.network import Codes, Counts, IntegerNetwork, Logits, Sums
-from tests.drawn_networks import draw_network, draw_shortcut_network
+from bitat_deploy.network import (
+    Bytes,
+    Codes,
+    Counts,
+    IntegerNetwork,
+    Logits,
+    Requantize,
+    Sums,
+)
+from tests.drawn_networks import draw_eight_bit_network, draw_network, draw_shortcut_network
 
 BINARY = draw_network(0)
 SHORTCUT = draw_shortcut_network(0)
+EIGHT_BIT = draw_eight_bit_network(0)
 
 
 def change(network: IntegerNetwork, name: str, edit: Callable[[Any], Any]) -> IntegerNetwork:
@@ -40,7 +49,7 @@ def test_formats_of_a_chain() -> None:
             lambda x: replace(x, input="pool"),
             "reads 'pool', which no earlier layer",
         ),
-        ("block0.pointwise", lambda x: replace(x, output=Sums()), "neither the picture nor codes"),
+        ("block0.pointwise", lambda x: replace(x, output=Sums()), "neither the picture, nor"),
         ("classifier", lambda x: replace(x, input="stem"), "no vector of counts"),
         ("classifier", lambda x: replace(x, bias=x.bias + (2**31 - 2000)), "sums may reach"),
     ],
@@ -64,6 +73,47 @@ def test_a_layer_that_does_not_fit_is_named(
 def test_a_requantization_that_could_overflow(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=f"layer 'stem' is inconsistent: its .*{words}|{words}"):
         change(SHORTCUT, "stem", lambda x: replace(x, output=replace(x.output, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "words"),
+    [
+        ("stem", lambda x: replace(x, clip=None), "multiplier is int32 .* int16"),
+        ("stem", lambda x: replace(x, dtype="int32"), "it writes int32"),
+        ("stem", lambda x: clipped(x, reach=-1), "reach is below 0"),
+        ("stem", lambda x: clipped(x, reach=2**30), r"sum \* multiplier \+ bias may reach"),
+        ("stem", lambda x: clipped(x, offset=2**31 - 9), r"sum \+ offset may reach"),
+        ("bytes", lambda x: replace(x, dtype="int16"), "needs a clip and no shortcut"),
+        ("bytes", lambda x: replace(x, shortcut="last"), "needs a clip and no shortcut"),
+        ("last", lambda x: replace(x, dtype="uint8"), "does not read a stream"),
+    ],
+)
+def test_what_makes_no_bytes_is_named(name: str, edit: Callable[[Any], Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"inconsistent: .*{words}"):
+        change(EIGHT_BIT, name, lambda x: replace(x, output=edit(x.output)))
+
+
+def clipped(stage: Requantize, **numbers: int) -> Requantize:
+    """The stage with another number in all of its clip's offsets or reaches."""
+    assert stage.clip is not None
+    vectors = {key: np.full(12, number, np.int32) for key, number in numbers.items()}
+    return replace(stage, clip=replace(stage.clip, **vectors))
+
+
+def test_formats_of_bytes() -> None:
+    formats = EIGHT_BIT.formats()
+    assert formats["stem"] == Bytes((9, 7, 12), signed=False)
+    assert (formats["end"].bottom, formats["end"].top) == (-127, 127)
+    assert formats["pool"] == Counts((24,), limit=(5 * 4 * 127 + 2) >> 2)
+
+
+def test_bytes_have_weights_of_8_bits_and_a_border_of_0() -> None:
+    for changes, words in (
+        ({"weight_bits": 4}, "on bytes its weights are 8 bits"),
+        ({"padding_level": 1}, "bytes are padded with 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            change(EIGHT_BIT, "depthwise", lambda x, changes=changes: replace(x, **changes))
 
 
 def test_a_shortcut_of_another_size() -> None:

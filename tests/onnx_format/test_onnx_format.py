@@ -15,6 +15,7 @@ from bitat_deploy.onnx_format.functions import model_local_functions
 from bitat_deploy.training.integer_network import integer_logits
 from tests.drawn_networks import (
     draw_convolution_network,
+    draw_eight_bit_network,
     draw_images,
     draw_network,
     draw_shortcut_network,
@@ -76,6 +77,11 @@ def assert_one_answer(network: IntegerNetwork) -> None:
     expected = numpy_logits(network, images)
     assert np.array_equal(reference_logits(to_onnx(network), images), expected)
     assert np.array_equal(integer_logits(network, images), expected)
+
+
+@pytest.mark.parametrize(("seed", "channels", "kernel"), [(1, 12, 3), (2, 2, 1), (3, 34, 5)])
+def test_eight_bit_networks(seed: int, channels: int, kernel: int) -> None:
+    assert_one_answer(draw_eight_bit_network(seed, channels=channels, kernel=kernel))
 
 
 def test_thresholds_beyond_every_sum_give_constant_channels() -> None:

@@ -10,7 +10,12 @@ from onnx import helper, numpy_helper
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import read_network, to_onnx
-from tests.drawn_networks import draw_convolution_network, draw_network, draw_shortcut_network
+from tests.drawn_networks import (
+    draw_convolution_network,
+    draw_eight_bit_network,
+    draw_network,
+    draw_shortcut_network,
+)
 
 
 @pytest.fixture
@@ -28,6 +33,7 @@ ALL_KINDS = [
     draw_network(1, bits=(4, 4), signed=False),
     draw_shortcut_network(2),
     draw_convolution_network(3, bits=(3, 2), dilation=2),
+    draw_eight_bit_network(4),
 ]
 
 

@@ -14,6 +14,7 @@ from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
     AveragePoolStream,
+    Bytes,
     Codes,
     Convolution,
     Counts,
@@ -114,6 +115,30 @@ PICTURE: list[Any] = [
     ((1, 30, 1, 5, 17), ((1, 9), 2, 4, 1), SUMS),
     ((9, 3, 1, 3, 9), ((3, 1), 1, 2, 2), 1),
 ]
+# Convolutions of 8-bit weights: as CONVOLUTIONS, but with the bits of codes alone, of which 8 are
+# bytes; output also the type of bytes, or "stream" for a clipped one.
+EIGHT_BITS: list[Any] = [
+    ((1, 1, 1, 1, 1), ONE, (8, UNSIGNED), "uint8"),
+    ((3, 5, 1, 9, 17), ONE, (8, SIGNED), "int8"),
+    ((2, 3, 1, 130, 65), ONE, (8, UNSIGNED), "uint8"),
+    ((3, 3, 1, 33, 24), (1, 2, 0, ZERO, 1), (8, SIGNED), "stream"),
+    ((5, 4, 1, 20, 9), (3, 2, 1, ZERO, 1), (8, UNSIGNED), "uint8"),
+    ((6, 7, 1, 40, 12), (3, 1, 2, ZERO, 2), (8, SIGNED), 1),
+    ((4, 4, 3, 5, 9), (3, 1, 1, ZERO, 1), (8, UNSIGNED), SUMS),
+    ((4, 5, 2, 16, 8), (5, 1, 2, ZERO, 1), (8, SIGNED), (2, True)),
+    ((4, 5, 1, 70, 40), (3, 1, 1, ZERO, 1), (1, SIGNED), "uint8"),
+    ((4, 5, 2, 13, 8), (3, 1, 1, TOP, 1), (4, SIGNED), "int8"),
+    ((3, 3, 1, 300, 16), ONE, (2, UNSIGNED), 4),
+    ((1, 1, 1, 1, 1), ONE, (8, SIGNED), SUMS),
+    ((3, 5, 3, 1, 1), (3, 1, 1, ZERO, 1), (8, UNSIGNED), "uint8"),
+    ((6, 5, 130, 1, 1), (3, 2, 1, ZERO, 1), (8, SIGNED), "int8"),
+    ((7, 7, 33, 1, 1), (5, 2, 2, ZERO, 2), (8, UNSIGNED), 3),
+    ((5, 6, 40, 1, 1), (3, 1, 1, ZERO, 1), (1, SIGNED), 1),
+    ((5, 6, 130, 1, 1), (3, 1, 1, TOP, 1), (1, SIGNED), "stream"),
+    ((4, 4, 70, 1, 1), (3, 2, 1, ZERO, 1), (4, UNSIGNED), (1, False)),
+]
+# height, width, channels, type of the bytes that a stream becomes
+STREAM_BYTES = [(1, 1, 1, "uint8"), (3, 4, 33, "int8"), (2, 5, 130, "uint8")]
 # height, width, channels, bits
 CODE_SUM = [(1, 1, 1, 1), (3, 4, 3, 1), (7, 7, 130, 1), (16, 9, 17, 1)]
 CODE_SUM += [(1, 1, 1, 2), (7, 9, 130, 4), (16, 9, 33, 3)]
@@ -173,6 +198,11 @@ def drawn_layers(seed: int) -> list[Drawn]:
     layers = [convolution(draw, shape) for shape in CONVOLUTIONS]
     layers += [depthwise(draw, shape) for shape in DEPTHWISE]
     layers += [picture(draw, shape) for shape in PICTURE]
+    layers += [eight_bits(draw, shape) for shape in EIGHT_BITS]
+    for height, width, channels, dtype in STREAM_BYTES:
+        requantize = draw.clipped(channels, 9000, dtype)
+        layer = QuantizeStream("quantize", "stream", requantize)
+        layers.append(Drawn.of(layer, Stream((height, width, channels))))
     for height, width, channels, bits in CODE_SUM:
         codes = Codes((height, width, channels), bits, UNSIGNED)
         layers.append(Drawn.of(GlobalSum("sum", "codes"), codes))
@@ -192,6 +222,8 @@ def drawn_layers(seed: int) -> list[Drawn]:
         source = Stream((height, width, channels))
         layers.append(Drawn.of(AveragePoolStream("average", "stream"), source))
         layers.append(Drawn.of(GlobalSum("sum", "stream", shift), source))
+        signed = bool(shift % 2)
+        layers.append(Drawn.of(GlobalSum("sum", "bytes", shift), Bytes(source.shape, signed)))
     for height, width, channels, bits, *window in MAX_POOL:
         codes = Codes((height, width, channels), bits, SIGNED)
         layers.append(Drawn.of(MaxPool("maximum", "codes", *window), codes))
@@ -274,6 +306,38 @@ def picture(draw: Draw, shape: Any) -> Drawn:
     return Drawn.of(layer, Image((height, width, groups * channels)), shortcut)
 
 
+def eight_bits(draw: Draw, shape: Any) -> Drawn:
+    """One of EIGHT_BITS."""
+    size, (kernel, stride, padding, with_top, dilation), (bits, signed), wanted = shape
+    height, width, groups, channels, out = size
+    space = (height, width, groups * channels)
+    source = Bytes(space, signed) if bits == 8 else Codes(space, bits, signed)
+    weight = draw.random.integers(-127 - width % 2, 128, (groups * out, kernel, kernel, channels))
+    spread = 127 * source.top * (kernel**2 * channels) ** 0.5 / 3
+    shortcut = 0
+    if wanted in ("uint8", "int8", "stream"):
+        dtype = "int16" if wanted == "stream" else wanted
+        shortcut = groups * out if wanted == "stream" else 0
+        name = "shortcut" if shortcut else None
+        output: OutputStage = draw.clipped(groups * out, spread, dtype, name)
+    else:
+        largest = 255 * int(np.abs(weight).sum(axis=(1, 2, 3)).max())
+        output, shortcut = _stage(draw, groups * out, wanted, largest, spread)
+    layer = Convolution(
+        name="convolution",
+        input="codes",
+        weight=weight.astype(np.int8),
+        weight_bits=IMAGE_WEIGHT_BITS,
+        output=output,
+        stride=stride,
+        padding=padding,
+        padding_level=source.top if with_top else 0,
+        dilation=dilation,
+        groups=groups,
+    )
+    return Drawn.of(layer, source, shortcut)
+
+
 def quantize_float(
     random: np.random.Generator, bits: int, channels: int, read: int, height: int, width: int
 ) -> Drawn:
@@ -334,6 +398,8 @@ def _drawn(form: Format, random: np.random.Generator) -> NDArray[Any]:
     shape = (1, *form.shape)
     if isinstance(form, Codes):
         return pack_codes(random.integers(0, form.top + 1, shape), form.bits)
+    if isinstance(form, Bytes):
+        return random.integers(form.bottom, form.top + 1, shape).astype(form.dtype)
     if isinstance(form, Image):
         return random.integers(0, 256, shape, dtype=np.uint8)
     if isinstance(form, Stream):

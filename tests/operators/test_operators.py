@@ -49,5 +49,6 @@ def test_aarch64(name: str, tmp_path: Path) -> None:
     target = load_target(name)
     operators = drawn_operators(target, seed=3)
     if name == "rpi5":
-        operators = [one for one in operators if one.kind in ("quantized_conv", "quantized_dense")]
+        kinds = ("quantized_conv", "quantized_dense", "eight_bit_depthwise")
+        operators = [one for one in operators if one.kind in kinds]
     check(operators, target, tmp_path)

@@ -63,8 +63,11 @@ Reference = Callable[[Tensor, Tensor, int, Tensor | None], Tensor]
 
 
 def symmetric(values: Tensor, step: Tensor, bits: int, residue: Tensor | None) -> Tensor:
-    """Q_w as the paper writes it, the rounding replaced by adding a constant ``residue``."""
-    largest = 2**bits - 1
+    """Q_w as the paper writes it, the rounding replaced by adding a constant ``residue``.
+
+    Of 8 bits one level less, so that 0 is among them.
+    """
+    largest = 254 if bits == 8 else 2**bits - 1
     ratio = torch.clip((values + step * largest / 2) / step, 0, largest)
     rounded = torch.round(ratio) if residue is None else ratio + residue
     return step * rounded - step * largest / 2
@@ -166,11 +169,11 @@ def test_weights_lie_on_their_levels(bits: int, per_channel: bool) -> None:
     step = quantizer.step.detach()
     deviation = weight.flatten(1).std(dim=1) if per_channel else weight.std()
     torch.testing.assert_close(step, deviation * NORMAL_STEPS[bits])
-    codes = quantizer.codes(weight)
+    codes, top = quantizer.codes(weight), 254 if bits == 8 else 2**bits - 1
     assert codes.min() >= 0
-    assert codes.max() <= 2**bits - 1
+    assert codes.max() <= top
     broadcast = step.reshape(-1, 1, 1, 1)
-    expected = (codes - (2**bits - 1) / 2) * broadcast
+    expected = (codes - top / 2) * broadcast
     result = quantizer(weight)
     torch.testing.assert_close(result, expected)
     # The gradient of a sum of outside weights is M/2 each, times g.
@@ -178,7 +181,7 @@ def test_weights_lie_on_their_levels(bits: int, per_channel: bool) -> None:
     count = weight[0].numel() if per_channel else weight.numel()
     scale = 1 / math.sqrt(count * max(2 ** (bits - 1) - 1, 1))
     assert quantizer.step.grad is not None
-    slope = torch.full_like(step, count * (2**bits - 1) / 2 * scale)
+    slope = torch.full_like(step, count * top / 2 * scale)
     torch.testing.assert_close(quantizer.step.grad, slope)
 
 

@@ -37,7 +37,7 @@ class Kind:
         q = self.quantization
         bits = f"{q.quantizer}-w{q.weight_bits}a{q.activation_bits}"
         marks = "-channel" * q.per_channel + "-signed" * q.signed_bottleneck
-        marks += "-mixed" * bool(q.layer_bits)
+        marks += "-mixed" * bool(q.layer_bits) + "-depthwise8" * (not q.depthwise)
         marks += "-plain" * (not self.network.normalized_stream)
         return f"{self.network.architecture}-{self.network.block}-{bits}{marks}"
 
@@ -74,6 +74,16 @@ STREAMS = [
     Kind(of_block(V1, "shortcut"), replace(SIGN, layer_bits={"block0.depthwise": 4})),
     Kind(replace(of_block(V1, "shortcut"), normalized_stream=False), uniq(2, 2)),
     Kind(replace(of_block(V2, "shortcut"), normalized_stream=False), SIGN),
+]
+EIGHT_BITS = [
+    Kind(V1, uniq(8, 8)),
+    Kind(of_block(V2, "shortcut"), uniq(8, 8, per_channel=True, signed=True)),
+    Kind(V2, uniq(8, 8, signed=True)),
+    Kind(V1, uniq(8, 2)),
+    Kind(V1, uniq(2, 8)),
+    Kind(REACTNET, uniq(8, 8)),
+    Kind(V1, replace(SIGN, depthwise=False)),
+    Kind(of_block(V1, "shortcut"), replace(SIGN, layer_bits={"block0.*": 8, "block1.*": 3})),
 ]
 
 

@@ -26,12 +26,15 @@ def fold_classifier(
     step = int8_scale(classifier.weight, per_channel=False)
     weight = torch.round(classifier.weight.detach() / step).to(torch.int64).cpu().numpy()
     shift, constant = 0, 0.0
-    if isinstance(source, CodeSource):
+    if isinstance(source, CodeSource) and source.is_bytes:
+        shift = _shift(weight, positions * source.top)
+        factor = 2**shift * source.unit / positions
+    elif isinstance(source, CodeSource):
         # Signed codes u stand for 2 u - top.
         factor = (2 if source.signed else 1) * source.unit / positions
         constant = -source.top * source.unit if source.signed else 0.0
     else:
-        shift = _shift(weight, positions)
+        shift = _shift(weight, positions * _INT16)
         factor = 2**shift / (scale * positions)
         constant = 0.5 / scale  # a stream's s stands for s + 1/2
     output_scale = float(step) * factor
@@ -45,14 +48,14 @@ def fold_classifier(
     )
 
 
-def _shift(weight: NDArray[np.int64], positions: int) -> int:
-    """The least shift of a stream's sum with which no sum of the dense layer overflows.
+def _shift(weight: NDArray[np.int64], reach: int) -> int:
+    """The least shift of sums of at most ``reach`` with which no sum of the dense layer overflows.
 
     A quarter of int32 is left for the bias.
     """
     largest = max(int(np.abs(weight).sum(axis=1).max()), 1)
     limit = 3 * (_INT32 // 4) // largest
-    shift = max(math.ceil(math.log2(positions * _INT16 / max(limit, 1))), 0)
-    while (positions * _INT16 + rounding(shift)) >> shift > limit:
+    shift = max(math.ceil(math.log2(reach / max(limit, 1))), 0)
+    while (reach + rounding(shift)) >> shift > limit:
         shift += 1
     return shift

@@ -1,40 +1,44 @@
 """A whole network's layers, folded one after the other."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    SATURATION,
     AveragePoolStream,
     Convolution,
     Layer,
     OutputStage,
     Quantize,
     QuantizeStream,
+    Requantize,
     tensor_formats,
 )
+from bitat_deploy.training.folding.affine import fold_affine
 from bitat_deploy.training.folding.classifier import fold_classifier
 from bitat_deploy.training.folding.requantize import fold_requantize, fold_rprelu, stream_scale
 from bitat_deploy.training.folding.source import CodeSource, Source, StreamSource
 from bitat_deploy.training.folding.thresholds import fold_thresholds, stream_thresholds
 from bitat_deploy.training.folding.weights import (
     FoldedWeight,
-    binary_weight,
     check_bits,
+    code_weight,
     stem_weight,
 )
 from bitat_deploy.training.networks import (
-    BinaryLayer,
-    EightBitLayer,
+    CodeLayer,
     NormalizedLayer,
     QuantizedNetwork,
     QuantizedStem,
     RPReLU,
     StreamBlock,
 )
+from bitat_deploy.training.normalization import affine_of
 from bitat_deploy.training.quantizers import Activation
 
 
@@ -46,18 +50,15 @@ def fold_layers(network: QuantizedNetwork) -> tuple[Layer, ...]:
     naming a layer for which the device has no operator, and InputError for a network with a
     stream that was never trained.
     """
-    for part in network.modules():
-        if isinstance(part, EightBitLayer):
-            raise UnsupportedOperatorError(
-                f"layer '{part.name}' multiplies codes with 8-bit weights, for which the device "
-                "has no operator; train it with 1 to 4 bits to export the network"
-            )
     folder = _Folder(stream_scale(network))
     source = folder.stem(network.stem)
     source = folder.part(network.body, source)
     height, width, _ = tensor_formats(network.input_shape, folder.layers)[source.name].shape
     pooling, dense = fold_classifier(network.classifier, source, height * width, folder.scale)
     return (*folder.layers, pooling, dense)
+
+
+_INT16 = 2**15 - 1
 
 
 class _Folder:
@@ -95,12 +96,13 @@ class _Folder:
         if isinstance(part, Activation):
             assert isinstance(source, StreamSource)
             return self._quantize_stream(part, source, f"{source.name}.codes")
-        assert isinstance(part, BinaryLayer) and isinstance(source, CodeSource)
+        assert isinstance(part, CodeLayer)
+        assert isinstance(source, CodeSource)
         return self._binary(part, source)
 
     def _block(self, block: StreamBlock, stream: StreamSource) -> Source:
         *below, last = block.layers
-        assert isinstance(last, BinaryLayer)
+        assert isinstance(last, CodeLayer)
         first = block.layers[0]
         source: Source = self._quantize_stream(block.activation, stream, f"{first.name}.codes")
         for layer in below:
@@ -113,6 +115,12 @@ class _Folder:
         return self._binary(last, source, carried, block.rprelu)
 
     def _quantize_stream(self, activation: Activation, stream: StreamSource, name: str) -> Source:
+        if activation.bits == IMAGE_WEIGHT_BITS:
+            whole = np.full(self._channels(stream), _INT16)
+            # A stream's s stands for (s + 1/2) / scale.
+            levels = self._bytes(activation, 1 / self.scale, 0.5 / self.scale, (-whole - 1, whole))
+            self.layers.append(QuantizeStream(name, stream.name, levels))
+            return self._codes(name, activation)
         thresholds = stream_thresholds(activation.crossings(), self.scale)
         shape = (len(thresholds), self._channels(stream))
         stage = Quantize(
@@ -123,19 +131,19 @@ class _Folder:
 
     def _binary(
         self,
-        layer: BinaryLayer,
+        layer: CodeLayer,
         source: CodeSource,
         carried: str | None = None,
         rprelu: RPReLU | None = None,
     ) -> Source:
-        weight = binary_weight(layer, source)
+        weight = code_weight(layer, source)
         values, output, result = self._output(layer.name, layer, weight, carried, rprelu)
         self.layers.append(
             Convolution(
                 name=layer.name,
                 input=source.name,
                 weight=values,
-                weight_bits=layer.weight_bits,
+                weight_bits=IMAGE_WEIGHT_BITS if source.is_bytes else layer.weight_bits,
                 output=output,
                 stride=layer.stride,
                 padding=layer.padding,
@@ -157,6 +165,10 @@ class _Folder:
         activation = layer.activation
         if activation is not None:
             source = self._codes(name, activation)
+            if source.is_bytes:
+                slope, intercept = _normalized(layer, weight)
+                bounds = (weight.lowest, weight.highest)
+                return weight.values, self._bytes(activation, slope, intercept, bounds), source
             thresholds, negated = fold_thresholds(
                 layer.normalization,
                 weight.unit,
@@ -165,15 +177,43 @@ class _Folder:
                 activation.crossings(),
             )
             return weight.negated(negated), Quantize(thresholds, activation.signed), source
+        activated = None if rprelu is None else fold_rprelu(rprelu, self.scale)
+        if getattr(layer, "weight_bits", 0) == IMAGE_WEIGHT_BITS:
+            slope, intercept = _normalized(layer, weight)
+            rounded = 0.5 if carried is not None else 0.0
+            reach = 2 * _INT16 if carried is not None else _INT16
+            affine = fold_affine(
+                self.scale * slope,
+                self.scale * intercept + rounded,
+                (weight.lowest, weight.highest),
+                (-reach, reach),
+                "int16",
+                carried,
+            )
+            return weight.values, replace(affine, activation=activated), StreamSource(name)
         requantize = fold_requantize(
             layer.normalization,
             weight.unit,
             np.maximum(weight.highest, -weight.lowest),
             self.scale,
             carried,
-            None if rprelu is None else fold_rprelu(rprelu, self.scale),
+            activated,
         )
         return weight.values, requantize, StreamSource(name)
+
+    def _bytes(
+        self,
+        activation: Activation,
+        slope: NDArray[np.float64] | float,
+        intercept: NDArray[np.float64] | float,
+        bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> Requantize:
+        """The levels of slope * integer + intercept, rounded: integers within ``bounds`` [out]."""
+        gain, offset = activation.front()
+        unit, dtype = activation.unit(), "int8" if activation.signed else "uint8"
+        slopes = np.broadcast_to(gain * slope / unit, bounds[0].shape)
+        offsets = np.broadcast_to((gain * intercept + offset) / unit + 0.5, bounds[0].shape)
+        return fold_affine(slopes, offsets, bounds, SATURATION[dtype], dtype)
 
     def _codes(self, name: str, activation: Activation) -> CodeSource:
         check_bits(name, activation.bits, "activations")
@@ -183,3 +223,11 @@ class _Folder:
         layer = next(layer for layer in self.layers if layer.name == stream.name)
         assert isinstance(layer, Convolution)
         return layer.out_channels
+
+
+def _normalized(
+    layer: NormalizedLayer, weight: FoldedWeight
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(slope, intercept) [out]: the normalized value of a sum is slope * sum + intercept."""
+    gamma, beta, mean, deviation = affine_of(layer.normalization)
+    return gamma / deviation * weight.unit, beta - gamma * mean / deviation

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CodeSource:
-    """Codes of ``bits`` bits: the real value is ``unit`` times the level."""
+    """Codes of ``bits`` bits, of 8 bytes: the real value is ``unit`` times the level."""
 
     name: str
     unit: float
@@ -19,12 +19,17 @@ class CodeSource:
     @property
     def top(self) -> int:
         """The highest level."""
-        return 2**self.bits - 1
+        return 127 if self.is_bytes and self.signed else 2**self.bits - 1
 
     @property
     def bottom(self) -> int:
         """The lowest level."""
         return -self.top if self.signed else 0
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether a level takes a byte."""
+        return self.bits == 8
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from bitat_deploy.errors import UnsupportedOperatorError
-from bitat_deploy.network import MAX_BITS
+from bitat_deploy.network import IMAGE_WEIGHT_BITS, MAX_BITS
 from bitat_deploy.training.folding.source import CodeSource, float64
-from bitat_deploy.training.networks import BinaryLayer, QuantizedStem
+from bitat_deploy.training.networks import CodeLayer, EightBitLayer, QuantizedStem
 from bitat_deploy.training.quantizers import int8_scale
 
 
@@ -37,12 +37,17 @@ def stem_weight(stem: QuantizedStem) -> FoldedWeight:
     return _folded(weight, float64(scale).reshape(-1) / 255, bottom=0, top=255)
 
 
-def binary_weight(layer: BinaryLayer, source: CodeSource) -> FoldedWeight:
-    """Odd levels on codes.
+def code_weight(layer: CodeLayer, source: CodeSource) -> FoldedWeight:
+    """Levels on codes or bytes.
 
     Layers count with the quantized weights, whatever their mode is. Raises
-    UnsupportedOperatorError for more bits than the device has.
+    UnsupportedOperatorError for bits that the device does not have.
     """
+    if isinstance(layer, EightBitLayer):
+        scale = int8_scale(layer.weight, per_channel=True)
+        weight = torch.round(layer.weight.detach() / scale).to(torch.int64).cpu().numpy()
+        unit = float64(scale).reshape(-1) * source.unit
+        return _folded(weight, unit, source.bottom, source.top)
     check_bits(layer.name, layer.weight_bits, "weights")
     levels, unit = layer.quantizer.levels(layer.weight)
     # A filter of nothing but zeros has the sign +1 and no size: any positive one leaves it so.
@@ -51,11 +56,11 @@ def binary_weight(layer: BinaryLayer, source: CodeSource) -> FoldedWeight:
 
 
 def check_bits(name: str, bits: int, what: str) -> None:
-    """Raise UnsupportedOperatorError where ``bits`` are too many for the device."""
-    if bits > MAX_BITS:
+    """Raise UnsupportedOperatorError where the device has no operator for so many bits."""
+    if bits > MAX_BITS and bits != IMAGE_WEIGHT_BITS:
         raise UnsupportedOperatorError(
             f"layer '{name}' has {what} of {bits} bits; the device's operators have 1 to "
-            f"{MAX_BITS}, so this network can be trained but not exported"
+            f"{MAX_BITS} or {IMAGE_WEIGHT_BITS}, so this network can be trained but not exported"
         )
 
 

@@ -152,10 +152,9 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
 
 
 class EightBitLayer(NormalizedLayer):
-    """Depthwise 3x3 or dense convolution of codes whose weights stay at 8 bits: training only.
+    """Depthwise 3x3 or dense convolution of codes whose weights stay at 8 bits."""
 
-    No operator of the device multiplies codes with 8-bit weights.
-    """
+    weight_bits = 8
 
     def __init__(
         self,
@@ -172,7 +171,8 @@ class EightBitLayer(NormalizedLayer):
         super().__init__(out_channels, activation)
         self.name = name
         self.stride = stride
-        self.depthwise = depthwise
+        self.kernel, self.depthwise = kernel, depthwise
+        self.groups, self.padding = channels if depthwise else 1, kernel // 2
         self.padding_value = quantizer_of(quantization).padding_value
         inputs = 1 if depthwise else channels
         self.weight = nn.Parameter(torch.empty(out_channels, inputs, kernel, kernel))

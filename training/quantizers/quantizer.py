@@ -54,7 +54,10 @@ class WeightQuantizer(nn.Module):
         """Project the latent ``weight`` to its range, where it has one."""
 
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Odd levels int64 of the weight's shape, and what level 1 stands for, float64 [out]."""
+        """Levels int64 of the weight's shape, and what level 1 stands for, float64 [out].
+
+        Odd ones, of 8 bits -127 to 127.
+        """
         raise NotImplementedError
 
 
@@ -114,6 +117,16 @@ class Activation(nn.Module, Constrained):
     @abstractmethod
     def unit(self) -> float:
         """What level 1 of the codes stands for."""
+
+    def front(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(gain, offset), [channels, or 1 for all], of what is in front: gain value + offset."""
+        if self.threshold is not None:
+            threshold = self.threshold.detach().cpu().double().numpy().reshape(-1)
+            return np.ones(1), -threshold
+        if self.normalization is not None:
+            gamma, beta, mean, deviation = affine_of(self.normalization)
+            return gamma / deviation, beta - gamma * mean / deviation
+        return np.ones(1), np.zeros(1)
 
     def crossings(self) -> NDArray[np.float64]:
         """The values from which on the code is 1, 2, ...: [2^bits - 1, channels, or 1 for all]."""

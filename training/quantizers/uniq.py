@@ -9,16 +9,18 @@ from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.registry import QUANTIZERS
 from bitat_deploy.training.uniq import ActivationQuantizer
 from bitat_deploy.training.uniq import WeightQuantizer as LearnedStep
+from bitat_deploy.training.uniq.levels import MAXIMUM_BITS
 
 
 class UniqWeight(LearnedStep, WeightQuantizer):
     """UniQ's weight quantizer in a binary layer."""
 
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Odd levels, of which 1 stands for half a step."""
-        levels = 2 * self.codes(weight).cpu().numpy() - (2**self.bits - 1)
-        half_step = self.distance().cpu().double().numpy() / 2
-        return levels, np.broadcast_to(half_step, len(weight))
+        """Odd levels, of which 1 stands for half a step; of 8 bits whole ones of a step."""
+        codes, step = self.codes(weight).cpu().numpy(), self.distance().cpu().double().numpy()
+        if self.bits == MAXIMUM_BITS:
+            return codes - 127, np.broadcast_to(step, len(weight))
+        return 2 * codes - (2**self.bits - 1), np.broadcast_to(step / 2, len(weight))
 
 
 class UniqActivation(Activation):
@@ -44,12 +46,14 @@ class UniqActivation(Activation):
     def unit(self) -> float:
         """The step of the levels u; half of it where they are 2 u - (2^bits - 1)."""
         step = float(self.quantizer.distance())
-        return step / 2 if self.signed else step
+        return step / 2 if self.signed and self.bits < MAXIMUM_BITS else step
 
     def levels_begin(self) -> NDArray[np.float64]:
         """Half-way between the levels; the upper one has the middle."""
-        codes = np.arange(1, 2**self.bits)
+        codes = np.arange(1, 2**self.bits, dtype=np.float64)
         step = float(self.quantizer.distance())
+        if self.signed and self.bits == MAXIMUM_BITS:
+            return (codes[:-1] - 127.5) * step
         return step * (codes - 2 ** (self.bits - 1) if self.signed else codes - 0.5)
 
 

@@ -12,15 +12,20 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bitat_deploy.training.native import fits_kernels, level_gradients, quantize_levels
-from bitat_deploy.training.uniq.levels import maximum_code, symmetric_codes, unsigned_codes
+from bitat_deploy.training.uniq.levels import (
+    maximum_code,
+    symmetric_codes,
+    symmetric_rounding,
+    unsigned_codes,
+)
 
 
 class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        distance, top = positive_step(step), maximum_code(bits)
+        distance, (before, after, top) = positive_step(step), symmetric_rounding(bits)
         if fits_kernels(values, distance):
-            result = quantize_levels(values, distance, 0, 2 ** (bits - 1), top, top / 2)
+            result = quantize_levels(values, distance, before, after, top, top / 2)
         else:
             codes = symmetric_codes(values, distance, bits)
             result = codes.sub_(top / 2).mul_(distance).to(values.dtype)

@@ -3,7 +3,8 @@
 With b bits there are 2^b levels, numbered by codes 0 to M = 2^b - 1. *Symmetric* levels
 (weights, signed activations) are (code - M/2) step and have no zero; *unsigned* ones (activations
 after ReLU) are code * step. A value half-way between two levels takes the upper one [R], so that
-one bit is the comparison that the device makes: value >= 0, and value >= step / 2.
+one bit is the comparison that the device makes: value >= 0, and value >= step / 2. Symmetric levels
+of 8 bits are -127 to 127 times step, with a zero, and M is 254 [R]: these are int8.
 """
 
 import torch
@@ -35,6 +36,16 @@ def maximum_code(bits: int) -> int:
     return 2**bits - 1
 
 
+def symmetric_rounding(bits: int) -> tuple[float, int, int]:
+    """(before, after, M) with code = clip(floor(v / step + before) + after, 0, M).
+
+    Levels without a zero begin at whole multiples of the step, others half-way between them.
+    """
+    if bits == MAXIMUM_BITS:
+        return 0.5, 127, 254
+    return 0.0, 2 ** (bits - 1), maximum_code(bits)
+
+
 def symmetric_codes(values: Tensor, step: Tensor, bits: int) -> Tensor:
     """Codes 0..M of the levels (code - M/2) step, in the type of ``step``.
 
@@ -42,8 +53,9 @@ def symmetric_codes(values: Tensor, step: Tensor, bits: int) -> Tensor:
     v / step, moved by a whole number: exact at 0, where adding M/2 first would not be [D].
     ``step`` has the shape of ``values`` or one that broadcasts to it.
     """
-    codes = torch.floor(values.to(step.dtype) / step)
-    return codes.add_(2 ** (bits - 1)).clamp_(0, maximum_code(bits))
+    before, after, top = symmetric_rounding(bits)
+    codes = torch.floor(values.to(step.dtype) / step + before)
+    return codes.add_(after).clamp_(0, top)
 
 
 def unsigned_codes(values: Tensor, step: Tensor, bits: int) -> Tensor:
