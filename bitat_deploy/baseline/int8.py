@@ -5,9 +5,7 @@ fuses into its integer kernels: the fastest of its formats on x86-64, and those 
 kernels for on ARM.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -21,6 +19,7 @@ from onnxruntime.quantization import (
 )
 
 from bitat_deploy.baseline.float32 import INPUT, REAL_INPUT
+from bitat_deploy.files import scratch_folder
 
 _IMAGES = 8
 
@@ -31,8 +30,8 @@ def int8_twin(float32: onnx.ModelProto) -> onnx.ModelProto:
     Calibrated on drawn images: ranges do not change how long integers take.
     """
     shape = [one.dim_value for one in float32.graph.input[0].type.tensor_type.shape.dim]
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
-        source, path = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+    with scratch_folder() as folder:
+        source, path = folder / "float32.onnx", folder / "int8.onnx"
         onnx.save(float32, source)
         quantize_static(
             source,

@@ -1,6 +1,5 @@
 """From an ONNX file to a bundle: compile, add the runner and runtime, write."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
@@ -29,6 +28,7 @@ from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.compiler import CompiledModel
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.onnx_format import data_file, is_ours
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.plain_text import as_file_name
@@ -61,8 +61,7 @@ def build_bundle(
     """
     if output is not None:
         check_output(output)  # before the work, not after it
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
-        workspace = Path(folder)
+    with scratch_folder() as workspace:
         key = _cache_key(model, target, preprocessing, batch) if use_cache else None
         cached = build_cache.fetch(key, workspace) if key else None
         if cached is None:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -19,6 +18,7 @@ from typing import Any
 
 from bitat_deploy.bundle.bundle import MANIFEST, Bundle, read_bundle
 from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.records import records_identity
 from bitat_deploy.target import Target
@@ -73,8 +73,8 @@ def store(key: str, bundle: Bundle) -> None:
     """
     with contextlib.suppress(OSError):
         _entries().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=_entries()) as workspace:
-            finished, old = Path(workspace) / "new", Path(workspace) / "old"
+        with scratch_folder(_entries(), ".new-") as workspace:
+            finished, old = workspace / "new", workspace / "old"
             shutil.copytree(bundle.directory, finished)
             with contextlib.suppress(FileNotFoundError):
                 (_entries() / key).rename(old)  # damaged, or another build was faster

@@ -14,6 +14,7 @@ from bitat_deploy.bundle.manifest import (
     parse_manifest,
 )
 from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.target import Target
 
 MANIFEST = "manifest.json"
@@ -103,17 +104,17 @@ def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Pat
     An older bundle there is replaced. Raises InputError as :func:`check_output` does.
     """
     check_output(directory)
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=directory.parent) as workspace:
-        unfinished = Path(workspace) / "new"
+    with scratch_folder(directory.parent, ".bundle-") as workspace:
+        unfinished = workspace / "new"
         for file in manifest.files:
             destination = unfinished / file.path
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(contents[file.path], destination)
             destination.chmod(0o755 if file.executable else 0o644)
         text = manifest.to_json()
-        (unfinished / MANIFEST).write_text(text)
+        (unfinished / MANIFEST).write_text(text, encoding="utf-8")
         if directory.exists():
-            directory.rename(Path(workspace) / "old")
+            directory.rename(workspace / "old")
         unfinished.rename(directory)
     return Bundle(directory, manifest, _text_sha256(text))
 

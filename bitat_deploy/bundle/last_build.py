@@ -1,5 +1,6 @@
 """The last build, which ``bench`` uses if no bundle is named."""
 
+import os
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
@@ -12,13 +13,13 @@ def remember_last_build(directory: Path) -> None:
     record = _record()
     record.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(record) as file:
-        file.write(f"{directory.resolve()}\n".encode())
+        file.write(os.fsencode(directory.resolve()) + b"\n")
 
 
 def last_build() -> Path:
     """Folder of the last build. Raises InputError if there is none."""
     try:
-        directory = Path(_record().read_text().rstrip("\n"))
+        directory = Path(os.fsdecode(_record().read_bytes().rstrip(b"\n")))
     except FileNotFoundError as error:
         raise InputError(
             "there is no build yet; 'bitat-deploy build --target NAME' makes one, "

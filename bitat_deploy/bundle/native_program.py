@@ -61,7 +61,7 @@ def _fingerprint(
     parts = [f"{name} {target.architecture} {target.glibc}"]
     parts += [f"{package} {metadata.version(package)}" for package in packages]
     for source in sources:
-        parts += [source.name, source.read_text()]
+        parts += [source.name, source.read_text(encoding="utf-8")]
     return _sha256("\0".join(parts).encode())
 
 

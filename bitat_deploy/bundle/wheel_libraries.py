@@ -8,7 +8,6 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from bitat_deploy.errors import BuildError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.paths import cache_directory
 
 
@@ -53,8 +53,8 @@ class WheelLibraries:
     def _fetch(self, folder: Path) -> None:
         """Fill ``folder``; it appears complete or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as name:
-            wheels, unfinished = Path(name) / "wheels", Path(name) / "libraries"
+        with scratch_folder(folder.parent, ".fetch-") as workspace:
+            wheels, unfinished = workspace / "wheels", workspace / "libraries"
             unfinished.mkdir()
             self._download(wheels)
             for wheel in wheels.glob("*.whl"):

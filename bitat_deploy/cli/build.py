@@ -87,7 +87,10 @@ def build(
                 batch=batch,
                 limits=limits,
             )
-    remember_last_build(bundle.directory)
+    try:
+        remember_last_build(bundle.directory)
+    except OSError as error:  # the bundle is there
+        say(f"Warning: bench will not find this build by itself ({error.strerror})", err=True)
     console.print(layer_table(bundle.manifest.layers))
     for key, words in _FACTS.items():
         if key in bundle.manifest.model.metadata:

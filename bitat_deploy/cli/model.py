@@ -1,7 +1,6 @@
 """The argument MODEL of build and tune, and the options for networks from elsewhere."""
 
 import functools
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import to_onnx, write_validated
 from bitat_deploy.zoo import resolve_model
@@ -92,9 +92,9 @@ def onnx_file(model: str, status: Callable[[str], None]) -> Iterator[Path]:
     if not model.endswith(CHECKPOINT_SUFFIX):
         yield resolve_model(model)
         return
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as folder:
+    with scratch_folder() as folder:
         status("exporting the checkpoint")
-        exported = Path(folder) / "model.onnx"
+        exported = folder / "model.onnx"
         export_checkpoint(Path(model), exported)
         yield exported
 

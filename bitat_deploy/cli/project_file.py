@@ -68,7 +68,17 @@ def read_project(path: Path = PROJECT_FILE) -> Project:
             raise InputError(
                 f"'{key}' in '{path}' is {reprlib.repr(value)}, not one line of text; correct it"
             )
-    return Project(**document)
+    return Project(**{key: _at_home(path, key, value) for key, value in document.items()})
+
+
+def _at_home(path: Path, key: str, value: Any) -> Any:
+    """A value with the user's home folder in place of a ``~``, as a shell does."""
+    if key == "host" or not value.startswith("~"):
+        return value
+    try:
+        return str(Path(value).expanduser())
+    except RuntimeError as error:
+        raise InputError(f"'{key}' in '{path}' is {value!r}, of no known user; mend it") from error
 
 
 def write_project(project: Project, path: Path = PROJECT_FILE) -> None:

@@ -7,11 +7,11 @@ has. For a static target it brings musl, a C library that is linked into the pro
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from bitat_deploy.errors import BuildError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.target import Target
 
 # Zig's name of an architecture, and of musl's calling convention there.
@@ -81,14 +81,15 @@ def link_shared(objects: Sequence[Path], output: Path, target: Target) -> None:
 def _run_zig(arguments: Sequence[str], output: Path, target: Target) -> None:
     """Run a program of zig's; ``output`` appears complete or not at all."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".link-", dir=output.parent) as folder:
-        unfinished = Path(folder) / output.name
+    with scratch_folder(output.parent, ".link-") as folder:
+        unfinished = folder / output.name
         command = [sys.executable, "-m", "ziglang", *arguments, "-o", str(unfinished)]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        finished = subprocess.run(command, capture_output=True, check=False)
         if finished.returncode != 0:
+            messages = finished.stderr.decode(errors="replace")
             raise BuildError(
                 f"the compiler for target '{target.name}' ({_triple(target)}) could not make "
-                f"'{output.name}': {_first_error(finished.stderr)}"
+                f"'{output.name}': {_first_error(messages)}"
             )
         unfinished.replace(output)
 

@@ -1,7 +1,6 @@
 """From operators to one Relax module, and from that to a shared library for the target."""
 
 import functools
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,14 @@ from bitat_deploy.compiler.cross_compiler import link_shared
 from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import check_room, scratch_folder
 from bitat_deploy.network import IMAGE
 from bitat_deploy.target import Target
 
 ENTRY_POINT = "main"
+
+# Room for what LLVM writes, of networks that fit a small board.
+OBJECT_BYTES = 64 << 20
 
 _MAXIMUM_VALUES = 2**29  # of a tensor: kernels' indices are int32
 
@@ -128,5 +131,6 @@ def build_shared_library(module: IRModule, target: Target, output: Path) -> None
     def link(file_name: str, objects: Sequence[str], **_: Any) -> None:
         link_shared([Path(name) for name in objects], Path(file_name), target)
 
-    with tempfile.TemporaryDirectory() as workspace:
-        executable.export_library(str(output), fcompile=link, workspace_dir=workspace)
+    with scratch_folder() as workspace:
+        check_room(workspace, OBJECT_BYTES)
+        executable.export_library(str(output), fcompile=link, workspace_dir=str(workspace))

@@ -5,7 +5,6 @@ order of calls and where tensors lie, is known here, and becomes initialised dat
 """
 
 import math
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from bitat_deploy.compiler.cross_compiler import compile_c, link_relocatable
 from bitat_deploy.compiler.layer_report import layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer
-from bitat_deploy.compiler.relax_module import tvm_target
+from bitat_deploy.compiler.relax_module import OBJECT_BYTES, tvm_target
+from bitat_deploy.files import check_room, scratch_folder
 from bitat_deploy.network import IMAGE
 from bitat_deploy.operators import TensorSpec
 from bitat_deploy.target import Target
@@ -40,15 +40,15 @@ def build_object(layers: Sequence[LoweredLayer], target: Target, output: Path) -
         for layer, symbol in zip(layers, symbols, strict=True)
     }
     with (
-        tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace,
+        scratch_folder() as folder,
         resources.as_file(resources.files("bitat_deploy.runner.static")) as headers,
     ):
-        folder = Path(workspace)
+        check_room(folder, OBJECT_BYTES)
         kernels, plan = folder / "kernels.o", folder / "plan.c"
         compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
         compiled.mod.write_to_file(str(kernels))
         constants = _Constants()
-        plan.write_text(plan_source(layers, symbols, constants))
+        plan.write_text(plan_source(layers, symbols, constants), encoding="utf-8")
         (folder / "constants").write_bytes(constants.content())
         includes = [headers, Path(tvm_ffi.libinfo.find_include_path())]
         compile_c(plan, folder / "plan.o", target, include_directories=includes)

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from bitat_deploy.datasets.source import FILE_NAME_BYTES
 from bitat_deploy.errors import BuildError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.paths import cache_directory
 
 
@@ -104,8 +104,9 @@ def _folder() -> Path:
 
 
 def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
-    beside = Path(tempfile.mkdtemp(dir=entry.parent, prefix="unfinished-"))
-    try:
+    with scratch_folder(entry.parent, "unfinished-") as workspace:
+        beside = workspace / "entry"
+        beside.mkdir()
         with (beside / "images.bin").open("wb") as file:
             facts = decode(file)
         np.save(beside / "labels.npy", facts.labels)
@@ -117,9 +118,6 @@ def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
         (beside / "facts.json").write_text(json.dumps(document))
         shutil.rmtree(entry, ignore_errors=True)  # one that is not whole
         beside.replace(entry)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """
     height, width, channels = shape
     mode = _mode(channels)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"'{path}' is no plain file, so it cannot be read as a picture")
     try:
         with large_pictures_refused(), path.open("rb") as file:
             picture = _opaque(file, f"'{path}'", None)

@@ -37,6 +37,8 @@ def open_source(path: Path) -> Source:
         return FolderSource(path)
     if not path.exists():
         raise InputError(f"the data set '{path}' does not exist; give a folder or a tar archive")
+    if not path.is_file():
+        raise InputError(f"the data set '{path}' is neither a folder nor a plain file")
     return ArchiveSource(path)
 
 

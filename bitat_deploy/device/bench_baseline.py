@@ -2,10 +2,8 @@
 
 import contextlib
 import functools
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ from bitat_deploy.device.push import RunFolder, push_file, pushed
 from bitat_deploy.device.run_result import RunResult
 from bitat_deploy.device.suitability import folder_problems
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+from bitat_deploy.files import scratch_folder
 
 _PROGRAM = "baseline"
 
@@ -115,7 +114,7 @@ def _pushed(
     image: NDArray[np.uint8],
     progress: Progress,
 ) -> Iterator[RunFolder]:
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
+    with scratch_folder() as workspace:
         contents = {_file_name(twin): twin.content for twin in baseline.twins}
         contents[IMAGES] = image.transpose(0, 3, 1, 2).tobytes()
         sources = {
@@ -123,7 +122,7 @@ def _pushed(
             f"{LIBRARY_FOLDER}/libonnxruntime.so": baseline.library,
         }
         for name, content in contents.items():
-            sources[name] = Path(workspace) / name
+            sources[name] = workspace / name
             sources[name].write_bytes(content)
         files = [
             push_file(source, path, executable=path == _PROGRAM) for path, source in sources.items()

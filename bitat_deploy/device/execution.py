@@ -4,9 +4,7 @@ import contextlib
 import functools
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from bitat_deploy.device.run_result import RunResult, parse_run_result
 from bitat_deploy.device.runner_failure import runner_failure
 from bitat_deploy.device.suitability import check_suitable
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.files import scratch_folder
 from bitat_deploy.network import shape_text
 
 IMAGES = "images"
@@ -46,8 +45,8 @@ def pushed_bundle(
     Raises DeviceUnsuitableError, RunFailedError.
     """
     content = images.tobytes()
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        source = Path(workspace) / IMAGES
+    with scratch_folder() as workspace:
+        source = workspace / IMAGES
         source.write_bytes(content)
         files = [
             PushFile(bundle.directory / f.path, f.path, f.sha256, f.size, f.executable)

@@ -1,5 +1,8 @@
 """The reference logits of the test images: ONNX Runtime on the bundle's ONNX file."""
 
+import contextlib
+import hashlib
+import io
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.paths import cache_directory
 
 _CHUNK = 250
+_CHECKSUM_BYTES = 32
 
 # Boards measured at once share the images, and one computation already uses all cores.
 _ONE_AT_A_TIME = threading.Lock()
@@ -39,19 +43,42 @@ def _cached(
     images_sha256: str,
     on_images: Callable[[int], None],
 ) -> NDArray[np.float32]:
-    record = cache_directory() / "references" / f"{model_sha256[:32]}-{images_sha256[:32]}.npy"
-    try:
-        cached: NDArray[np.float32] = np.load(record, allow_pickle=False)
-        if cached.ndim == 2 and len(cached) == len(images):
-            return cached
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or damaged: computed below
+    record = _folder() / f"{model_sha256[:32]}-{images_sha256[:32]}"
+    cached = _read(record)
+    if cached is not None and len(cached) == len(images):
+        return cached
     chunks = []
     for start in range(0, len(images), _CHUNK):
         on_images(start)
         chunks.append(reference_logits(model, images[start : start + _CHUNK]))
     logits = np.concatenate(chunks)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(record) as file:
-        np.save(file, logits)
+    # What was measured does not depend on a cache that can be written.
+    with contextlib.suppress(OSError):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        _write(record, logits)
     return logits
+
+
+def _folder() -> Path:
+    return cache_directory() / "references"
+
+
+def _write(record: Path, logits: NDArray[np.float32]) -> None:
+    """The sha256 of what follows it, and the array as numpy writes it."""
+    content = io.BytesIO()
+    np.save(content, logits)
+    with whole_file(record) as file:
+        file.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+
+def _read(record: Path) -> NDArray[np.float32] | None:
+    """None where there is no record, or one that was damaged."""
+    try:
+        content = record.read_bytes()
+        checksum, array = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+        if hashlib.sha256(array).digest() != checksum:
+            return None
+        logits = np.load(io.BytesIO(array), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return logits if logits.ndim == 2 and logits.dtype == np.float32 else None

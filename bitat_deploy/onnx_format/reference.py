@@ -24,7 +24,7 @@ def reference_logits(
     Runs without optimizations if the model's metadata asks for that (:data:`OPTIMIZATIONS`).
     Raises InputError if ONNX Runtime does not accept the model.
     """
-    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model.read_bytes()
     try:
         session = _session(source, optimize=True)
         if session.get_modelmeta().custom_metadata_map.get(OPTIMIZATIONS) == "off":

@@ -1,10 +1,8 @@
 """Candidates compiled on this machine by worker processes, each to a shared library."""
 
-import tempfile
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tvm
@@ -12,9 +10,11 @@ from numpy.typing import NDArray
 
 from bitat_deploy.compiler import link_shared, tvm_target
 from bitat_deploy.errors import BuildError
+from bitat_deploy.files import check_room, scratch_folder
 from bitat_deploy.operators import Operator
 from bitat_deploy.tuning.task import Task
 
+_KERNEL_BYTES = 8 << 20  # at most, of an object file and its library
 _SYMBOL = "kernel"
 
 
@@ -44,8 +44,9 @@ def last_line(error: Exception) -> str:
 def _compile(operator: Operator) -> bytes:
     function = operator.prim_func().with_attr("global_symbol", _SYMBOL)
     compiled = tvm.compile(tvm.IRModule({_SYMBOL: function}), target=tvm_target(operator.target))
-    with tempfile.TemporaryDirectory(prefix="bitat-deploy-") as workspace:
-        objects, library = Path(workspace) / "kernel.o", Path(workspace) / "kernel.so"
+    with scratch_folder() as workspace:
+        objects, library = workspace / "kernel.o", workspace / "kernel.so"
+        check_room(workspace, _KERNEL_BYTES)
         compiled.mod.write_to_file(str(objects))
         link_shared([objects], library, operator.target)
         return library.read_bytes()

@@ -60,10 +60,7 @@ def tune_on_devices(
     """
 
     def tune(board: Board, connection: Connection, check_running: CheckRunning) -> None:
-        device = inspect_device(connection)
-        check_suitable(device, target, _NEEDED_BYTES)
-        if not force:
-            check_worthwhile(device, read_health(connection))
+        device = _fit_device(connection, target, force)
 
         def measure(check: Check, reference: Kernel, kernels: tuple[Kernel, ...]) -> TimedBatch:
             check_running()
@@ -81,6 +78,30 @@ def tune_on_devices(
         on_stop=session.work.stop,
     )
     return {outcome.board.host: outcome.error for outcome in outcomes if outcome.error is not None}
+
+
+def check_devices(
+    hosts: Sequence[str], connect: Callable[[str], Connection], target: Target, *, force: bool
+) -> None:
+    """Raise the error of a device if there is none to tune on: before minutes of compiling."""
+    outcomes = on_boards(
+        [Board(host, host) for host in hosts],
+        lambda board: connect(board.host),
+        lambda board, connection, check_running: _fit_device(connection, target, force),
+        tolerated=_DEVICE_ERRORS,
+    )
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(errors) == len(hosts):
+        raise errors[0]
+
+
+def _fit_device(connection: Connection, target: Target, force: bool) -> Device:
+    """The device, if code for ``target`` can be measured there; otherwise DeviceUnsuitableError."""
+    device = inspect_device(connection)
+    check_suitable(device, target, _NEEDED_BYTES)
+    if not force:
+        check_worthwhile(device, read_health(connection))
+    return device
 
 
 def check_worthwhile(device: Device, health: Health) -> None:

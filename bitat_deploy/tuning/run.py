@@ -16,7 +16,7 @@ from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder
 from bitat_deploy.tuning.log import RecordLog, WorkloadSummary, summarize
 from bitat_deploy.tuning.measurement import measuring_program
-from bitat_deploy.tuning.on_devices import tune_on_devices
+from bitat_deploy.tuning.on_devices import check_devices, tune_on_devices
 from bitat_deploy.tuning.options import TuneOptions
 from bitat_deploy.tuning.session import (
     Progress,
@@ -66,6 +66,9 @@ def tune(
     log = RecordLog(records, target)
     by_model = MODEL_HOST in hosts
     origin = model_origin(target) if by_model else None
+    if not by_model:
+        status("asking the devices what they are")
+        check_devices(hosts, connect, target, force=options.force)
     status("reading the network")
     layers = network_layers(model, target, preprocessing, limits)
     tasks = tuning_tasks(layers)

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from bitat_deploy.compiler.lowering import lower_layers
-from bitat_deploy.errors import InputError, RunFailedError
+from bitat_deploy.device import Connection
+from bitat_deploy.errors import ConnectionFailedError, InputError, RunFailedError
 from bitat_deploy.onnx_format import read_network
 from bitat_deploy.records.choice import Records
 from bitat_deploy.records.files import read_records
 from bitat_deploy.target import load_target
+from bitat_deploy.tuning.options import TuneOptions
+from bitat_deploy.tuning.run import tune as run_tuning
 from tests.fragile_link import fragile
 from tests.ssh_devices import LocalSshd, processes_in
 from tests.tune_command import assert_refused, candidates, on, read_lines, start_tune, tune
@@ -139,3 +142,13 @@ def test_damaged_records(tunable_model: Path, tmp_path: Path) -> None:
     process = start_tune(tunable_model, records, *FEW)
     assert_refused(process, InputError.exit_code, f"line 1 of '{records}'")
     assert records.read_text() == "no record\n"
+
+
+def test_devices_are_asked_before_the_network_is_read(tmp_path: Path) -> None:
+    def connect(host: str) -> Connection:
+        raise ConnectionFailedError(f"'{host}' is not there")
+
+    records, absent = tmp_path / "records.jsonl", tmp_path / "absent.onnx"
+    options = TuneOptions(jobs=1)
+    with pytest.raises(ConnectionFailedError, match="'pi@a' is not there"):
+        run_tuning(absent, HOST, ["pi@a", "pi@b"], records, connect, options, lambda *_: None)
