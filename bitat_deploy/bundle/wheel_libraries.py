@@ -18,6 +18,9 @@ from bitat_deploy.errors import BuildError
 from bitat_deploy.files import scratch_folder
 from bitat_deploy.paths import cache_directory
 
+# What pip says of a wheel that has not the hash of the requirements file.
+_OTHER_CONTENT = "DO NOT MATCH THE HASHES"
+
 
 @dataclass(frozen=True)
 class WheelLibraries:
@@ -75,8 +78,16 @@ class WheelLibraries:
             command += ["--only-binary=:all:", "--platform", f"manylinux_2_28_{self.architecture}"]
             command += ["--implementation", "cp", "--python-version", "3.11"]
             command += ["--require-hashes", "--requirement", str(path), "--dest", str(destination)]
-            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+            finished = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", check=False
+            )
         if finished.returncode != 0:
+            if _OTHER_CONTENT in finished.stderr:
+                raise BuildError(
+                    f"{self.title} for {self.architecture} come from a package index whose wheels "
+                    "are not those that were published (their sha256 differs), as with a mirror "
+                    "that builds wheels again; let pip fetch these from PyPI itself"
+                )
             lines = finished.stderr.strip().splitlines() or ["pip failed"]
             errors = [line for line in lines if line.startswith("ERROR")]
             reason = (errors or lines)[-1].removeprefix("ERROR: ")

@@ -1,5 +1,7 @@
 """TVM's runtime libraries come from the cache, if their checksums are right."""
 
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,23 @@ def test_cached_libraries_are_checked(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(BuildError, match=r"could not be fetched.*network"):
         runtime_libraries(load_target("rpi4"))
     assert list(copied.parent.iterdir()) == [copied]
+
+
+def test_a_mirror_that_builds_wheels_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    offline(monkeypatch)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    versions = [(name, metadata.version(name)) for name in ("apache-tvm", "apache-tvm-ffi")]
+    for name, version in versions:
+        underscored = name.replace("-", "_")
+        wheel = f"{underscored}-{version}-cp311-cp311-manylinux_2_28_aarch64.whl"
+        with zipfile.ZipFile(tmp_path / wheel, "w") as archive:
+            archive.writestr(
+                f"{underscored}-{version}.dist-info/METADATA",
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            )
+    with pytest.raises(BuildError, match=r"sha256 differs.*a mirror.*from PyPI itself"):
+        runtime_libraries(load_target("rpi4"))
 
 
 def test_host_takes_the_installed_ones(monkeypatch: pytest.MonkeyPatch) -> None:
