@@ -73,7 +73,7 @@ class Display(Protocol):
 
 
 def ssh_options() -> _Decorator[Any]:
-    """``-F``, ``--accept-new-host-key`` and ``--transport``; the command gets ``connect``."""
+    """How to reach a device, and where our files go there; the command gets ``connect``."""
     options = (
         click.option(
             "-F",
@@ -93,6 +93,13 @@ def ssh_options() -> _Decorator[Any]:
             help="How to use SSH: OpenSSH's program ssh, or paramiko, which needs no program but "
             "supports only plain configurations.  [default: openssh if ssh is installed]",
         ),
+        click.option(
+            "--device-folder",
+            metavar="PATH",
+            default="",
+            help="Keep files on the device in PATH/bitat-deploy, where its home cannot be written "
+            "or programs cannot be started in it.  [default: the cache folder, ~/.cache]",
+        ),
     )
 
     def decorate(command: _Command) -> Any:
@@ -102,6 +109,7 @@ def ssh_options() -> _Decorator[Any]:
             ssh_config: Path | None,
             accept_new_host_key: bool,
             transport: str | None,
+            device_folder: str,
             **keywords: Any,
         ) -> Any:
             def connect(host: str, display: Display | None = None) -> "Connection":
@@ -113,6 +121,7 @@ def ssh_options() -> _Decorator[Any]:
                     _announce if accept_new_host_key else None,
                     transport=transport,
                     prompting=functools.partial(_prompting, display) if _at_terminal() else None,
+                    folder=device_folder,
                 )
 
             return command(*arguments, connect=connect, **keywords)

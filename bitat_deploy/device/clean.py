@@ -5,13 +5,14 @@ import re
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import RunFailedError
 
-# $1 is "force", or empty. Prints the bytes of what it removes, each file counted once however
-# many links it has. A run is under way where a process works in its folder, and may be where a
-# folder or an incoming file is fresh: a push or a bench takes minutes.
+# $1 is "force", or empty; $2 the folder for our files, empty for the cache folder. Prints the bytes
+# of what it removes, each file counted once however many links it has. A run is under way where a
+# process works in its folder, and may be where a folder or an incoming file is fresh: a push or a
+# bench takes minutes.
 _CLEAN = r"""
 set -eu
 export LC_ALL=C
-root=${XDG_CACHE_HOME:-$HOME/.cache}/bitat-deploy
+root=${2:-${XDG_CACHE_HOME:-$HOME/.cache}}/bitat-deploy
 if ! [ -d "$root" ]; then echo 0; exit 0; fi
 cd -P "$root"
 set -- "$1" $(for name in objects runs; do if [ -e "$name" ] || [ -h "$name" ]; then
@@ -37,12 +38,13 @@ _BUSY = 20
 
 
 def clean_device(connection: Connection, *, force: bool = False) -> int:
-    """Remove ``objects`` and ``runs`` from the device's cache folder, and it too if then empty.
+    """Remove ``objects`` and ``runs`` from our folder on the device, and it too if then empty.
 
     Returns the bytes of the removed files. Unless ``force``, raises RunFailedError where a run is
     under way, or was broken off within the last hour.
     """
-    result = connection.run(["sh", "-c", _CLEAN, "sh", "force" if force else ""])
+    arguments = ["force" if force else "", connection.folder]
+    result = connection.run(["sh", "-c", _CLEAN, "sh", *arguments])
     if result.exit_code == _BUSY:
         raise RunFailedError(
             f"on '{connection.name}' a run is under way, or was broken off within the last hour; "

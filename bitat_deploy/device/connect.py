@@ -20,16 +20,34 @@ def connect(
     *,
     transport: str | None = None,
     prompting: Prompting | None = None,
+    folder: str = "",
 ) -> Connection:
     """Connect to ``local`` (this machine) or ``[user@]name[:port]`` by SSH.
 
     ``ssh_config`` replaces the user's ssh configuration, as ``ssh -F`` does. An unknown host key is
     refused, or, with ``on_new_host_key``, added to known_hosts and told of. ``transport`` is
     OPENSSH, the program ssh, or PARAMIKO; without it, the program is taken where it exists. Inside
-    ``prompting``, ssh may ask for a password at the terminal; without it, nothing is asked. Use the
-    result in a ``with`` block. Raises InputError for a malformed host or configuration,
+    ``prompting``, ssh may ask for a password at the terminal; without it, nothing is asked. Our
+    files there go into ``folder``, an absolute path, instead of the user's cache folder. Use the
+    result in a ``with`` block. Raises InputError for a malformed host, configuration or folder,
     ConnectionFailedError.
     """
+    if folder and not (folder.startswith("/") and folder.isprintable()):
+        raise InputError(
+            f"the device's folder {folder!r} is no absolute path; write one like /var/tmp"
+        )
+    connection = _open(host, ssh_config, on_new_host_key, transport, prompting)
+    connection.folder = folder
+    return connection
+
+
+def _open(
+    host: str,
+    ssh_config: Path | None,
+    on_new_host_key: OnNewHostKey | None,
+    transport: str | None,
+    prompting: Prompting | None,
+) -> Connection:
     if host == LOCAL:
         return LocalConnection()
     address = Address.parse(host)

@@ -46,7 +46,12 @@ class Result:
 
 
 class Connection(Protocol):
-    """An open connection; leaving its ``with`` block closes it and ends what still runs there."""
+    """An open connection; leaving its ``with`` block closes it and ends what still runs there.
+
+    ``folder`` is the folder on the device in which ours is made; empty for the user's cache folder.
+    """
+
+    folder: str
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ class LocalConnection:
     """Runs commands on this machine, as an SSH connection would on another."""
 
     name = "local"
+    folder = ""
 
     def __init__(self) -> None:
         self._processes = Processes()

@@ -60,6 +60,7 @@ class OpenSshConnection:
         and agents do not suffice, ssh may ask at the terminal, inside ``prompting``.
         """
         self.name = address.typed
+        self.folder = ""
         self._to = _arguments(address, config)
         self._settings = _settings(self._to)
         self._destination = _destination(address, self._to, self._settings)

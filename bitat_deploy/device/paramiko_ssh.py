@@ -73,6 +73,7 @@ class ParamikoConnection:
         Raises InputError where the configuration asks for more than we know, ConnectionFailedError.
         """
         self.name = address.typed
+        self.folder = ""
         settings = _settings(address, config)
         self._silence, self._quiet = settings.silence, 0.0
         self._running: paramiko.Channel | None = None

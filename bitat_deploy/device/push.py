@@ -5,6 +5,7 @@ folder of its own with hard links to its objects, which is removed when the run 
 """
 
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,16 +16,31 @@ from bitat_deploy.bundle import file_sha256
 from bitat_deploy.device.connection import USUAL, Connection, Limit, LineSink, Result
 from bitat_deploy.errors import RunFailedError
 
+# The checksums of files, as whatever a system has prints them: on each line, the checksum and, in
+# any order and form, the file's name.
+_CHECKSUMS = r"""
+checksums() {
+  for tool in sha256sum sha256 'shasum -a 256' 'openssl dgst -sha256' 'busybox sha256sum'; do
+    if command -v "${tool%% *}" >/dev/null; then $tool "$@"; return; fi
+  done
+  echo 'there is no program sha256sum, sha256, shasum or openssl: install one of them' >&2
+  return 1
+}
+"""
+
 # $1 cache folder, then names of objects. Prints those that are there and intact, and removes what
 # was unused for long or left by a lost connection. The folder of a run that is under way stays,
 # however old it looks: the clock of a device without a battery may jump by months. Starts few
 # processes: on a small board starting one takes longer than its work here.
-_PRESENT = r"""
+_PRESENT = rf"""
 set -eu
+{_CHECKSUMS}
 umask 077
 mkdir -p "$1/objects" "$1/runs"
+# In a folder for everybody, like /tmp, somebody else may have made it to change what we run.
+if [ -k "$1/.." ] && ! [ -O "$1" ]; then echo 'it belongs to another user' >&2; exit 1; fi
 cd "$1"
-find objects -type f \( -name '.incoming-*' -mmin +60 -o -mtime +30 \) -exec rm -f {} +
+find objects -type f \( -name '.incoming-*' -mmin +60 -o -mtime +30 \) -exec rm -f {{}} +
 find runs -mindepth 1 -maxdepth 1 -mmin +1440 | while read -r run; do
   ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -qF -- "-> $(pwd -P)/$run" || rm -rf "$run"
 done
@@ -34,19 +50,23 @@ for object do
   shift
   if [ -f "$object" ]; then set -- "$@" "$object"; fi
 done
-if [ $# -gt 0 ]; then touch -c "$@"; sha256sum "$@"; fi
+if [ $# -gt 0 ]; then touch -c "$@"; checksums "$@"; fi
 """
 
 # $1 objects folder, $2 random name, $3 sha256, $4 mode; the content comes by standard input.
-_RECEIVE = r"""
+_RECEIVE = rf"""
 set -eu
+{_CHECKSUMS}
 umask 077
 incoming="$1/.incoming-$2"
 trap 'rm -f "$incoming"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 cat > "$incoming"
-set -- "$1" "$(sha256sum "$incoming" | cut -d ' ' -f 1)" "$3" "$4"
-if [ "$2" != "$3" ]; then echo 'it arrived incomplete; run it again' >&2; exit 1; fi
+checksum=$(checksums "$incoming")
+case $checksum in
+  *"$3"*) ;;
+  *) echo 'it arrived incomplete; run it again' >&2; exit 1 ;;
+esac
 chmod "$4" "$incoming"
 mv -f "$incoming" "$1/$3"
 """
@@ -162,9 +182,9 @@ def _absent(connection: Connection, root: str, files: Sequence[PushFile]) -> lis
     _check(connection, result, f"the folder '{root}'")
     present = set()
     for line in result.stdout.decode(errors="replace").splitlines():
-        checksum, _, name = line.partition(" ")
-        if checksum == name.strip(" *"):
-            present.add(checksum)
+        checksums = re.findall("[0-9a-f]{64}", line)
+        if len(checksums) == 2 and len(set(checksums)) == 1:
+            present.add(checksums[0])
     unique = {file.sha256: file for file in files if file.sha256 not in present}
     return list(unique.values())
 

@@ -7,7 +7,7 @@ from bitat_deploy.device.condition import EMULATED, Finding, Severity, examine
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.errors import DeviceUnsuitableError
-from bitat_deploy.target import Target
+from bitat_deploy.target import Target, load_target, target_names
 
 # A bundle with its runtime and the images of a test set.
 _USUAL_BYTES = 50_000_000
@@ -58,8 +58,8 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
     if device.arch != target.architecture:
         return [_wrong_architecture(device, target)]
     problems = []
-    if target.is_static:
-        pass  # it brings its own C library
+    if _has_c_library(device, target):
+        pass
     elif not device.glibc:
         problems.append(
             _problem(
@@ -68,7 +68,7 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
                 "a Debian, Ubuntu or Raspberry Pi OS is needed",
             )
         )
-    elif _version(device.glibc) < _version(target.glibc):
+    else:
         problems.append(
             _problem(
                 "C library",
@@ -76,13 +76,13 @@ def target_problems(device: Device, target: Target) -> list[Finding]:
                 "upgrade its system",
             )
         )
-    missing = sorted(required_features(target) - _features(device))
+    missing = sorted(_missing_features(device, target))
     if missing:
         problems.append(
             _problem(
                 "processor",
                 f"its processor ({device.cpu}) lacks {', '.join(missing)}",
-                "build for another target",
+                _build_for(device),
             )
         )
     return problems
@@ -98,15 +98,18 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
                 "disk",
                 f"{needed_bytes / 1e6:.0f} MB are needed in '{device.cache}', "
                 f"{device.free_disk_bytes / 1e6:.0f} MB are free",
-                "make room there",
+                "make room there, or choose another folder with --device-folder",
             )
         ]
+    elsewhere = "name another folder with --device-folder"
+    if device.other_folder:
+        elsewhere = f"use another folder: --device-folder {device.other_folder}"
     if device.write_refusal:
         return [
             _problem(
                 "work folder",
                 f"the folder '{device.cache}' cannot be written: {device.write_refusal}",
-                "make it writable for this user, or set XDG_CACHE_HOME there to one that is",
+                f"make it writable for this user, or {elsewhere}",
             )
         ]
     if device.execute_refusal:
@@ -115,8 +118,7 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
                 "work folder",
                 f"programs cannot be started in the folder '{device.cache}': "
                 f"{device.execute_refusal}",
-                "it may be mounted noexec: mount it without that option, or set XDG_CACHE_HOME "
-                "there to a folder where programs may run",
+                f"it may be mounted noexec: mount it without that option, or {elsewhere}",
             )
         ]
     return []
@@ -178,12 +180,39 @@ def _features(device: Device) -> set[str]:
     return features
 
 
+def _has_c_library(device: Device, target: Target) -> bool:
+    """Whether there is the one that the target needs; a static bundle brings its own."""
+    return target.is_static or (
+        bool(device.glibc) and _version(device.glibc) >= _version(target.glibc)
+    )
+
+
+def _missing_features(device: Device, target: Target) -> set[str]:
+    return required_features(target) - _features(device)
+
+
+def _build_for(device: Device) -> str:
+    """A remedy: the target that fits, best one for its very processor."""
+    targets = [load_target(name) for name in target_names() if name != "host"]
+    fitting = [
+        target
+        for target in targets
+        if target.architecture == device.arch
+        and _has_c_library(device, target)
+        and not _missing_features(device, target)
+    ]
+    if not fitting:
+        return "none of our targets fits; write one, as docs/guides.md describes"
+    fitting.sort(key=lambda target: target.cpu != device.cpu.lower())
+    return f"build with --target {fitting[0].name}"
+
+
 def _wrong_architecture(device: Device, target: Target) -> Finding:
     if (device.arch, target.architecture) == (_ARM_32, "aarch64"):
         return _problem(
             "system",
             f"its system is 32-bit ({device.arch}), a 64-bit one ({target.architecture}) is needed",
-            "build with --target rpi-32bit, or install a 64-bit system",
+            f"{_build_for(device)}, or install a 64-bit system",
         )
     if (device.arch, target.architecture) == ("armv6l", _ARM_32):
         return _problem(
@@ -194,7 +223,7 @@ def _wrong_architecture(device: Device, target: Target) -> Finding:
     return _problem(
         "system",
         f"it is {device.arch}, the bundle is for {target.architecture}",
-        "build for a target that fits",
+        _build_for(device),
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from bitat_deploy.cli.main import cli
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
 from tests.bad_input.test_two_benches import wait_for_runner
 from tests.bench_command import bench, finish, start_bench
@@ -34,11 +36,28 @@ def test_read_only_file_system(
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     report = tmp_path / "report.json"
     finished = bench(host_bundle, local_sshd, report)
-    finished.assert_refused(
-        DeviceUnsuitableError.exit_code, local_sshd.host, str(small_disk), "Read-only file system"
-    )
+    words = (str(small_disk), "Read-only file system", "--device-folder /var/tmp")
+    finished.assert_refused(DeviceUnsuitableError.exit_code, local_sshd.host, *words)
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     bench(host_bundle, local_sshd, report).json()
+
+
+def test_home_where_no_program_starts(
+    small_disk: Path, local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,noexec", str(small_disk)], check=True)
+    report, elsewhere = tmp_path / "report.json", tmp_path / "elsewhere"
+    words = ("cannot be started", "noexec", "--device-folder /var/tmp")
+    finished = bench(host_bundle, local_sshd, report)
+    finished.assert_refused(DeviceUnsuitableError.exit_code, local_sshd.host, *words)
+    option = ("--device-folder", str(elsewhere))
+    bench(host_bundle, local_sshd, report, *option).json()
+    assert list((elsewhere / "bitat-deploy" / "objects").iterdir())
+    cleaned = CliRunner().invoke(
+        cli, ["clean", "--host", local_sshd.host, "-F", str(local_sshd.ssh_config), *option]
+    )
+    assert "bytes removed" in cleaned.output
+    assert not list(elsewhere.iterdir()) and not list(small_disk.iterdir())
 
 
 def test_disk_filled_in_the_run(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,23 @@ def edit(bundle: Path, change) -> None:
     document = json.loads(manifest.read_text())
     change(document)
     manifest.write_text(json.dumps(document))
+
+
+def test_arm_programs_start_on_pages_of_any_size(rpi4_bundle: Path, rpi_32bit_bundle: Path) -> None:
+    """ARM kernels have pages of 4, 16 or 64 KiB, those of a Raspberry Pi 5 of 16."""
+    pages = 1 << 16
+    for bundle, count in ((rpi4_bundle, 5), (rpi_32bit_bundle, 1)):
+        segments = [segment for path in bundle.rglob("*") for segment in _loaded(path)]
+        assert len({path for path, *_ in segments}) >= count
+        for path, offset, address, align in segments:
+            assert align >= pages and (address - offset) % pages == 0, path
+
+
+def _loaded(path: Path) -> list[tuple[Path, int, int, int]]:
+    """Of an ELF file: offset, address and alignment of each segment that is mapped."""
+    if not path.is_file() or not path.read_bytes().startswith(b"\x7fELF"):
+        return []
+    command = ["readelf", "--program-headers", "--wide", path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    words = [line.split() for line in shown.splitlines() if line.split()[:1] == ["LOAD"]]
+    return [(path, int(line[1], 16), int(line[2], 16), int(line[-1], 16)) for line in words]

@@ -74,5 +74,28 @@ def test_32_bit_target(arch: str, features: set[str], words: str) -> None:
     assert words in diagnose(device, HEALTH, [load_target("rpi-32bit")])[1].message
 
 
-def test_32_bit_system_is_told_the_target_that_fits() -> None:
-    assert "--target rpi-32bit" in the_one(Severity.PROBLEM, replace(DEVICE, arch="armv7l")).remedy
+@pytest.mark.parametrize(
+    ("arch", "features", "cpu", "remedy"),
+    [
+        ("armv7l", {"asimd", "fp"}, "Cortex-A72", "build with --target rpi-32bit, or install"),
+        ("x86_64", {"avx2", "fma", "bmi2"}, "AMD EPYC", "--target x86-64-avx2"),
+        ("aarch64", {"asimd"}, "Cortex-A72", "--target aarch64"),  # no crc32
+        ("i686", {"sse2"}, "Atom", "none of our targets fits"),
+    ],
+)
+def test_the_target_that_fits_is_named(
+    arch: str, features: set[str], cpu: str, remedy: str
+) -> None:
+    avx2 = frozenset(load_target("x86-64-avx2").required) if arch == "x86_64" else frozenset()
+    device = replace(DEVICE, arch=arch, features=features | avx2, cpu=cpu)
+    assert remedy in the_one(Severity.PROBLEM, device).remedy
+
+
+def test_the_very_processor_is_named() -> None:
+    found = diagnose(DEVICE, HEALTH, [load_target("x86-64-avx2")])[1]
+    assert found.remedy == "build with --target rpi4"
+
+
+def test_another_folder_is_named() -> None:
+    refused = replace(DEVICE, execute_refusal="Permission denied", other_folder="/var/tmp")
+    assert "--device-folder /var/tmp" in the_one(Severity.PROBLEM, refused).remedy
