@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bitat_deploy.device.connection import Limit, LineSink
 from bitat_deploy.errors import RunFailedError
+from bitat_deploy.plain_text import foreign_text
 
 # Progress is a line a second at most, so this is many hours of it.
 _ERROR_BYTES = 4 << 20
@@ -55,9 +56,9 @@ class Answer:
         self._errors.finish()
         if self._mark:
             said = bytes(self._output).decode(errors="replace") + self._errors.text
-            words = said.strip().splitlines()[-1:] or ["it says nothing"]
+            words = foreign_text("".join(said.strip().splitlines()[-1:])) or "it says nothing"
             raise RunFailedError(
-                f"'{self._device}' lets us in but runs no command: {words[0].strip()}; "
+                f"'{self._device}' lets us in but runs no command: {words}; "
                 "see to it that its login shell runs commands given to ssh"
             )
         if len(self._output) > self._limit.bytes:  # all of it came with the mark

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bitat_deploy.plain_text import foreign_text
+
 LineSink = Callable[[str], None]
 
 # Told in one sentence which host key was accepted, and where it was written.
@@ -40,9 +42,10 @@ class Result:
 
     @property
     def last_error(self) -> str:
-        """The last line on standard error, which is where programs say why they failed."""
-        lines = self.stderr.strip().splitlines()
-        return lines[-1].strip() if lines else f"it ended with exit code {self.exit_code}"
+        """The last line on standard error, where programs say why they failed; safe to show."""
+        lines = [foreign_text(line) for line in self.stderr.splitlines()]
+        said = [line for line in lines if line]
+        return said[-1] if said else f"it ended with exit code {self.exit_code}"
 
 
 class Connection(Protocol):

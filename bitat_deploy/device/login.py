@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bitat_deploy.errors import ConnectionFailedError, InputError
+from bitat_deploy.plain_text import foreign_text
 
 _TYPED = re.compile(
     r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.$-]*)@)?"
@@ -110,7 +111,7 @@ class Destination:
             known_as=self.known_as,
             where=f"{self.host} port {self.port}",
             port_option="" if self.port == 22 else f"-p {self.port} ",
-            said=said,
+            said=foreign_text(said),
             methods=methods,
         )
         return ConnectionFailedError(sentence)

@@ -20,6 +20,7 @@ from bitat_deploy.device.login import OPENSSH, Address, Destination, failure_kin
 from bitat_deploy.device.login_shell import LOST, for_login_shell
 from bitat_deploy.device.processes import Processes
 from bitat_deploy.errors import ConnectionFailedError, InputError, RunFailedError
+from bitat_deploy.plain_text import foreign_text
 
 PROGRAM = "ssh"
 
@@ -221,7 +222,11 @@ class OpenSshConnection:
         said = [line.strip() for line in self._logged()[self._lines_of_login :]]
         silent = any("not responding" in line for line in said)
         _, alive, count = _waits(self._settings)
-        why = f"no answer for {alive * max(count, 1)} s" if silent else "".join(said[:1])
+        why = (
+            f"no answer for {alive * max(count, 1)} s"
+            if silent
+            else foreign_text("".join(said[:1]))
+        )
         return RunFailedError(
             f"the connection to '{self.name}' was lost{f' ({why})' if why else ''}; nothing "
             "half-done is used there: check the network and the device's power, and run it again"
