@@ -44,7 +44,7 @@ def _cached(
     on_images: Callable[[int], None],
 ) -> NDArray[np.float32]:
     record = _folder() / f"{model_sha256[:32]}-{images_sha256[:32]}"
-    cached = _read(record)
+    cached = read_record(record)
     if cached is not None and len(cached) == len(images):
         return cached
     chunks = []
@@ -55,7 +55,7 @@ def _cached(
     # What was measured does not depend on a cache that can be written.
     with contextlib.suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
-        _write(record, logits)
+        write_record(record, logits)
     return logits
 
 
@@ -63,16 +63,16 @@ def _folder() -> Path:
     return cache_directory() / "references"
 
 
-def _write(record: Path, logits: NDArray[np.float32]) -> None:
-    """The sha256 of what follows it, and the array as numpy writes it."""
+def write_record(record: Path, logits: NDArray[np.float32]) -> None:
+    """Write the sha256 of what follows it, and the array as numpy writes it."""
     content = io.BytesIO()
     np.save(content, logits)
     with whole_file(record) as file:
         file.write(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
 
 
-def _read(record: Path) -> NDArray[np.float32] | None:
-    """None where there is no record, or one that was damaged."""
+def read_record(record: Path) -> NDArray[np.float32] | None:
+    """What ``write_record`` wrote; None where there is no record, or one that was damaged."""
     try:
         content = record.read_bytes()
         checksum, array = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]

@@ -1,8 +1,9 @@
-"""Mutations of valid files: single bytes, values in JSON, fields in protocol buffers."""
+"""Mutations of valid files: single bytes, values in JSON, fields in protocol buffers, UTF-8."""
 
 import copy
 import json
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,13 +35,23 @@ _TEXTS = ("", "x", "..", "../x", "/etc/passwd", "\x00", "\x1b[2J", "a" * 300, "Ã
 
 def mutate_bytes(content: bytes, source: random.Random) -> bytes:
     """Change, remove, repeat or insert bytes at up to four places."""
-    result = bytearray(content)
+    result = bytearray(spoil_text(content, source) if source.random() < 0.1 else content)
     for _ in range(source.randint(1, 4)):
         start = source.randint(0, len(result))
         end = min(start + source.choice((0, 1, 1, 2, 8, 64)), len(result))
         piece = source.choice((b"", source.randbytes(1), result[start:end] * 2, *_TOKENS))
         result[start:end] = piece
     return bytes(result)
+
+
+def spoil_text(content: bytes, source: random.Random) -> bytes:
+    """Put a byte that makes it invalid UTF-8 into a word, whose length stays."""
+    words = list(re.finditer(rb"[A-Za-z_/.-]{3,}", content))
+    if not words:
+        return content
+    place = source.randrange(*source.choice(words).span())
+    spoilt = source.choice((b"\xff", b"\xc0", b"\x80", b"\xed"))
+    return content[:place] + spoilt + content[place + 1 :]
 
 
 def mutate_json(content: bytes, source: random.Random) -> bytes:
@@ -64,7 +75,8 @@ def mutate_json(content: bytes, source: random.Random) -> bytes:
         parent[source.choice(_TEXTS)] = copy.deepcopy(parent[key])
     else:
         parent.append(copy.deepcopy(parent[key]))
-    return json.dumps(document.get("")).encode()
+    changed = json.dumps(document.get("")).encode()
+    return spoil_text(changed, source) if source.random() < 0.05 else changed
 
 
 def mutate_onnx(content: bytes, source: random.Random) -> bytes:
@@ -77,7 +89,8 @@ def mutate_onnx(content: bytes, source: random.Random) -> bytes:
     for _ in range(source.randint(1, 2)):
         # Half of the changes to what the importer reads, rather than to the functions' bodies.
         _mutate_message(model if source.random() < 0.5 else model.graph, source)
-    return bytes(model.SerializeToString())
+    changed = bytes(model.SerializeToString())
+    return spoil_text(changed, source) if source.random() < 0.1 else changed
 
 
 def _mutate_message(message: Message, source: random.Random) -> None:

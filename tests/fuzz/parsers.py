@@ -36,6 +36,7 @@ from bitat_deploy.report import (
 )
 from bitat_deploy.target import Target, load_target
 from tests.drawn_networks import draw_network
+from tests.fuzz import device_parsers
 from tests.fuzz.mutations import Mutation, mutate_bytes, mutate_json, mutate_onnx
 from tests.report.factory import report
 
@@ -216,4 +217,18 @@ PARSERS = (
         _read_project,
         _mutate_yaml,
     ),
+    Parser("target", device_parsers.target_seeds, device_parsers.read_target, _mutate_yaml),
+    Parser("runner", device_parsers.runner_seeds, device_parsers.read_runner, mutate_json),
+    Parser(
+        "measurements",
+        device_parsers.measurement_seeds,
+        device_parsers.read_measurements,
+        mutate_json,
+    ),
+    Parser("facts", device_parsers.facts_seeds, device_parsers.read_facts, mutate_bytes),
+    Parser("health", device_parsers.health_seeds, device_parsers.read_health, mutate_bytes),
+    Parser(
+        "reference", device_parsers.reference_seeds, device_parsers.read_reference, mutate_bytes
+    ),
+    Parser("cifar", device_parsers.cifar_seeds, device_parsers.read_cifar, mutate_bytes),
 )
