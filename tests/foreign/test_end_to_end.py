@@ -39,7 +39,7 @@ def test_a_network_trained_with_brevitas(tmp_path: Path) -> None:
     assert result.accuracy.logits_tolerance > 0
     assert len(result.profile) == len(bundle.manifest.layers)
     bits = {(layer.weight_bits, layer.activation_bits) for layer in bundle.manifest.layers}
-    assert {(1, 1), (1, 2), (4, 4), (32, 32)} <= bits
+    assert {(1, 1), (2, 2), (4, 4), (32, 32)} <= bits
     assert all(layer.reason for layer in bundle.manifest.layers if not layer.binarized)
 
 
