@@ -54,7 +54,10 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All tables on one network and data set."""
+    """All tables on one network and data set.
+
+    ``archived``: made with an earlier version of training. Its reports are shown, not made again.
+    """
 
     name: str
     title: str
@@ -65,6 +68,7 @@ class Comparison:
     parts: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
     findings: str = ""
+    archived: bool = False
 
     def runs(self) -> list["Run"]:
         """All runs: those of the tuning first, then a seed after the other; twins before those
@@ -95,7 +99,7 @@ class Comparison:
         if rate is not None and self.tuning is not None:
             name += f"-rate{rate:g}"
             _shorten(values, rate / highest_rate(values), self.tuning.epochs)
-        return Run(name, twin, values)
+        return Run(name, twin, values, self.archived)
 
     def _name(self, row: Row, seed: int) -> str:
         return f"{self.name}-{row.name}-seed{seed}"
@@ -140,11 +144,15 @@ def _stages(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: ``name`` is that of its folder and report, ``twin`` another run's."""
+    """One training run: ``name`` is that of its folder and report, ``twin`` another run's.
+
+    ``archived``: its report was made by an earlier version of training.
+    """
 
     name: str
     twin: str | None
     values: dict[str, Any]
+    archived: bool = False
 
     def recipe(self, folder: Path) -> Recipe:
         """The recipe, where all runs are in ``folder``."""
@@ -185,5 +193,19 @@ def report_of(run: Run, reports: Path) -> dict[str, Any] | None:
         raise InputError(f"'{path}' is damaged; remove it and run the comparison again") from error
     # Where the twin's checkpoint lay does not matter.
     plain = json.loads(json.dumps(run.recipe(Path("runs")).plain()))
-    same = all(report["recipe"].get(key) == value for key, value in plain.items() if key != "init")
+    then = report["recipe"]
+    if run.archived:  # keys that came later say nothing about it
+        plain = _known(plain, then)
+    same = all(then.get(key) == value for key, value in plain.items() if key != "init")
     return report if same else None
+
+
+def _known(values: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    """``values`` without what is not in ``keys``, mapping by mapping."""
+    return {
+        key: _known(value, keys[key])
+        if isinstance(value, dict) and isinstance(keys[key], dict)
+        else value
+        for key, value in values.items()
+        if key in keys
+    }

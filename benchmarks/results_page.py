@@ -37,6 +37,14 @@ Tests check these; `scripts/test -k NAME` runs one.
 """
 
 
+_ARCHIVED = (
+    "**Measured with an earlier version of training**: batch normalisation settled on images "
+    "without augmentation, streams were not normalised, the teacher saw other images than its "
+    "student, latent weights were not clamped ([training.md](training.md)). Today's training gives "
+    "other figures."
+)
+
+
 def results_page(comparisons: Sequence[Comparison], reports: Path) -> str:
     """Markdown for all comparisons; rows without a report are left out and counted."""
     parts = [_HEAD]
@@ -49,6 +57,8 @@ def _section(comparison: Comparison, reports: Path) -> list[str]:
     runs = comparison.runs()
     found = [report for run in runs if (report := report_of(run, reports)) is not None]
     lines = [f"## {comparison.title}", "", comparison.text.strip(), ""]
+    if comparison.archived:
+        lines += [_ARCHIVED, ""]
     lines += [f"Tuning: {comparison.effort.strip()}", ""]
     missing = len(runs) - len(found)
     lines.append(

@@ -1,6 +1,7 @@
 """Comparisons: their runs, and the page made of the runs' reports."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,27 @@ def test_mistakes_are_named(key: str, value: object, complaint: str, tmp_path: P
     values["tables"][0]["rows"][0] = {**row, key: value}
     with pytest.raises(InputError, match=complaint):
         load_comparison(written(tmp_path, values))
+
+
+def test_an_archived_report_may_lack_keys_that_came_later(tmp_path: Path) -> None:
+    comparison = load_comparison(written(tmp_path, {**document(), "archived": True}))
+    write_report(comparison, 0, 0.5, tmp_path)
+    run = comparison.runs()[0]
+    path = tmp_path / f"{run.name}.json"
+    report = json.loads(path.read_text())
+    del report["recipe"]["network"]["normalized_stream"]
+    path.write_text(json.dumps(report))
+    assert report_of(run, tmp_path) is not None
+    assert report_of(replace(run, archived=False), tmp_path) is None
+    report["recipe"]["network"]["width"] = 9.0
+    path.write_text(json.dumps(report))
+    assert report_of(run, tmp_path) is None
+
+
+def test_the_committed_page_is_that_of_the_committed_reports() -> None:
+    docs = COMMITTED[0].parents[2] / "docs"
+    comparisons = [load_comparison(path) for path in COMMITTED]
+    assert (
+        results_page(comparisons, docs / "reports" / "training")
+        == (docs / "results.md").read_text()
+    )
