@@ -8,6 +8,7 @@ import pytest
 
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.compiler import float_region
+from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.target import load_target
 from tests.foreign.answers import differences
@@ -113,4 +114,4 @@ def test_what_tvm_refuses_at_the_end_is_named(
     cumulative_sum(model)
     with pytest.raises(UnsupportedOperatorError, match=r"operator CumSum \(node 'cumsum1'\)"):
         path = model.classify().save(tmp_path)
-        build_bundle(path, load_target("host"), tmp_path / "bundle", use_cache=False)
+        compile_model(path, load_target("host"), tmp_path / "model.so")
