@@ -2,11 +2,13 @@
 
 Signs of weights are drawn evenly, and thresholds with about the spread of the sums they are
 compared with, so that activations vary. Each network is a packed chain: 1-bit weights and
-activations, an 8-bit first convolution and classifier, no shortcuts. The shapes are those of the
-papers' networks.
+activations, an 8-bit first convolution and classifier, no shortcuts; or, in EIGHT_BIT_NETWORKS, the
+same chain with 8-bit weights and activations throughout. The shapes are those of the papers'
+networks.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,14 @@ from numpy.typing import NDArray
 from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    Clip,
     Convolution,
     GlobalSum,
     IntegerNetwork,
     Layer,
     Quantize,
     QuantizedDense,
+    Requantize,
 )
 
 # Output channels and stride of each block; MobileNetV1 1.0, arXiv 1704.04861, table 1.
@@ -33,35 +37,46 @@ _V2_STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96
 _V2_STAGES += [(6, 160, 3, 2), (6, 320, 1, 1)]
 
 
-def random_mobilenet_v1(size: int = 224, classes: int = 1000, seed: int = 0) -> IntegerNetwork:
-    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3."""
-    chain = _Chain(size, _V1_STEM, seed)
+def random_mobilenet_v1(
+    size: int = 224, classes: int = 1000, seed: int = 0, bits: int = 1
+) -> IntegerNetwork:
+    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3; ``bits`` are 1 or 8."""
+    chain = _Chain(size, _V1_STEM, seed, bits)
     for index, (out, stride) in enumerate(_V1_BLOCKS):
         chain.depthwise(f"block{index}.depthwise", stride)
         chain.pointwise(f"block{index}.pointwise", out)
-    return chain.finish(f"random-mobilenet-v1-{size}", classes)
+    return chain.finish(_name("v1", size, bits), classes)
 
 
-def random_mobilenet_v2(size: int = 224, classes: int = 1000, seed: int = 0) -> IntegerNetwork:
+def random_mobilenet_v2(
+    size: int = 224, classes: int = 1000, seed: int = 0, bits: int = 1
+) -> IntegerNetwork:
     """MobileNetV2 1.0 for images of ``size`` x ``size`` x 3, without its shortcuts.
 
     Each convolution's output is quantized, also that of the bottlenecks, which are linear in the
-    paper.
+    paper. ``bits`` are 1 or 8.
     """
-    chain = _Chain(size, _V2_STEM, seed)
+    chain = _Chain(size, _V2_STEM, seed, bits)
     for index, (expansion, out, stride) in enumerate(_v2_blocks()):
         if expansion != 1:
             chain.pointwise(f"block{index}.expand", expansion * chain.channels)
         chain.depthwise(f"block{index}.depthwise", stride)
         chain.pointwise(f"block{index}.project", out)
     chain.pointwise("head", _V2_HEAD)
-    return chain.finish(f"random-mobilenet-v2-{size}", classes)
+    return chain.finish(_name("v2", size, bits), classes)
 
 
 RANDOM_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
     "mobilenet-v1": random_mobilenet_v1,
     "mobilenet-v2": random_mobilenet_v2,
 }
+EIGHT_BIT_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
+    f"{name}-w8a8": partial(network, bits=8) for name, network in RANDOM_NETWORKS.items()
+}
+
+
+def _name(version: str, size: int, bits: int) -> str:
+    return f"random-mobilenet-{version}-{size}" + ("-w8a8" if bits == 8 else "")
 
 
 def _v2_blocks() -> Iterator[tuple[int, int, int]]:
@@ -74,8 +89,9 @@ def _v2_blocks() -> Iterator[tuple[int, int, int]]:
 class _Chain:
     """Layers one after the other, each reading the one before it."""
 
-    def __init__(self, size: int, stem: int, seed: int) -> None:
+    def __init__(self, size: int, stem: int, seed: int, bits: int) -> None:
         self._random = np.random.default_rng(seed)
+        self._bits = bits
         self._seed = seed
         self._input_shape = (size, size, 3)
         self.channels = stem
@@ -84,23 +100,23 @@ class _Chain:
             input=IMAGE,
             weight=self._random.integers(-127, 128, (stem, 3, 3, 3), dtype=np.int8),
             weight_bits=IMAGE_WEIGHT_BITS,
-            output=self._quantize(stem, 10000),
+            output=self._output(stem, 10000, 27),
             stride=2,
             padding=1,
         )
         self._layers: list[Layer] = [first]
 
     def depthwise(self, name: str, stride: int) -> None:
-        """3x3, padded with +1."""
+        """3x3, padded with +1, bytes with 0."""
         convolution = Convolution(
             name=name,
             input=self._layers[-1].name,
-            weight=self._signs((self.channels, 3, 3, 1)),
-            weight_bits=1,
-            output=self._quantize(self.channels, 2),
+            weight=self._weights((self.channels, 3, 3, 1)),
+            weight_bits=self._bits,
+            output=self._output(self.channels, 2, 9),
             stride=stride,
             padding=1,
-            padding_level=1,
+            padding_level=1 if self._bits == 1 else 0,
             groups=self.channels,
         )
         self._layers.append(convolution)
@@ -109,9 +125,9 @@ class _Chain:
         convolution = Convolution(
             name=name,
             input=self._layers[-1].name,
-            weight=self._signs((out, 1, 1, self.channels)),
-            weight_bits=1,
-            output=self._quantize(out, self.channels**0.5 / 2),
+            weight=self._weights((out, 1, 1, self.channels)),
+            weight_bits=self._bits,
+            output=self._output(out, self.channels**0.5 / 2, self.channels),
         )
         self._layers.append(convolution)
         self.channels = out
@@ -125,15 +141,25 @@ class _Chain:
             bias=self._random.integers(-1000, 1000, classes, dtype=np.int32),
             scale=np.float32(0.01),
         )
-        layers = (*self._layers, GlobalSum("pool", self._layers[-1].name), classifier)
+        shift = 0 if self._bits == 1 else 5
+        layers = (*self._layers, GlobalSum("pool", self._layers[-1].name, shift), classifier)
         names = tuple(f"class {index}" for index in range(classes))
         metadata = {"weights": "drawn, not trained", "seed": str(self._seed)}
         return IntegerNetwork(name, self._input_shape, layers, names, metadata)
 
-    def _signs(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        if self._bits == 8:
+            return self._random.integers(-127, 128, shape, dtype=np.int8)
         return (2 * self._random.integers(0, 2, shape, dtype=np.int8) - 1).astype(np.int8)
 
-    def _quantize(self, channels: int, spread: float) -> Quantize:
-        """Thresholds mostly between -spread and spread."""
+    def _output(self, channels: int, spread: float, inputs: int) -> Quantize | Requantize:
+        """Thresholds mostly between -spread and spread; bytes of sums of ``inputs`` products."""
+        if self._bits == 8:
+            reach = int(73 * 147 * inputs**0.5)  # uniform weights and levels: half as many bytes
+            offset = self._random.integers(0, reach, channels, dtype=np.int32)
+            clip = Clip(offset, np.full(channels, reach, np.int32))
+            multiplier = np.full(channels, (256 << 22) // reach, np.int32)
+            bias = np.full(channels, 1 << 21, np.int32)
+            return Requantize(multiplier, bias, 22, clip=clip, dtype="uint8")
         thresholds = self._random.normal(0, spread, (1, channels)).round().astype(np.int32)
         return Quantize(thresholds, signed=True)

@@ -139,7 +139,7 @@ class NarrowProducts:
     def _emit_dot_products(self, sums: Any, steps: Sequence[tuple[Any, Any]]) -> Any:
         for values, weights in steps:
             name = "llvm.aarch64.neon.sdot"
-            sums = keep(T.call_llvm_pure_intrin("int32x4", name, sums, values, weights))
+            sums = keep(T.call_llvm_pure_intrin("int32x4", name, sums, weights, values))
         return sums
 
     def _emit_chain(self, sums: Any, steps: Sequence[tuple[Any, Any]]) -> Any:
