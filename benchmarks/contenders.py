@@ -28,7 +28,7 @@ from bitat_deploy.baseline import (
 )
 from bitat_deploy.bundle import LIBRARY_FOLDER, RUNNER, build_bundle
 from bitat_deploy.errors import RunFailedError
-from bitat_deploy.network import IntegerNetwork, shape_text
+from bitat_deploy.network import Convolution, IntegerNetwork, shape_text
 from bitat_deploy.onnx_format import to_onnx
 from bitat_deploy.target import Target
 
@@ -85,6 +85,13 @@ class Contender:
         return document
 
 
+def _arithmetic(network: IntegerNetwork) -> str:
+    """The bits of the second layer, which are those of all but the first one."""
+    second = network.layers[1]
+    assert isinstance(second, Convolution)
+    return f"W{second.weight_bits}A{getattr(network.formats()[second.input], 'bits', 8)}"
+
+
 def our_contender(
     network: IntegerNetwork,
     target: Target,
@@ -103,7 +110,7 @@ def our_contender(
     images.tofile(path)
     contender = Contender(
         runtime="bitat-deploy",
-        arithmetic="W1A1",
+        arithmetic=_arithmetic(network),
         program=bundle.directory / RUNNER,
         model=bundle.directory / bundle.model_file,
         images=path,

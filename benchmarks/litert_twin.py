@@ -28,6 +28,7 @@ from bitat_deploy.network import (
     Layer,
     Quantize,
     QuantizedDense,
+    Requantize,
 )
 
 _TYPES = {
@@ -62,7 +63,7 @@ def litert_twin(network: IntegerNetwork, quantized: bool) -> bytes:
 
 def _append_layer(chain: "_Chain", layer: Layer) -> bool:
     """Append the counterpart of ``layer``, if it has one."""
-    if isinstance(layer, Convolution) and isinstance(layer.output, Quantize):
+    if isinstance(layer, Convolution) and isinstance(layer.output, Quantize | Requantize):
         weight = unit_rows(layer.weight)
         if layer.input == IMAGE:
             weight = weight / np.float32(255)

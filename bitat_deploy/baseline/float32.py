@@ -20,8 +20,10 @@ from bitat_deploy.network import (
     GlobalSum,
     IntegerNetwork,
     Layer,
+    OutputStage,
     Quantize,
     QuantizedDense,
+    Requantize,
 )
 from bitat_deploy.onnx_format import IR_VERSION, OPSET
 
@@ -62,7 +64,7 @@ def float32_twin(network: IntegerNetwork) -> onnx.ModelProto:
 
 def _append_layer(chain: "_Chain", layer: Layer) -> bool:
     """Append the counterpart of ``layer``, if it has one."""
-    if isinstance(layer, Convolution) and isinstance(layer.output, Quantize):
+    if isinstance(layer, Convolution) and _gives_activations(layer.output):
         filters = unit_rows(layer.weight.transpose(0, 3, 1, 2))
         if layer.input == IMAGE:
             filters = filters / np.float32(255)
@@ -81,6 +83,13 @@ def _append_layer(chain: "_Chain", layer: Layer) -> bool:
     else:
         return False
     return True
+
+
+def _gives_activations(stage: OutputStage) -> bool:
+    """Whether codes or bytes follow the sums, and nothing is added to them."""
+    if isinstance(stage, Requantize):
+        return stage.shortcut is None and stage.dtype != "int16"
+    return isinstance(stage, Quantize)
 
 
 def unit_rows(weight: NDArray[Any]) -> NDArray[np.float32]:
