@@ -8,7 +8,7 @@ s. ``bitat_deploy.training.binarize`` puts it together for a user's network,
 ``bitat_deploy.training.methods`` for ours.
 """
 
-from bitat_deploy.training.bitat.commit import Commit, commit_signs, output_error
+from bitat_deploy.training.bitat.commit import Commit, commit_signs
 from bitat_deploy.training.bitat.options import BitatOptions
 
-__all__ = ["BitatOptions", "Commit", "commit_signs", "output_error"]
+__all__ = ["BitatOptions", "Commit", "commit_signs"]

@@ -94,7 +94,7 @@ class Block:
                 layer.weight.copy_(layer.ungrouped(target))
         if options.descent_at == "start":
             commit, self._chosen = self._descend(problem)
-            weight = commit.signs * layer.grouped(layer.weight.detach()).abs()
+            weight = commit.rounded.levels * layer.grouped(layer.weight.detach()).abs()
             with torch.no_grad():
                 layer.weight.copy_(layer.ungrouped(weight.to(layer.weight.dtype)))
         return problem
@@ -112,7 +112,7 @@ class Block:
         weight = layer.weight.detach().clone()
         if self._chosen is None:
             commit, record = self._descend(problem)
-            signs, alpha = commit.signs, commit.alpha
+            signs, alpha = commit.rounded.levels, commit.rounded.alpha
         else:
             record, self._chosen = self._chosen, None
             grouped = layer.grouped(weight)
@@ -135,7 +135,7 @@ class Block:
         record = CommitRecord(
             "",
             joint_error(problem, weight, plain),
-            joint_error(problem, weight, commit.weight()),
-            float((commit.signs != binary_sign(grouped)).to(torch.float64).mean()),
+            joint_error(problem, weight, commit.rounded.weight()),
+            float((commit.rounded.levels != binary_sign(grouped)).to(torch.float64).mean()),
         )
         return commit, record

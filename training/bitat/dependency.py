@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.basis import CorrelationBasis
-from bitat_deploy.training.bitat.commit import output_error
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.bitat.options import BitatOptions
 from bitat_deploy.training.bitat.reduction import Reduction, reduce_rows
 from bitat_deploy.training.bitat.statistics import CommittedLayer, LayerStatistics
+from bitat_deploy.training.rounding import output_error
 
 
 def arriving_errors(below: Sequence[CommittedLayer], gains: Sequence[Tensor]) -> Tensor:

@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from bitat_deploy.training.bitat import commit_signs, output_error
-from bitat_deploy.training.bitat.commit import optimal_alpha
+from bitat_deploy.training.bitat import commit_signs
+from bitat_deploy.training.rounding import optimal_alpha, output_error
 
 
 def correlated(groups: int, d: int, outputs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,19 +52,19 @@ def test_descent_gains_what_a_toy_layer_shows() -> None:
 def test_result_cannot_be_improved_by_one_flip() -> None:
     H, weight = correlated(2, 9, 3, seed=3)
     commit = commit_signs(H, weight, 50)
-    best = output_error(H, weight - commit.weight())
+    best = output_error(H, weight - commit.rounded.weight())
     for group, i, output in itertools.product(range(2), range(9), range(3)):
-        signs = commit.signs.clone()
+        signs = commit.rounded.levels.clone()
         signs[group, i, output] *= -1
-        assert output_error(H, weight - commit.alpha * signs) >= best - 1e-12
+        assert output_error(H, weight - commit.rounded.alpha * signs) >= best - 1e-12
 
 
 def test_scales_are_positive_and_signs_are_signs() -> None:
     H, weight = correlated(1, 12, 5, seed=4)
     commit = commit_signs(H, weight, 3)
-    assert (commit.alpha > 0).all()
-    assert set(commit.signs.unique().tolist()) == {-1.0, 1.0}
-    reported = output_error(H, weight - commit.weight()) / output_error(H, weight)
+    assert (commit.rounded.alpha > 0).all()
+    assert set(commit.rounded.levels.unique().tolist()) == {-1.0, 1.0}
+    reported = output_error(H, weight - commit.rounded.weight()) / output_error(H, weight)
     assert float(reported) == pytest.approx(commit.error_after)
 
 
@@ -76,6 +76,6 @@ def test_a_negative_scale_is_turned_into_signs() -> None:
         seen += int((optimal_alpha(H, weight, signs_of(weight)) < 0).sum())
         start, end = commit_signs(H, weight, 0), commit_signs(H, weight, 1)
         assert end.error_after <= start.error_after + 1e-12
-        assert (start.alpha > 0).all()
-        assert (end.alpha > 0).all()
+        assert (start.rounded.alpha > 0).all()
+        assert (end.rounded.alpha > 0).all()
     assert seen > 0

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from bitat_deploy.training.bitat import output_error
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.statistics import collect_statistics
 from bitat_deploy.training.quantizers import WeightMode
+from bitat_deploy.training.rounding import output_error
 
 
 def drawn_layer(
