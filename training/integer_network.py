@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bitat_deploy.errors import InputError
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.folding import fold_layers
@@ -24,8 +25,16 @@ def load_checkpoint_network(path: Path) -> IntegerNetwork:
 
 
 def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
-    """The integer network of a checkpoint, with its metadata."""
+    """The integer network of a checkpoint, with its metadata.
+
+    Raises InputError for a network that is not quantized, or whose weights do not fit.
+    """
     recipe = checkpoint.recipe
+    if not recipe.sections.exports:
+        raise InputError(
+            f"the network of '{recipe.name}' has weights in full precision (method "
+            f"'{recipe.method}'); quantize them first: bitat-deploy quantize CHECKPOINT"
+        )
     metadata = {
         "dataset": recipe.dataset,
         "recipe": recipe.name,

@@ -254,11 +254,6 @@ def test_signs_need_no_calibration() -> None:
     built(CHAINS[0]).calibrate(iter(()))
 
 
-def test_uniq_cannot_be_committed() -> None:
-    with pytest.raises(InputError, match="'sign'"):
-        built(CHAINS[1]).set_weights(WeightMode.COMMITTED)
-
-
 def test_reactnets_block_has_no_eight_bit_depthwise() -> None:
     with pytest.raises(InputError, match="no depthwise"):
         built(Kind(REACTNET, QuantizationRecipe(depthwise=False)))

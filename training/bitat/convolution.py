@@ -65,10 +65,10 @@ class BinarizedConv2d(ConvolutionMatrices):
         if self.weight_mode is WeightMode.BINARY:
             constrain_latent(self.weight)
 
-    def commit(self, signs: Tensor, alpha: Tensor) -> None:
+    def commit(self, levels: Tensor, alpha: Tensor) -> None:
         """Fix the signs, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""
         with torch.no_grad():
-            self.weight.copy_(self.ungrouped(signs))
+            self.weight.copy_(self.ungrouped(levels))
             self.alpha.copy_(alpha.reshape(self.alpha.shape))
         self.weight_mode = WeightMode.COMMITTED
 

@@ -37,8 +37,8 @@ class ConvolutionMatrices(nn.Module, Constrained):
         """What the layer multiplies with now, of the shape of ``weight``."""
 
     @abstractmethod
-    def commit(self, signs: Tensor, alpha: Tensor) -> None:
-        """Fix the signs, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""
+    def commit(self, levels: Tensor, alpha: Tensor) -> None:
+        """Fix the levels, [groups, d, outputs of a group], and their scales [groups, 1, ...]."""
 
     @abstractmethod
     def release(self, magnitude: Tensor) -> None:

@@ -38,7 +38,7 @@ class Bitat(ModelMethod):
     def stages(self, network: QuantizedNetwork) -> list[Stage]:
         """One for each binary layer between the first and the last."""
         layers = list(network.binary_layers())
-        wide = next((layer for layer in layers if not layer.quantizer.committable), None)
+        wide = next((layer for layer in layers if layer.weight_bits > 1), None)
         if wide is not None:
             raise InputError(
                 f"method 'bitat' gives weights 1 bit, or leaves them at 8: not {wide.weight_bits}, "

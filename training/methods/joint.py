@@ -22,6 +22,21 @@ class FullPrecisionMethod(Method):
 
     text = "full precision"
     quantizes = False
+    exports = False
+
+
+@dataclass(frozen=True)
+class QuantizedActivations(Method):
+    """Activations alone: the network that ``bitat-deploy quantize`` takes for few bits of them."""
+
+    text = "quantized activations, weights in full precision"
+    exports = False
+
+    activations: StageRecipe
+
+    def stages(self, network: QuantizedNetwork) -> list[Stage]:
+        """All layers together."""
+        return [BinaryActivations(network, self.activations)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class ReActNet(Method):
 
 
 METHODS.add("full-precision", FullPrecisionMethod)
+METHODS.add("quantized-activations", QuantizedActivations)
 METHODS.add("straight-through", StraightThrough)
 METHODS.add("uniq", Uniq)
 METHODS.add("reactnet", ReActNet)

@@ -55,12 +55,14 @@ class Method:
     """A method of training; its fields are the sections that its recipes have, in order.
 
     ``text`` describes it in a network's metadata. ``quantizer`` is the one it needs, None for any.
-    ``quantizes``: False where it gives full-precision networks.
+    ``quantizes``: False where it gives full-precision networks. ``exports``: its networks have
+    quantized weights and activations.
     """
 
     text: ClassVar[str]
     quantizer: ClassVar[str | None] = None
     quantizes: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
 
     def stages(self, network: QuantizedNetwork) -> list[Stage]:
         """The stages after the full-precision twin. Those of no epochs count: they may commit."""

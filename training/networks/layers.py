@@ -127,10 +127,11 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         if self.weight_mode is WeightMode.BINARY:
             self.quantizer.constrain(self.weight)
 
-    def commit(self, signs: Tensor, alpha: Tensor) -> None:
-        """Replace the latent weight by alpha times signs."""
+    def commit(self, levels: Tensor, alpha: Tensor) -> None:
+        """Replace the latent weight by alpha times odd levels, which the quantizer keeps."""
         with torch.no_grad():
-            self.weight.copy_(self.ungrouped(alpha * signs))
+            self.weight.copy_(self.ungrouped(alpha * levels))
+            self.quantizer.hold(alpha.flatten())
         self.weight_mode = WeightMode.COMMITTED
 
     def release(self, magnitude: Tensor) -> None:

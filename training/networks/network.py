@@ -58,19 +58,6 @@ class QuantizedNetwork(StagedNetwork):
             if isinstance(part, Activation):
                 part.quantized = binary
 
-    def set_weights(self, mode: WeightMode) -> None:
-        """Switch every binary layer's weights at once.
-
-        Raises InputError for committed weights of a quantizer that has other levels than signs.
-        """
-        layers = list(self.binary_layers())
-        if mode is WeightMode.COMMITTED and not all(part.quantizer.committable for part in layers):
-            raise InputError(
-                "only signs can be committed: use a quantizer of signs, such as 'sign'"
-            )
-        for layer in layers:
-            layer.weight_mode = mode
-
     def modules_below(self, layer: nn.Module) -> Iterator[nn.Module]:
         """Networks register their modules from the bottom up."""
         holders = {module for module in self.modules() if layer in set(module.modules())}

@@ -55,14 +55,18 @@ class StreamBlock(nn.Module):
         """[N, C, H, W] to [N, out, H', W']."""
         values: Tensor = self.layers(self.activation(stream))
         if self.shortcut:
-            carried = average_pool(stream) if self.stride == 2 else stream
-            copies = values.shape[1] // carried.shape[1]
-            values = values + (carried if copies == 1 else torch.cat([carried] * copies, dim=1))
+            values = values + self.carried(stream, values.shape[1])
         self.stream_range.observe(values)
         if self.rprelu is not None:
             values = self.rprelu(values)
             self.stream_range.observe(values)
         return values
+
+    def carried(self, stream: Tensor, channels: int) -> Tensor:
+        """What the shortcut makes of the block's input, [N, channels, H', W']."""
+        carried = average_pool(stream) if self.stride == 2 else stream
+        copies = channels // carried.shape[1]
+        return carried if copies == 1 else torch.cat([carried] * copies, dim=1)
 
 
 def average_pool(stream: Tensor) -> Tensor:

@@ -36,19 +36,17 @@ class WeightMode(Enum):
 
     FULL = "full"  # the latent weights
     BINARY = "binary"  # quantized, straight-through gradient
-    COMMITTED = "committed"  # the stored weights are alpha and signs already; signs do not train
+    COMMITTED = "committed"  # the stored weights are alpha and levels already; levels do not train
 
 
 class WeightQuantizer(nn.Module):
-    """Quantizes a layer's weights; what it learns are its parameters.
-
-    ``committable``: the weights are alpha * signs, so that BiTAT can fix them.
-    """
-
-    committable = False
+    """Quantizes a layer's weights; what it learns are its parameters."""
 
     def initialize(self, weight: Tensor) -> None:
         """Set what it learns for ``weight``, as for a newly loaded full-precision checkpoint."""
+
+    def hold(self, alpha: Tensor) -> None:
+        """Set what it learns so that alpha [out] times odd levels are left as they are."""
 
     def constrain(self, weight: Tensor) -> None:
         """Project the latent ``weight`` to its range, where it has one."""

@@ -53,8 +53,6 @@ def constrain_latent(weight: Tensor) -> None:
 class SignWeight(WeightQuantizer):
     """:func:`binarized_weight` as a layer's quantizer."""
 
-    committable = True
-
     def forward(self, weight: Tensor) -> Tensor:
         """[out, ...] to the same shape."""
         return binarized_weight(weight)

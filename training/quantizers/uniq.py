@@ -1,19 +1,29 @@
 """The quantizer "uniq": UniQ's learned steps (:mod:`bitat_deploy.training.uniq`)."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitat_deploy.errors import InputError
 from bitat_deploy.training.quantizers.quantizer import Activation, Quantizer, WeightQuantizer
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.registry import QUANTIZERS
-from bitat_deploy.training.uniq import ActivationQuantizer
+from bitat_deploy.training.uniq import MAXIMUM_BITS, ActivationQuantizer
 from bitat_deploy.training.uniq import WeightQuantizer as LearnedStep
-from bitat_deploy.training.uniq.levels import MAXIMUM_BITS
 
 
 class UniqWeight(LearnedStep, WeightQuantizer):
     """UniQ's weight quantizer in a binary layer."""
+
+    @torch.no_grad()
+    def hold(self, alpha: Tensor) -> None:
+        """The step is twice alpha, for 8 bits alpha. Raises InputError for a shared step."""
+        if not self.per_channel:
+            raise InputError(
+                "each filter has a scale of its own: quantization.per_channel must be true"
+            )
+        self.step.copy_(alpha if self.bits == MAXIMUM_BITS else 2 * alpha)
 
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Odd levels, of which 1 stands for half a step; of 8 bits whole ones of a step."""
@@ -69,7 +79,7 @@ QUANTIZERS.add(
         activation=_activation,
         nonlinearities=("relu",),
         padding_value=0.0,
-        bits=(1, 2, 3, 4, 8),
+        bits=tuple(range(1, MAXIMUM_BITS + 1)),
         steps=True,
     ),
 )

@@ -103,6 +103,10 @@ class BinaryActivations(Stage):
         self.network.set_activations(binary=True)
         self.network.set_weights(WeightMode.FULL)
 
+    def begin(self, images: Images) -> None:
+        """Set the quantizers' first steps."""
+        self.network.calibrate(images())
+
 
 class Quantized(Stage):
     """Weights and activations are quantized; gradients pass straight through."""

@@ -6,10 +6,12 @@ from the paper or its authors' code, [D] derived here and tested, [R] our recons
 """
 
 from bitat_deploy.training.uniq.calibration import CALIBRATION_BATCHES, calibrate
+from bitat_deploy.training.uniq.levels import MAXIMUM_BITS
 from bitat_deploy.training.uniq.modules import ActivationQuantizer, WeightQuantizer
 
 __all__ = [
     "CALIBRATION_BATCHES",
+    "MAXIMUM_BITS",
     "ActivationQuantizer",
     "WeightQuantizer",
     "calibrate",
