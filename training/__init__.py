@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
+    from bitat_deploy.training.checkpoint import Checkpoint
+    from bitat_deploy.training.data import ImageSet
     from bitat_deploy.training.distributed import joined_workers
     from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
     from bitat_deploy.training.listing import recipe_table
+    from bitat_deploy.training.post_training import (
+        PostTrainingRecipe,
+        QuantizeOptions,
+        quantize_checkpoint,
+        quantize_run,
+    )
     from bitat_deploy.training.process import tune_process
+    from bitat_deploy.training.progress import TrainingProgress
     from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_from_mapping
     from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
 else:
@@ -21,11 +30,18 @@ else:
 __all__ = [
     "CHECKPOINT_NAME",
     "REPORT_NAME",
+    "Checkpoint",
+    "ImageSet",
+    "PostTrainingRecipe",
+    "QuantizeOptions",
     "Recipe",
+    "TrainingProgress",
     "integer_logits",
     "joined_workers",
     "load_checkpoint_network",
     "load_recipe",
+    "quantize_checkpoint",
+    "quantize_run",
     "recipe_from_mapping",
     "recipe_table",
     "train",

@@ -14,8 +14,11 @@ def evaluate(state: Checkpoint, network: QuantizedNetwork, test: ImageSet) -> di
     """``top1`` in integers, or in floating point where the network has no integer form.
 
     ``network`` is the run's, configured for its last stage. ``float_top1`` is always there;
-    ``evaluation`` says which one ``top1`` is, ``why_float`` why there are no integers.
+    ``evaluation`` says which one ``top1`` is, ``why_float`` why there are no integers. Without
+    test images there is none.
     """
+    if not len(test):
+        return {"images": 0, "float_top1": None, "top1": None, "evaluation": "none"}
     float_top1 = network_top1(network, test)
     result: dict[str, Any] = {"images": len(test), "float_top1": float_top1}
     if not state.recipe.sections.quantizes:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "targets": "List what a network can be built for.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",
+    "quantize": "Quantize a trained network to few bits, on photos without labels.",
     "export": "Export a checkpoint to an ONNX file.",
 }
 

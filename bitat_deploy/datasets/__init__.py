@@ -3,6 +3,7 @@
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.datasets.drawn import drawn_dataset, drawn_pictures
 from bitat_deploy.datasets.image_folder import NAME as IMAGE_FOLDER
+from bitat_deploy.datasets.photos import load_photos, photo_splits
 from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.datasets.registry import dataset_names, dataset_shape, load_dataset
 
@@ -14,5 +15,7 @@ __all__ = [
     "drawn_dataset",
     "drawn_pictures",
     "load_dataset",
+    "load_photos",
     "load_picture",
+    "photo_splits",
 ]

@@ -121,6 +121,17 @@ def has_class_folders(names: Iterable[str]) -> bool:
     return any(_split_folder(name) not in (None, _ALONE) for name in names)
 
 
+def splits_of(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The files that look like train/CLASS/IMAGE or test/CLASS/IMAGE, by "train" and "test"."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        folder = _split_folder(name)
+        for split, folders in _FOLDERS.items():
+            if folder in folders:
+                found.setdefault(split, []).append(name)
+    return {split: tuple(files) for split, files in found.items()}
+
+
 def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFiles:
     """The images of both splits by class. Raises InputError where the classes do not agree."""
     by_folder: dict[str, dict[str, list[str]]] = {}

@@ -1,0 +1,261 @@
+"""Quantizes a network's weights layer by layer, from the bottom, on unlabelled images [R]."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training.native import scale_and_shift
+from bitat_deploy.training.networks import (
+    BinaryLayer,
+    EightBitLayer,
+    QuantizedNetwork,
+    StreamBlock,
+    StreamRange,
+)
+from bitat_deploy.training.normalization import reestimate_normalization
+from bitat_deploy.training.post_training.stream_target import (
+    Moments,
+    MomentSums,
+    ridge_of,
+    stream_target,
+)
+from bitat_deploy.training.quantizers import Activation
+from bitat_deploy.training.rounding import ROUNDINGS, Rounded
+
+TARGETS = ("stream", "weights")
+GAMMAS = ("auto", "fit", "keep")
+_PIXELS = 2**17  # of the images that pass together: bounds the memory
+_LARGEST_BATCH = 100
+_NO_RIDGE = 1e-6  # where the target are the weights
+
+
+@dataclass(frozen=True)
+class PostTrainingRecipe:
+    """How weights are quantized without training.
+
+    ``rounding``: one of ROUNDINGS. ``target``: what is rounded, the "stream" target or the
+    "weights" as they are; ``ridge`` and ``prior`` as in
+    :func:`~bitat_deploy.training.post_training.stream_target.stream_target`. ``gamma``: batch
+    normalisations "keep" the reference's, or "fit" it to what the layer should give by least
+    squares; "auto" keeps it for weights of one bit, whose outputs fitting makes too small.
+    ``positions``: how many of each image's are looked at, drawn at random.
+    ``binary_activations``: the network before had quantized activations already.
+    """
+
+    rounding: str = "descent"
+    target: str = "stream"
+    ridge: float = 0.1
+    prior: bool = True
+    gamma: str = "auto"
+    positions: int = 64
+    binary_activations: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("rounding", tuple(ROUNDINGS)),
+            ("target", TARGETS),
+            ("gamma", GAMMAS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} must be one of {', '.join(allowed)}, not '{getattr(self, name)}'"
+                )
+        if not self.ridge >= 0:
+            raise InputError("ridge must not be negative")
+        if self.positions < 1:
+            raise InputError("positions must be positive")
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A quantized layer: the part of its outputs' variance in which it misses the reference."""
+
+    name: str
+    relative_output_error: float
+
+
+@torch.no_grad()
+def quantize_layers(
+    reference: QuantizedNetwork,
+    network: QuantizedNetwork,
+    images: Callable[[], Iterable[Tensor]],
+    recipe: PostTrainingRecipe,
+    watch: Callable[[LayerRecord], None] = lambda record: None,
+) -> None:
+    """Fix the weights of ``network``'s binary layers at levels, each after those below it.
+
+    ``network`` begins with the parameters of ``reference`` and quantized activations; both compute
+    with real weights. ``images()`` gives batches [N, C, H, W] in [0, 1]. Batch normalisations get
+    the statistics that the levels give, and the mean of what the layer should give. Leaves both
+    networks in evaluation mode. ``watch`` is told of each layer.
+    """
+    reference.eval()
+    network.eval()
+    twins = dict(zip(network.modules(), reference.modules(), strict=True))
+    blocks = {
+        layer: part
+        for part in network.modules()
+        if isinstance(part, StreamBlock)
+        for layer in part.layers
+    }
+    for part in network.modules():  # from the bottom to the top
+        if isinstance(part, Activation):
+            _renew_statistics(network, part, images)
+        elif isinstance(part, BinaryLayer):
+            block, twin = blocks.get(part), twins[part]
+            assert isinstance(twin, BinaryLayer)
+            pair = _Pair(network, reference, part, twin, block, twins)
+            watch(LayerRecord(part.name, _quantize(pair, images, recipe)))
+        elif isinstance(part, EightBitLayer):
+            others = set(network.modules()) - {part.normalization}
+            reestimate_normalization(network, others, _small(images()))
+    _watch_streams(network, images)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A layer of the network and its twin in the reference, each with its block."""
+
+    network: QuantizedNetwork
+    reference: QuantizedNetwork
+    layer: BinaryLayer
+    twin: BinaryLayer
+    block: StreamBlock | None
+    twins: dict[nn.Module, nn.Module]
+
+    def wanted(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's inputs on the quantized network, and what it should give, [N, C, H, W].
+
+        That is what the reference's normalisation gives; at the end of a block with a shortcut,
+        the reference's stream less what is carried past the layer.
+        """
+        parts = [self.layer] if self.block is None else [self.block, self.layer]
+        arriving = _arriving(self.network, parts, images)
+        at_twins = _arriving(self.reference, [self.twins[part] for part in parts], images)
+        scale, shift = scale_and_shift(self.twin.normalization)
+        sums = self.twin.sums(at_twins[-1])
+        wanted = sums * scale[:, None, None] + shift[:, None, None]
+        if self.block is not None and self.layer is self.block.layers[-1] and self.block.shortcut:
+            channels = wanted.shape[1]
+            wanted = wanted + self.block.carried(at_twins[0], channels)
+            wanted = wanted - self.block.carried(arriving[0], channels)
+        return arriving[-1], wanted
+
+
+class _ArrivedError(Exception):
+    """What follows need not be computed."""
+
+
+def _arriving(
+    network: QuantizedNetwork, parts: Sequence[nn.Module], images: Tensor
+) -> list[Tensor]:
+    """The inputs of each of ``parts``, which compute in this order."""
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        kept.append(inputs[0])
+        if module is parts[-1]:
+            raise _ArrivedError
+
+    handles = [part.register_forward_pre_hook(keep) for part in parts]
+    try:
+        network(images)
+    except _ArrivedError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
+def _quantize(
+    pair: _Pair, images: Callable[[], Iterable[Tensor]], recipe: PostTrainingRecipe
+) -> float:
+    """One layer; its relative output error."""
+    layer = pair.layer
+    moments = _moments(pair, images, recipe.positions)
+    scale, _ = scale_and_shift(pair.twin.normalization)
+    weight = layer.grouped(pair.twin.weight * scale[:, None, None, None]).double()
+    if recipe.target == "stream":
+        target = stream_target(moments, weight, recipe.ridge, recipe.prior)
+        metric = ridge_of(moments.covariance, recipe.ridge)
+    else:
+        target, metric = weight, ridge_of(moments.covariance, _NO_RIDGE)
+    rounded = ROUNDINGS[recipe.rounding](metric, target, layer.weight_bits)
+    layer.commit(rounded.levels, rounded.alpha)
+    keeps = recipe.gamma == "keep" or (recipe.gamma == "auto" and layer.weight_bits == 1)
+    return _normalize(layer, moments, rounded, not keeps)
+
+
+def _moments(pair: _Pair, images: Callable[[], Iterable[Tensor]], positions: int) -> Moments:
+    sums = MomentSums()
+    generator = torch.Generator().manual_seed(0)
+    groups = pair.layer.groups
+    for batch in _small(images()):
+        inputs, wanted = pair.wanted(batch)
+        rows = wanted.permute(0, 2, 3, 1).reshape(-1, wanted.shape[1])
+        columns = pair.layer.columns(pair.layer.operand(inputs))
+        chosen = torch.randperm(len(rows), generator=generator)[: positions * len(batch)]
+        x, y = (
+            values[chosen].reshape(len(chosen), groups, -1).transpose(0, 1)
+            for values in (columns, rows)
+        )
+        sums.add(x, y)
+    return sums.read()
+
+
+def _normalize(layer: BinaryLayer, moments: Moments, rounded: Rounded, fit: bool) -> float:
+    """Set the layer's normalisation; its relative output error with the gamma that fits best."""
+    weight, normalization = rounded.weight(), layer.normalization
+    assert normalization.running_mean is not None and normalization.running_var is not None
+    mean = (weight * moments.inputs.unsqueeze(2)).sum(dim=1)
+    variance = (weight * (moments.covariance @ weight)).sum(dim=1).clamp(min=0)
+    covariance = (weight * moments.cross).sum(dim=1)
+    lively = variance > 1e-12 * variance.max()  # else the inputs of all its weights never vary
+    slope = torch.where(lively, covariance / variance, 0)
+    deviation = torch.sqrt(variance + normalization.eps)
+    normalization.running_mean.copy_(mean.reshape(-1))
+    normalization.running_var.copy_(variance.reshape(-1))
+    normalization.bias.copy_(moments.outputs.reshape(-1))
+    gamma = (slope * deviation).reshape(-1)
+    normalization.weight.copy_(gamma if fit else normalization.weight.abs())
+    total = float(moments.variance.sum())
+    return 1 - float((slope * covariance).sum()) / total if total > 0 else 0.0
+
+
+def _renew_statistics(
+    network: QuantizedNetwork, activation: Activation, images: Callable[[], Iterable[Tensor]]
+) -> None:
+    """Those of a normalisation in front of a quantizer: the stream that it reads has changed."""
+    normalization = activation.normalization
+    if normalization is None:
+        return
+    sums = MomentSums()
+    for batch in _small(images()):
+        (stream,) = _arriving(network, [activation], batch)
+        channels = stream.transpose(0, 1).flatten(1).unsqueeze(2)  # [C, positions, 1]
+        sums.add(channels, channels)
+    moments = sums.read()
+    assert normalization.running_mean is not None and normalization.running_var is not None
+    normalization.running_mean.copy_(moments.outputs[:, 0])
+    normalization.running_var.copy_(moments.variance[:, 0].clamp(min=0))
+
+
+def _watch_streams(network: QuantizedNetwork, images: Callable[[], Iterable[Tensor]]) -> None:
+    """Let the streams' ranges follow: export derives their fixed point from them."""
+    ranges = [part for part in network.modules() if isinstance(part, StreamRange)]
+    for part in ranges:
+        part.train()
+    for batch in _small(images() if ranges else ()):
+        network(batch)
+    network.eval()
+
+
+def _small(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same images in batches that fit the memory."""
+    for batch in batches:
+        size = max(1, min(_LARGEST_BATCH, _PIXELS // (batch.shape[2] * batch.shape[3])))
+        yield from batch.split(size)
