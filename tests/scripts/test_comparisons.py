@@ -20,7 +20,13 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "command", ["compare-methods --list", "make-records --help", "model-cycles --help"]
+    "command",
+    [
+        "compare-methods --list",
+        "compare-rounding --list",
+        "make-records --help",
+        "model-cycles --help",
+    ],
 )
 def test_the_others_begin(command: str, tmp_path: Path) -> None:
     script, option = command.split()

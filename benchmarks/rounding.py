@@ -1,0 +1,167 @@
+"""Ways to quantize a trained network without labels, side by side: rows of a table, resumable."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.training import (
+    Checkpoint,
+    ImageSet,
+    PostTrainingRecipe,
+    QuantizeOptions,
+    TrainingProgress,
+    quantize_checkpoint,
+)
+
+WEIGHTS = (1, 2, 3, 4)
+STEPS = 300
+_PLAIN = {"target": "weights"}
+# How the levels are chosen, and whether steps without labels follow.
+METHODS: dict[str, tuple[dict[str, Any], bool]] = {
+    "nearest": ({**_PLAIN, "rounding": "nearest"}, False),
+    "adaround": ({**_PLAIN, "rounding": "adaround"}, False),
+    "gptq": ({**_PLAIN, "rounding": "gptq"}, False),
+    "descent": (_PLAIN, False),
+    "stream": ({}, False),
+    "stream+steps": ({}, True),
+}
+_TITLES = {
+    "nearest": "nearest level, scale by output error",
+    "adaround": "AdaRound-like",
+    "gptq": "GPTQ-like",
+    "descent": "descent on the weights",
+    "stream": "stream target, descent",
+    "stream+steps": f"the same, then {STEPS} steps without labels",
+}
+
+
+@dataclass(frozen=True)
+class RoundingRow:
+    """One network: bits, method, and which images were drawn."""
+
+    weights: int
+    activations: int
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As on the command line."""
+        return f"w{self.weights}a{self.activations}-{self.method}-seed{self.seed}"
+
+
+def rows_of(activations: Sequence[int], seeds: Sequence[int]) -> list[RoundingRow]:
+    """All rows of the table."""
+    return [
+        RoundingRow(weights, bits, method, seed)
+        for seed in seeds
+        for bits in activations
+        for weights in WEIGHTS
+        for method in METHODS
+    ]
+
+
+def measured(
+    row: RoundingRow,
+    checkpoint: Checkpoint,
+    path: Path,
+    photos: Tensor,
+    test: ImageSet,
+    progress: TrainingProgress,
+) -> dict[str, Any]:
+    """Quantize and test; the row's record, accuracy as a fraction of 1.
+
+    Raises InputError for bits that the checkpoint's network cannot have.
+    """
+    changes, trains = METHODS[row.method]
+    recipe, steps = PostTrainingRecipe(**changes), STEPS if trains else 0
+    options = QuantizeOptions(row.weights, row.activations, recipe, steps, seed=row.seed)
+    state = quantize_checkpoint(checkpoint, path, photos, test, options, progress)
+    assert state.result is not None
+    top1 = state.result["top1"]
+    return {
+        **asdict(row),
+        "images": len(photos),
+        "top1": top1,
+        "standard_error": math.sqrt(top1 * (1 - top1) / len(test)),
+        "evaluation": state.result["evaluation"],
+        "seconds": round(state.elapsed, 1),
+        "layers": state.history[0]["layers"],
+    }
+
+
+def begin_document(path: Path, checkpoint: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the JSON file ``path`` holds already, or ``facts`` and no rows.
+
+    Raises InputError where it is of another checkpoint.
+    """
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    if not path.is_file():
+        return {"checkpoint_sha256": digest, **facts, "rows": []}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"'{path}' is damaged; remove it to begin again") from error
+    if document.get("checkpoint_sha256") != digest:
+        raise InputError(f"'{path}' is of another checkpoint; give another --json")
+    return document
+
+
+def missing(document: dict[str, Any], rows: Sequence[RoundingRow]) -> list[RoundingRow]:
+    """The rows that the document does not have yet."""
+    done = {tuple(entry[key] for key in RoundingRow.__annotations__) for entry in document["rows"]}
+    return [row for row in rows if tuple(asdict(row).values()) not in done]
+
+
+def write(document: dict[str, Any], path: Path) -> None:
+    """The JSON file and, beside it, the table in Markdown; each beside and then renamed."""
+    for file, text in (
+        (path, json.dumps(document, indent=1) + "\n"),
+        (path.with_suffix(".md"), table(document)),
+    ):
+        beside = file.with_name(file.name + ".partial")
+        beside.write_text(text)
+        beside.replace(file)
+
+
+def table(document: dict[str, Any]) -> str:
+    """Markdown: a table for each number of bits of the activations, a column for the weights'."""
+    lines = [
+        f"Network `{document['network']}` in full precision: {_percent(document['reference'])} on "
+        f"{document['test_images']} test images.",
+    ]
+    by_row: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
+    for entry in document["rows"]:
+        key = (entry["activations"], entry["weights"], entry["method"])
+        by_row.setdefault(key, []).append(entry)
+    for bits in sorted({key[0] for key in by_row}, reverse=True):
+        columns = sorted({key[1] for key in by_row if key[0] == bits})
+        lines += ["", f"Activations of {bits} bits, top-1 in % ± standard error:", ""]
+        lines.append("| | " + " | ".join(f"W{weights}" for weights in columns) + " |")
+        lines.append("|---" * (len(columns) + 1) + "|")
+        for method, title in _TITLES.items():
+            cells = [by_row.get((bits, weights, method), []) for weights in columns]
+            if any(cells):
+                lines.append("| " + " | ".join([title, *map(_cell, cells)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entries: Sequence[dict[str, Any]]) -> str:
+    """The mean over seeds; the standard error of one measurement."""
+    if not entries:
+        return ""
+    top1 = sum(entry["top1"] for entry in entries) / len(entries)
+    error = max(entry["standard_error"] for entry in entries)
+    seeds = f" ({len(entries)} seeds)" if len(entries) > 1 else ""
+    return f"{100 * top1:.2f} ± {100 * error:.2f}{seeds}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
