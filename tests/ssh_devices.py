@@ -186,6 +186,40 @@ def local_dropbear(state: Path) -> Iterator[SshDevice]:
 
 
 @contextmanager
+def dropbear_on_pi(pi: VirtualPi, folder: Path) -> Iterator[SshDevice]:
+    """Start dropbear on a virtual Pi, reached through its sshd.
+
+    Its sessions have busybox and nothing else: no getconf, for one. Files are in ``folder`` here,
+    and in ``~/small`` there.
+    """
+    pi.run("mkdir -p small/programs && busybox --install -s small/programs")
+    described = pi.run("cd small && rm -f key && dropbearkey -t ed25519 -f key")
+    key = next(line for line in described.splitlines() if line.startswith("ssh-"))
+    session = (
+        '#!/bin/sh\nexport PATH=$HOME/small/programs\ncd && exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    pi.run(f"cd small && printf %s {shlex.quote(session)} > session && chmod 755 session")
+    serve = '-F -E -s -p 127.0.0.1:2200 -r small/key -P small/pid -c "$HOME/small/session"'
+    pi.run(f"setsid /usr/sbin/dropbear {serve} > small/log 2>&1 < /dev/null &")
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:2200 {key}\n")
+    (folder / "ssh_config").write_text(
+        "Host 127.0.0.1\n"
+        "  Port 2200\n"
+        "  User pi\n"
+        f"  ProxyCommand ssh -F {pi.ssh_config} -W 127.0.0.1:2200 127.0.0.1\n"
+        f"  IdentityFile {pi.state}/user_key\n"
+        "  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder}/known_hosts\n"
+        "  StrictHostKeyChecking yes\n"
+        "  ConnectTimeout 60\n"
+    )
+    try:
+        yield SshDevice("pi@127.0.0.1", folder / "ssh_config", folder)
+    finally:
+        pi.run("kill $(cat small/pid)")
+
+
+@contextmanager
 def running_sshd(state: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Run sshd with ``state/sshd_config``, which has it listen on ``port``."""
     if os.geteuid() == 0:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from bitat_deploy.errors import ConnectionFailedError, InputError
+from bitat_deploy.errors import ConnectionFailedError, InputError, RunFailedError
 from bitat_deploy.plain_text import foreign_text
 
 _TYPED = re.compile(
@@ -115,6 +116,20 @@ class Destination:
             methods=methods,
         )
         return ConnectionFailedError(sentence)
+
+    def lost(self, why: str) -> RunFailedError:
+        """The error of a connection that ended; ``why`` may be empty."""
+        return RunFailedError(
+            f"the connection to '{self.typed}' was lost{f' ({why})' if why else ''}; nothing "
+            "half-done is used there: check the network and the device's power, and run it again"
+        )
+
+    def now_trusted(self, key: str, file: Path) -> str:
+        """What is told of a new host key."""
+        return (
+            f"The host key of '{self.typed}' was not known and is now trusted: {key}, added to "
+            f"'{file}'."
+        )
 
 
 def failure_kind(log: str, kinds: Mapping[str, str]) -> tuple[str, str, str]:

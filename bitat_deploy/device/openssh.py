@@ -209,10 +209,7 @@ class OpenSshConnection:
         find = ["ssh-keygen", "-l", "-F", name, "-f", str(file)]
         found = subprocess.run(find, capture_output=True, text=True, check=False).stdout
         fingerprint = " ".join(re.findall(r"SHA256:\S+", found))
-        on_new_host_key(
-            f"The host key of '{self.name}' was not known and is now trusted: "
-            f"{kind} {fingerprint}, added to '{file}'."
-        )
+        on_new_host_key(self._destination.now_trusted(f"{kind} {fingerprint}", file))
 
     def _logged(self) -> list[str]:
         with self._log.open("rb") as file:
@@ -227,10 +224,7 @@ class OpenSshConnection:
             if silent
             else foreign_text("".join(said[:1]))
         )
-        return RunFailedError(
-            f"the connection to '{self.name}' was lost{f' ({why})' if why else ''}; nothing "
-            "half-done is used there: check the network and the device's power, and run it again"
-        )
+        return self._destination.lost(why)
 
 
 def _waits(settings: dict[str, str]) -> tuple[int, int, int]:

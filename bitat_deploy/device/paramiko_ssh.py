@@ -75,6 +75,7 @@ class ParamikoConnection:
         self.name = address.typed
         self.folder = ""
         settings = _settings(address, config)
+        self._destination = settings.destination
         self._silence, self._quiet = settings.silence, 0.0
         self._running: paramiko.Channel | None = None
         self._interrupted: paramiko.Channel | None = None
@@ -153,11 +154,7 @@ class ParamikoConnection:
 
     def _lost(self) -> RunFailedError:
         silent = self._quiet > self._silence
-        why = f" (no answer for {self._silence:g} s)" if silent else ""
-        return RunFailedError(
-            f"the connection to '{self.name}' was lost{why}; nothing half-done is used there: "
-            "check the network and the device's power, and run it again"
-        )
+        return self._destination.lost(f"no answer for {self._silence:g} s" if silent else "")
 
 
 def _exchange(channel: paramiko.Channel, stdin: Path | None, answer: Answer) -> None:
@@ -246,10 +243,7 @@ class _NewHostKey(paramiko.MissingHostKeyPolicy):
                 f"the host key of '{destination.typed}' cannot be added to '{file}': "
                 f"{error.strerror}"
             ) from error
-        self._on_new_host_key(
-            f"The host key of '{destination.typed}' was not known and is now trusted: "
-            f"{key.get_name()} {key.fingerprint}, added to '{file}'."
-        )
+        self._on_new_host_key(destination.now_trusted(f"{key.get_name()} {key.fingerprint}", file))
 
 
 def _settings(address: Address, config: Path | None) -> _Settings:
