@@ -134,7 +134,7 @@ def write(document: dict[str, Any], path: Path) -> None:
 def table(document: dict[str, Any]) -> str:
     """Markdown: a table for each number of bits of the activations, a column for the weights'."""
     lines = [
-        f"Network `{document['network']}` in full precision: {_percent(document['reference'])} on "
+        f"Network `{document['network']}` with real weights: {_percent(document['reference'])} on "
         f"{document['test_images']} test images.",
     ]
     by_row: dict[tuple[int, int, str], list[dict[str, Any]]] = {}

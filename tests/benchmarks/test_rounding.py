@@ -49,7 +49,7 @@ def test_rows_are_measured_once(tmp_path: Path) -> None:
     assert again == json.loads(json.dumps(document))
     assert rounding.missing(again, rows) == [rows[1], rows[2], *rows[4:]]
     page = output.with_suffix(".md").read_text()
-    assert "in full precision: 25.00 % on 12 test images" in page
+    assert "with real weights: 25.00 % on 12 test images" in page
     assert "| | W2 |" in page
     assert page.count(" ± ") == 3  # the heading, and two rows
     with pytest.raises(InputError, match="of another checkpoint"):
