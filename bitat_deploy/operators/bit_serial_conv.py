@@ -21,10 +21,13 @@ broadcast and nothing is added across lanes. Weights are [group][tile][run][word
 [vector of the tile][byte]. Windows read a copy of the input, unless they are one pixel.
 
 Instructions, for each word and pair of planes: NEON eor, cnt, add; x86 xor and a full adder.
+
+With many pairs of planes it is faster to unpack the codes and multiply bytes, in the code of
+:mod:`.quantized_conv`: a schedule of that operator says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +44,7 @@ from bitat_deploy.operators.convolution import (
     pixel_classes,
 )
 from bitat_deploy.operators.output_stage import Place, StageCode
+from bitat_deploy.operators.quantized_conv import QuantizedConv, QuantizedConvSchedule
 from bitat_deploy.operators.vector_code import (
     for_vectors,
     load,
@@ -49,6 +53,7 @@ from bitat_deploy.operators.vector_code import (
 )
 from bitat_deploy.target import Target
 
+_FEW_CHANNELS = 16  # of which unpacking costs more than it gains
 _TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save adders
 
 
@@ -66,13 +71,26 @@ class BitSerialSchedule:
     words: int
 
     @staticmethod
-    def default(target: Target, weight_bits: int, code_bits: int) -> "BitSerialSchedule":
+    def fastest(target: Target, weight_bits: int, code_bits: int) -> "BitSerialSchedule":
         """The fastest measured on this kind of processor."""
         pairs, levels = weight_bits * code_bits, weight_bits + code_bits - 1
         if target.architecture == "x86_64":
             return BitSerialSchedule(32, 1, 1, max(8, _TREE_WORDS // pairs))
         pixels, vectors = {1: (4, 4), 2: (4, 2), 3: (2, 2), 4: (2, 2)}.get(levels, (2, 1))
         return BitSerialSchedule(8, pixels, vectors, 1)
+
+
+def _pairs_worth_bytes(target: Target) -> int:
+    """Pairs of planes from which on bytes are faster, at 14x14x512.
+
+    Measured on x86 (at 4 both take as long); on ARM modelled: at 2 and 4 with dot products, at 4
+    and 16 without.
+    """
+    if target.architecture == "x86_64":
+        return 5
+    if "+dotprod" in target.features:
+        return 3
+    return 8 if target.in_order else 9
 
 
 class BitSerialConv(ConvolutionOperator):
@@ -120,20 +138,27 @@ class BitSerialConv(ConvolutionOperator):
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Weights, flat uint8; the output stage's; classes of rows and of columns, if needed."""
+        if self._in_bytes is not None:
+            return self._in_bytes.constants()
         arrays = (self._arranged_weights(), *self.stage_code.constants())
         if not self._has_classes:
             return arrays
         (rows, _), (columns, column_classes) = self._classes
         return (*arrays, rows * np.int32(len(column_classes)), columns)
 
-    def space(self) -> tuple[BitSerialSchedule, ...]:
-        """Tiles that registers hold, and how much of the window is counted at once."""
-        count = self._count
+    def space(self) -> tuple[BitSerialSchedule | QuantizedConvSchedule, ...]:
+        """Tiles that registers hold, and how much of the window is counted at once.
+
+        With several pairs of planes also the tiles of products of bytes.
+        """
+        count = replace(self, schedule=self._bit_by_bit)._count
+        in_bytes = QuantizedConv(self.layer, self.formats, self.target)
+        return (*self._bit_serial_space(count), *(in_bytes.space() if count.pairs > 1 else ()))
+
+    def _bit_serial_space(self, count: WindowCount) -> tuple[BitSerialSchedule, ...]:
         if count.lane_bits == 32:
             shapes = [(1, 1), (2, 1), (1, 2), (2, 2)]
-            blocks = [
-                words for words in (4, 8, 15, 31) if words * self._count.pairs <= _LARGEST_TREE
-            ]
+            blocks = [words for words in (4, 8, 15, 31) if words * count.pairs <= _LARGEST_TREE]
             return tuple(BitSerialSchedule(32, *s, words) for s in shapes for words in blocks)
         shapes = [
             (p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * self._count.levels <= 20
@@ -141,11 +166,26 @@ class BitSerialConv(ConvolutionOperator):
         return tuple(BitSerialSchedule(8, *shape, words) for shape in shapes for words in (1, 2))
 
     @property
-    def _schedule(self) -> BitSerialSchedule:
-        schedule: BitSerialSchedule | None = self.schedule
-        return schedule or BitSerialSchedule.default(
-            self.target, self.layer.weight_bits, self.codes.bits
-        )
+    def _schedule(self) -> Any:
+        """A BitSerialSchedule, or a QuantizedConvSchedule for products of bytes."""
+        if self.schedule is not None:
+            return self.schedule
+        pairs = self.layer.weight_bits * self.codes.bits
+        if pairs < _pairs_worth_bytes(self.target) or self.group_channels < _FEW_CHANNELS:
+            return self._bit_by_bit
+        return QuantizedConv(self.layer, self.formats, self.target).default_schedule
+
+    @property
+    def _bit_by_bit(self) -> BitSerialSchedule:
+        return BitSerialSchedule.fastest(self.target, self.layer.weight_bits, self.codes.bits)
+
+    @cached_property
+    def _in_bytes(self) -> QuantizedConv | None:
+        """The operator whose code this is, where codes are unpacked to bytes."""
+        schedule = self._schedule
+        if not isinstance(schedule, QuantizedConvSchedule):
+            return None
+        return QuantizedConv(self.layer, self.formats, self.target, schedule)
 
     @property
     def _weight_of_pairs(self) -> int:
@@ -219,6 +259,9 @@ class BitSerialConv(ConvolutionOperator):
 
     def emit(self, x: Any, *buffers: Any) -> None:
         """Copy the input, if need be, and compute tile by tile."""
+        if self._in_bytes is not None:
+            self._in_bytes.emit(x, *buffers)
+            return
         rest = list(buffers)
         y = rest.pop()
         shortcut = rest.pop(0) if self.shortcut_channels else None

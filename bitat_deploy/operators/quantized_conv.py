@@ -110,7 +110,9 @@ class QuantizedConv(ConvolutionOperator):
         """Of what the copy holds and the weights."""
         zero = zero_of(self.source, self._products.dtype)
         level = max(abs(limit - zero) for limit in level_range(self.source))
-        return level * -int(self.layer.weight.min(initial=-127))
+        bits = self.layer.weight_bits
+        least = -127 if bits == IMAGE_WEIGHT_BITS else 1 - 2**bits
+        return level * -int(self.layer.weight.min(initial=least))
 
     @property
     def _lanes(self) -> int:
