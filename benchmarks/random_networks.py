@@ -2,9 +2,8 @@
 
 Signs of weights are drawn evenly, and thresholds with about the spread of the sums they are
 compared with, so that activations vary. Each network is a packed chain: 1-bit weights and
-activations, an 8-bit first convolution and classifier, no shortcuts; or, in EIGHT_BIT_NETWORKS, the
-same chain with 8-bit weights and activations throughout. The shapes are those of the papers'
-networks.
+activations, an 8-bit first convolution and classifier, no shortcuts; or, in WIDER_NETWORKS, the
+same chain with 2, 4 or 8 bits. The shapes are those of the papers' networks.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ _V2_STAGES += [(6, 160, 3, 2), (6, 320, 1, 1)]
 def random_mobilenet_v1(
     size: int = 224, classes: int = 1000, seed: int = 0, bits: int = 1
 ) -> IntegerNetwork:
-    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3; ``bits`` are 1 or 8."""
+    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3; ``bits`` are 1 to 4 or 8."""
     chain = _Chain(size, _V1_STEM, seed, bits)
     for index, (out, stride) in enumerate(_V1_BLOCKS):
         chain.depthwise(f"block{index}.depthwise", stride)
@@ -54,7 +53,7 @@ def random_mobilenet_v2(
     """MobileNetV2 1.0 for images of ``size`` x ``size`` x 3, without its shortcuts.
 
     Each convolution's output is quantized, also that of the bottlenecks, which are linear in the
-    paper. ``bits`` are 1 or 8.
+    paper. ``bits`` are 1 to 4 or 8.
     """
     chain = _Chain(size, _V2_STEM, seed, bits)
     for index, (expansion, out, stride) in enumerate(_v2_blocks()):
@@ -70,13 +69,15 @@ RANDOM_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
     "mobilenet-v1": random_mobilenet_v1,
     "mobilenet-v2": random_mobilenet_v2,
 }
-EIGHT_BIT_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
-    f"{name}-w8a8": partial(network, bits=8) for name, network in RANDOM_NETWORKS.items()
+WIDER_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
+    f"{name}-w{bits}a{bits}": partial(network, bits=bits)
+    for name, network in RANDOM_NETWORKS.items()
+    for bits in (2, 4, 8)
 }
 
 
 def _name(version: str, size: int, bits: int) -> str:
-    return f"random-mobilenet-{version}-{size}" + ("-w8a8" if bits == 8 else "")
+    return f"random-mobilenet-{version}-{size}" + (f"-w{bits}a{bits}" if bits > 1 else "")
 
 
 def _v2_blocks() -> Iterator[tuple[int, int, int]]:
@@ -107,7 +108,7 @@ class _Chain:
         self._layers: list[Layer] = [first]
 
     def depthwise(self, name: str, stride: int) -> None:
-        """3x3, padded with +1, bytes with 0."""
+        """3x3, padded with +1, or with 0 where there is more than one bit."""
         convolution = Convolution(
             name=name,
             input=self._layers[-1].name,
@@ -141,7 +142,7 @@ class _Chain:
             bias=self._random.integers(-1000, 1000, classes, dtype=np.int32),
             scale=np.float32(0.01),
         )
-        shift = 0 if self._bits == 1 else 5
+        shift = 5 if self._bits == 8 else 0
         layers = (*self._layers, GlobalSum("pool", self._layers[-1].name, shift), classifier)
         names = tuple(f"class {index}" for index in range(classes))
         metadata = {"weights": "drawn, not trained", "seed": str(self._seed)}
@@ -150,10 +151,11 @@ class _Chain:
     def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
         if self._bits == 8:
             return self._random.integers(-127, 128, shape, dtype=np.int8)
-        return (2 * self._random.integers(0, 2, shape, dtype=np.int8) - 1).astype(np.int8)
+        codes = self._random.integers(0, 2**self._bits, shape, dtype=np.int8)
+        return (2 * codes - (2**self._bits - 1)).astype(np.int8)
 
     def _output(self, channels: int, spread: float, inputs: int) -> Quantize | Requantize:
-        """Thresholds mostly between -spread and spread; bytes of sums of ``inputs`` products."""
+        """Thresholds mostly between -spread and spread of signs; bytes of ``inputs`` products."""
         if self._bits == 8:
             reach = int(73 * 147 * inputs**0.5)  # uniform weights and levels: half as many bytes
             offset = self._random.integers(0, reach, channels, dtype=np.int32)
@@ -161,5 +163,7 @@ class _Chain:
             multiplier = np.full(channels, (256 << 22) // reach, np.int32)
             bias = np.full(channels, 1 << 21, np.int32)
             return Requantize(multiplier, bias, 22, clip=clip, dtype="uint8")
-        thresholds = self._random.normal(0, spread, (1, channels)).round().astype(np.int32)
-        return Quantize(thresholds, signed=True)
+        top = 2**self._bits - 1
+        spread *= 1 if spread > 1000 else top**2  # the picture's sums are what they are
+        thresholds = self._random.normal(0, spread, (top, channels)).round().astype(np.int32)
+        return Quantize(np.sort(thresholds, axis=0), signed=self._bits == 1)
