@@ -5,8 +5,9 @@ Layout. Lanes are channels: nothing is broadcast and nothing is added across lan
 [vector][tap][lane].
 
 Instructions. int8 products are exact in int16 lanes, where as many are added as fit: two of bytes
-(128 * 127 * 2 < 2^15), all nine of a 3x3 window of codes of up to 4 bits. Then they are widened and
-added to int32: on NEON for 8 channels and two taps ``smull``, ``smlal`` and two ``saddw``.
+(128 * 127 * 2 < 2^15), all nine of a 3x3 window of codes of up to 4 bits. Where that is not the
+whole window they are widened and added to int32: on NEON for 8 channels and two taps ``smull``,
+``smlal`` and two ``saddw``.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,12 @@ class EightBitDepthwiseConv(ConvolutionOperator):
             base = zero * self.layer.weight.astype(np.int64).sum(axis=(1, 2, 3))[None]
         layer = self.layer
         return StageCode(
-            layer.output, layer.out_channels, self._lanes, self.shortcut_channels, base=base
+            stage=layer.output,
+            channels=layer.out_channels,
+            lanes=self._lanes,
+            shortcut_channels=self.shortcut_channels,
+            value_dtype="int16" if self._chain > layer.taps else "int32",
+            base=base,
         )
 
     def constants(self) -> tuple[NDArray[Any], ...]:
@@ -104,7 +110,7 @@ class EightBitDepthwiseConv(ConvolutionOperator):
     def _emit_sum(
         self, copy: Any, copied: PaddedCopy, weights: list[Any], row: Any, column: Any, vector: Any
     ) -> Any:
-        """The int32 sums of a pixel's vector of channels."""
+        """The sums of a pixel's vector of channels, as the output stage takes them."""
         layer, lanes = self.layer, self._lanes
         wide, narrow = vector_dtype("int32", lanes), vector_dtype("int16", lanes)
         total: Any = splat(0, "int32", lanes)
@@ -119,5 +125,7 @@ class EightBitDepthwiseConv(ConvolutionOperator):
                 value = load(copy, pixel + vector * lanes, lanes)
                 product = T.cast(value, narrow) * T.cast(weights[tap], narrow)
                 products = keep(product if products is None else products + product)
+            if self._chain > layer.taps:
+                return products
             total = keep(total + T.cast(products, wide))
         return total

@@ -39,10 +39,13 @@ class NarrowProducts:
     """How a target multiplies narrow integers: vectors of ``lanes`` sums.
 
     ``values`` of ``dtype`` are taken at once; where that is not int8 or int16, the least int8 value
-    has to become 0. ``weight_dtype`` is what the weights have to be.
+    has to become 0. ``weight_dtype`` is what the weights have to be. With ``by_lane`` dot products
+    of NEON take the values from a lane of a register, without a broadcast: better for long sums,
+    worse for the first layer (docs/kernels.md).
     """
 
     target: Target
+    by_lane: bool = False
 
     @property
     def lanes(self) -> int:
@@ -139,7 +142,9 @@ class NarrowProducts:
     def _emit_dot_products(self, sums: Any, steps: Sequence[tuple[Any, Any]]) -> Any:
         for values, weights in steps:
             name = "llvm.aarch64.neon.sdot"
-            sums = keep(T.call_llvm_pure_intrin("int32x4", name, sums, weights, values))
+            # LLVM takes a lane for the last operand alone.
+            pair = (weights, values) if self.by_lane else (values, weights)
+            sums = keep(T.call_llvm_pure_intrin("int32x4", name, sums, *pair))
         return sums
 
     def _emit_chain(self, sums: Any, steps: Sequence[tuple[Any, Any]]) -> Any:

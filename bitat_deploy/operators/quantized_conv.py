@@ -99,7 +99,7 @@ class QuantizedConv(ConvolutionOperator):
 
     @property
     def _products(self) -> NarrowProducts:
-        return NarrowProducts(self.target)
+        return NarrowProducts(self.target, by_lane=not isinstance(self.source, Image))
 
     @property
     def _values(self) -> int:
