@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import IMAGE_WEIGHT_BITS, Bytes, Codes, Convolution, Format
+from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format
 from bitat_deploy.operators.byte_copy import emit_byte_copy, level_range, zero_of
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.output_stage import Place, StageCode
@@ -35,11 +35,13 @@ class EightBitDepthwiseConv(ConvolutionOperator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """Depthwise convolutions of bytes or codes with square filters of 8 bits."""
+        """Depthwise convolutions with square filters of 8 bits, of the picture's kind too.
+
+        So are the layers of int8 files.
+        """
         if not isinstance(layer, Convolution) or not (layer.depthwise and layer.square):
             return False
-        reads = isinstance(formats[layer.input], Bytes | Codes)
-        return reads and layer.weight_bits == IMAGE_WEIGHT_BITS
+        return layer.weight_bits == IMAGE_WEIGHT_BITS
 
     @cached_property
     def stage_code(self) -> StageCode:

@@ -33,6 +33,7 @@ from bitat_deploy.target import Target
 
 # Products of a tile in straight-line code: of the picture, whose windows are small, and elsewhere.
 _UNROLLED_PICTURE, _UNROLLED = 256, 48
+_PICTURE_CHANNELS = 4
 _BLOCK = 16  # values of a run that are loaded at once where it is longer
 
 
@@ -92,14 +93,19 @@ class QuantizedConv(ConvolutionOperator):
     @property
     def _fastest(self) -> QuantizedConvSchedule:
         """Measured on x86, modelled on ARM, at 14x14x512, and 3x3 of the picture."""
-        if isinstance(self.source, Image) or self._values == 2:
+        if self._is_picture or self._values == 2:
             return QuantizedConvSchedule(2, 2)
         arm = self.target.architecture != "x86_64"
         return QuantizedConvSchedule(6, 2) if arm else QuantizedConvSchedule(4, 4)
 
     @property
+    def _is_picture(self) -> bool:
+        """Whether it is a first layer; int8 files have other layers that read uint8, too."""
+        return isinstance(self.source, Image) and self.channels <= _PICTURE_CHANNELS
+
+    @property
     def _products(self) -> NarrowProducts:
-        return NarrowProducts(self.target, by_lane=not isinstance(self.source, Image))
+        return NarrowProducts(self.target, by_lane=not self._is_picture)
 
     @property
     def _values(self) -> int:
@@ -191,7 +197,7 @@ class QuantizedConv(ConvolutionOperator):
                     steps = list(zip(values, weights, strict=True))
                     store(buffer, 0, self._products.emit_sum(load(buffer, 0, lanes), steps), lanes)
 
-        unrolled = _UNROLLED_PICTURE if isinstance(self.source, Image) else _UNROLLED
+        unrolled = _UNROLLED_PICTURE if self._is_picture else _UNROLLED
         if self.runs * self._steps * pixels * vectors <= unrolled:
             add(range(self.runs), 0, self._steps)
         elif self._steps * pixels * vectors <= unrolled:
