@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import foreign_text
 
 
 def _encoded(text: str, _encoding: str = "latin1") -> bytes:
@@ -63,7 +64,8 @@ def read_python_file(content: bytes, shown: str) -> dict[str, Any]:
         document = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     # A damaged pickle fails in any of its many instructions.
     except Exception as error:
-        reason = str(error) if isinstance(error, pickle.UnpicklingError) else "is it damaged?"
+        says_why = isinstance(error, pickle.UnpicklingError)
+        reason = foreign_text(str(error)) if says_why else "is it damaged?"
         raise InputError(
             f"{shown} cannot be read as a file of CIFAR's python format: {reason}"
         ) from error

@@ -148,3 +148,10 @@ def test_a_few_bytes_take_no_memory(content: bytes) -> None:
     with pytest.raises(InputError, match="cannot be read as a file of CIFAR"):
         read_python_file(content, "'a'")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize("content", [b"P0\n.", b"c\x1b[2J\nx\n."])
+def test_reasons_are_one_printable_line(content: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        read_python_file(content, "'a'")
+    assert str(caught.value).isprintable()

@@ -142,5 +142,26 @@ def test_export_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_by_the_reference(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(InputError, match="cannot load"):
+    with pytest.raises(InputError, match="cannot run"):
         reference_logits(path, np.zeros((1, 4, 4, 1), np.uint8))
+
+
+def test_a_model_that_fails_while_it_runs(tmp_path: Path) -> None:
+    tensor = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("Cast", ["image"], ["index"], to=onnx.TensorProto.INT64),
+        onnx.helper.make_node("Gather", ["table", "index"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "table",
+        [tensor("image", onnx.TensorProto.UINT8, [1, 2])],
+        [tensor("logits", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.zeros(3, np.float32), "table")],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx")
+    assert reference_logits(tmp_path / "model.onnx", np.full((1, 2), 2, np.uint8)).size == 2
+    with pytest.raises(InputError, match=r"cannot run .*model\.onnx': .*bounds"):
+        reference_logits(tmp_path / "model.onnx", np.full((1, 2), 3, np.uint8))
