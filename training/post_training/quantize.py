@@ -165,8 +165,12 @@ def _recipe(
     return recipe_from_mapping(values)
 
 
+def _activations(network: QuantizedNetwork) -> list[Activation]:
+    return [part for part in network.modules() if isinstance(part, Activation)]
+
+
 def _trained_activations(network: QuantizedNetwork) -> bool:
-    return any(part.quantized for part in network.modules() if isinstance(part, Activation))
+    return any(activation.quantized for activation in _activations(network))
 
 
 def _take_over(reference: QuantizedNetwork, network: QuantizedNetwork) -> None:
@@ -174,9 +178,8 @@ def _take_over(reference: QuantizedNetwork, network: QuantizedNetwork) -> None:
     network.load_twin(reference.state_dict())
     if not _trained_activations(reference):
         return
-    for own, other in zip(network.modules(), reference.modules(), strict=True):
-        if isinstance(own, Activation):
-            own.load_state_dict(other.state_dict())
+    for own, other in zip(_activations(network), _activations(reference), strict=True):
+        own.load_state_dict(other.state_dict())
 
 
 def _run(

@@ -143,6 +143,22 @@ def test_trained_activations_are_kept(tmp_path: Path) -> None:
     assert "quantize them first" in str(exported.exception)
 
 
+def test_trained_activations_are_kept_beside_layers_of_8_bits(tmp_path: Path) -> None:
+    """The depthwise layers become layers of another class."""
+    path = checkpoint(
+        tmp_path / "activations.pt",
+        method="quantized-activations",
+        quantization={"quantizer": "uniq", "activation_bits": 2, "depthwise": False},
+        activations=STAGE,
+    )
+    photos = draw_photos(tmp_path / "photos", 12)
+    done(path, photos, "--weights", "8", "--activations", "2", "--output", "out")
+    before, after = load_checkpoint(path), load_checkpoint(tmp_path / "out" / "checkpoint.pt")
+    for name in before.network:
+        if name.endswith("activation.quantizer.step"):
+            assert torch.equal(before.network[name], after.network[name])
+
+
 def test_signs(tmp_path: Path) -> None:
     """Binary activations, trained; gammas are kept."""
     path = checkpoint(
