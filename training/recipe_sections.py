@@ -134,8 +134,8 @@ class DataRecipe:
     expression ``group`` finds in a file's name is the group of its image within the class, such as
     the frames of one sign; groups are held out whole. ``batch_size`` is that of all processes
     together. ``calibration_images``, from the start of the training images, serve BiTAT's
-    statistics and first steps. ``image_size`` is the side in pixels to which images of an image
-    folder are brought.
+    statistics and the quantizers' first steps. ``image_size`` is the side in pixels to which images
+    of GTSRB (32 where it is None) and of image folders are resized.
 
     ``crop``: the network sees squares of so many pixels, at a random place in training, else the
     middle one; None is the whole image. ``shift``: up to so many pixels beyond the border, filled
