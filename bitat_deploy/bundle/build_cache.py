@@ -26,8 +26,17 @@ from bitat_deploy.target import Target
 MAXIMUM_ENTRIES = 20  # about 10 MB each
 
 # The parts of this package that determine a bundle's content.
-_STAGES = ("network", "onnx_format", "foreign", "operators", "compiler", "bundle", "runner")
-_MODULES = ("target.py",)
+_STAGES = (
+    "network",
+    "onnx_format",
+    "foreign",
+    "operators",
+    "records",
+    "compiler",
+    "bundle",
+    "runner",
+)
+_MODULES = ("target.py", "plain_text.py", "datasets/drawn.py")
 _SOURCES = frozenset({".py", ".c", ".cc", ".h", ".hpp", ".map", ".txt"})
 
 _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnxruntime", "ziglang")

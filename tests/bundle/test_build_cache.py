@@ -1,6 +1,7 @@
 """An unchanged build is copied from the cache; any other is compiled."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -97,6 +98,20 @@ def test_key_knows_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(build_cache, "_STAGES", ("operators",))  # other code
     keys.append(build_cache.build_key("0" * 64, HOST, {}))
     assert len(set(keys)) == len(keys)
+
+
+def test_key_knows_the_code_that_stages_import() -> None:
+    """All but what has no part in a bundle's content."""
+    package = Path(build_cache.__file__).parents[1]
+    sources = [path for stage in build_cache._STAGES for path in (package / stage).rglob("*.py")]
+    imports = {
+        name
+        for source in sources
+        for name in re.findall(r"^ *from bitat_deploy\.(\w+)", source.read_text(), re.MULTILINE)
+    }
+    modules = {Path(name).parts[0].removesuffix(".py") for name in build_cache._MODULES}
+    others = {"bounded_process", "errors", "files", "lazy_face", "paths", "plain_values"}
+    assert imports <= {*build_cache._STAGES, *modules, *others}
 
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "removed", "manifest"])
