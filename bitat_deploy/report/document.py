@@ -25,7 +25,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     """
     device = asdict(result.device)
     device["features"] = sorted(device["features"])
-    for private in ("cache", "write_refusal", "execute_refusal"):  # of no use to a reader
+    # Of no use to a reader.
+    for private in ("cache", "write_refusal", "execute_refusal", "other_folder"):
         del device[private]
     accuracy = asdict(result.accuracy)
     for key in ("class_names", "confusion", "logits_tolerance"):

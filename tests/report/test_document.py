@@ -51,6 +51,11 @@ def test_weights_derived_from_the_multiply_accumulates(result: BenchResult) -> N
             assert layer["weight_bytes"] == 9 * layer["output_shape"][-1] / 8
 
 
+def test_folders_of_the_device_stay_out() -> None:
+    keys = bench_document(drawn_result())["device"].keys()
+    assert not keys & {"cache", "write_refusal", "execute_refusal", "other_folder"}
+
+
 def test_share_of_the_full_clock() -> None:
     assert bench_document(drawn_result())["clock_share_at_maximum"] == pytest.approx(0.97)
     uncounted = dataclasses.replace(drawn_result().health_after, clocks=())
