@@ -129,7 +129,7 @@ def _check_dataset(bundle: Bundle, dataset: Dataset) -> None:
     if len(dataset.images) == 0:
         raise InputError(f"the data set '{dataset.name}' has no images")
     classes = len(bundle.manifest.model.class_names)
-    if dataset.labels.max(initial=0) >= classes:
+    if 0 < classes <= dataset.labels.max(initial=0):  # 0: the network does not name its classes
         raise InputError(
             f"'{dataset.name}' has {len(dataset.class_names)} classes, the network "
             f"'{bundle.manifest.model.name}' {classes}; choose the data set it was trained on"

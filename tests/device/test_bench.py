@@ -65,6 +65,14 @@ def test_several_images_at_once(tmp_path: Path) -> None:
     assert bench_document(result)["batch"] == 4
 
 
+def test_network_with_unnamed_classes(host_bundle: Path) -> None:
+    bundle = read_bundle(host_bundle)
+    model = replace(bundle.manifest.model, class_names=())
+    unnamed = replace(bundle, manifest=replace(bundle.manifest, model=model))
+    result = bench(unnamed, connect("local"), draw_dataset((3, 28, 28, 1)), QUICK)
+    assert result.accuracy.logits_equal
+
+
 def test_more_threads_than_cores(host_bundle: Path) -> None:
     options = replace(QUICK, threads=1024)
     with pytest.raises(InputError, match="too few for 1024 threads; choose --threads"):
