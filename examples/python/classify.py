@@ -51,7 +51,8 @@ class Network:
             command += [str(part) for option in options.items() for part in option]
             finished = subprocess.run(command, capture_output=True, text=True)
             if finished.returncode != 0:
-                raise RuntimeError(finished.stderr.strip().splitlines()[-1])
+                ended = f"the runner ended with exit code {finished.returncode}"
+                raise RuntimeError((finished.stderr.strip().splitlines() or [ended])[-1])
             classes = json.loads(finished.stdout)["classes"]
             values = array.array("f", result.read_bytes()).tolist()
             return [values[i : i + classes] for i in range(0, len(values), classes)]

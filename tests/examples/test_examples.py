@@ -111,3 +111,7 @@ def test_python(host_bundle: Path, images: Path, tmp_path: Path) -> None:
     images.write_bytes(images.read_bytes()[:-1])
     finished = call(*python, tmp_path / "bundle", images)
     assert finished.returncode == 1 and "not a whole number of images" in finished.stderr
+
+    (tmp_path / "bundle" / "runner").write_text("#!/bin/sh\nkill -9 $$\n")
+    finished = call(*python, tmp_path / "bundle", images)
+    assert finished.stderr == "error: the runner ended with exit code -9\n"
