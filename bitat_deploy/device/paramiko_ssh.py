@@ -252,7 +252,7 @@ def _settings(address: Address, config: Path | None) -> _Settings:
         text = file.read_text() if config or file.is_file() else ""
         _check_lines(text, file)
         options = paramiko.SSHConfig.from_text(text).lookup(address.name)
-    except (OSError, ValueError, paramiko.SSHException, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, paramiko.SSHException, ImportError) as error:
         raise InputError(f"the ssh configuration '{file}' cannot be read: {error}") from error
     for key, value in options.items():
         text = "\n".join(value) if isinstance(value, list) else str(value)

@@ -46,6 +46,12 @@ def test_unsupported(name: str, device: SshDevice) -> None:
     assert "\n" not in str(caught.value) and str(device.ssh_config) in str(caught.value)
 
 
+def test_home_of_an_unknown_user(device: SshDevice) -> None:
+    device.ssh_config.write_text(device.ssh_config.read_text() + "  IdentityFile ~nobody-2/key\n")
+    with pytest.raises(InputError, match=r"cannot be read: .* home directory"):
+        connect(device.host, device.ssh_config, transport="paramiko")
+
+
 @pytest.mark.parametrize("line", ["  LogLevel DEBUG\n", "Include nowhere/*\n", "# a comment\n"])
 def test_without_consequence(line: str, device: SshDevice) -> None:
     device.ssh_config.write_text(device.ssh_config.read_text() + line)
