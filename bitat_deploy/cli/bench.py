@@ -203,19 +203,19 @@ def bench(
             measure_board,
             show,
         )
-    shown = [
+    documents = [
         (one.board, bench_document(one.result) if one.result else one.error) for one in outcomes
     ]
-    if len(shown) > 1:
-        Console().print(board_table([(board.name, document) for board, document in shown]))
-    for board, document in shown:
+    if len(documents) > 1:
+        Console().print(board_table([(board.name, document) for board, document in documents]))
+    for board, document in documents:
         if not isinstance(document, dict):
             continue
-        if len(shown) == 1:
+        if len(documents) == 1:
             Console().print(terminal_report(document))
         for option, path in outputs.items():
             if path is not None:
-                file = path if len(shown) == 1 else board_file(path, board)
+                file = path if len(documents) == 1 else board_file(path, board)
                 write_file(_FORMATS[option](document), file)
                 say(f"Report: {file}")
     _raise_first(outcomes)
