@@ -82,7 +82,7 @@ def end_with(error: BitatDeployError) -> NoReturn:
 
 
 def as_our_error(error: OSError) -> BitatDeployError:
-    """What the file system refused anywhere in the program; ``error`` itself if it was not that."""
+    """The message for what the file system refused; raises ``error`` if it names no file."""
     file = error.filename2 or error.filename
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" at '{file}'" if file else ""
@@ -94,7 +94,7 @@ def as_our_error(error: OSError) -> BitatDeployError:
         raise error
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return BuildError(
-            f"'{file}' must not be read or written here ({error.strerror}); change its owner or "
+            f"'{file}' cannot be read or written ({error.strerror}); change its owner or "
             "mode, or set HOME, XDG_CACHE_HOME, XDG_DATA_HOME or TMPDIR to a folder of yours"
         )
     return InputError(f"'{file}' cannot be used ({error.strerror}); check the path")

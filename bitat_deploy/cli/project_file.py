@@ -78,7 +78,9 @@ def _at_home(path: Path, key: str, value: Any) -> Any:
     try:
         return str(Path(value).expanduser())
     except RuntimeError as error:
-        raise InputError(f"'{key}' in '{path}' is {value!r}, of no known user; mend it") from error
+        raise InputError(
+            f"'{key}' in '{path}' is {value!r}, the home folder of an unknown user; correct it"
+        ) from error
 
 
 def write_project(project: Project, path: Path = PROJECT_FILE) -> None:
