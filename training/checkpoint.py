@@ -110,8 +110,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _bring_up_to_date(document: dict[str, Any], path: Path) -> None:
-    """A finished run of version 3 or 4 as one of today; what is not finished would go on
-    otherwise than it began. Raises InputError for it."""
+    """Convert a finished run of version 3 or 4. Raises InputError for an unfinished one: it would
+    continue differently."""
     if document.get("result") is None:
         raise InputError(
             f"checkpoint '{path}' is of a run that an earlier version began, and training has "
