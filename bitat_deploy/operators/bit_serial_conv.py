@@ -160,9 +160,7 @@ class BitSerialConv(ConvolutionOperator):
             shapes = [(1, 1), (2, 1), (1, 2), (2, 2)]
             blocks = [words for words in (4, 8, 15, 31) if words * count.pairs <= _LARGEST_TREE]
             return tuple(BitSerialSchedule(32, *s, words) for s in shapes for words in blocks)
-        shapes = [
-            (p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * self._count.levels <= 20
-        ]
+        shapes = [(p, v) for p in (1, 2, 4, 8) for v in (1, 2, 4) if p * v * count.levels <= 20]
         return tuple(BitSerialSchedule(8, *shape, words) for shape in shapes for words in (1, 2))
 
     @property

@@ -12,10 +12,12 @@ from bitat_deploy.operators import (
     Operator,
     PointwiseSchedule,
 )
+from bitat_deploy.operators.quantized_conv import QuantizedConvSchedule
 from bitat_deploy.target import load_target
 from tests.drawn_networks import Draw
 from tests.operators.drawn_layers import (
     KEEP,
+    ONE,
     PICTURE,
     SIGNED,
     SUMS,
@@ -79,6 +81,15 @@ def test_general_convolutions(name: str, tmp_path: Path) -> None:
         assert {one.workload for one in tuned} == {operator.workload}
         operators += tuned
     check(operators, target, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["host", "rpi4", "rpi5"])
+def test_a_layer_that_multiplies_bytes_by_default_may_count_bits(name: str) -> None:
+    layer = convolution(Draw(4), ((4, 4, 1, 64, 66), ONE, (4, 4, UNSIGNED), 4))
+    operator = layer.operator(load_target(name))
+    assert isinstance(operator.default_schedule, QuantizedConvSchedule)
+    kinds = {type(schedule) for schedule in operator.space()}
+    assert kinds == {BitSerialSchedule, QuantizedConvSchedule}
 
 
 def test_a_run_of_which_31_bytes_are_counted_before_they_are_added(tmp_path: Path) -> None:
