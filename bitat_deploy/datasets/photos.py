@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bitat_deploy.datasets.image_folder import splits_of
-from bitat_deploy.datasets.pictures import fit_picture, large_pictures_refused
+from bitat_deploy.datasets.pictures import decode_picture, large_pictures_refused
 from bitat_deploy.datasets.source import open_source, shown
 from bitat_deploy.errors import InputError
 
@@ -41,5 +41,5 @@ def load_photos(
     photos = np.empty((len(place), *shape), np.uint8)
     with large_pictures_refused():
         for name, content in source.read(list(place)):
-            photos[place[name]] = fit_picture(content, shown(source, name), shape)
+            photos[place[name]] = decode_picture(content, shown(source, name), shape[:2], shape[2])
     return photos

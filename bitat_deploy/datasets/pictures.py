@@ -64,18 +64,6 @@ def _mode(channels: int) -> str:
     return _MODES[channels]
 
 
-def fit_picture(content: bytes, shown: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A picture's middle as uint8 of ``shape`` (H, W, C), as :func:`decode_picture` has it.
-
-    Made grey for one channel. Raises InputError for what is not a picture.
-    """
-    height, width, channels = shape
-    picture = _opaque(io.BytesIO(content), shown, max(height, width)).convert(_MODES[channels])
-    if picture.size != (width, height):
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-    return np.asarray(picture, dtype=np.uint8).reshape(shape)
-
-
 @contextmanager
 def large_pictures_refused() -> Iterator[None]:
     """Inside, pictures of more pixels than Pillow thinks safe are an error, in every thread."""
