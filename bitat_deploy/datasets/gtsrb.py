@@ -110,19 +110,25 @@ def _listed_classes(source: Source) -> dict[str, int]:
     ]
     classes: dict[str, int] = {}
     for name, content in source.read(lists):
-        text = content.decode("utf-8-sig", "replace")
-        head = text.partition("\n")[0]
-        rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
-        fields = set(rows.fieldnames or ())
-        column = next((field for field in ("Filename", "Path") if field in fields), None)
-        if column is None or "ClassId" not in fields:
-            continue  # the test images' list as it was before the answers were published
-        for row in rows:
-            try:
-                classes[row[column].rpartition("/")[2]] = int(row["ClassId"])
-            except (ValueError, TypeError, AttributeError) as error:
-                raise InputError(
-                    f"{shown(source, name)} is damaged: line {rows.line_num} has no {column} or "
-                    "no class"
-                ) from error
+        try:
+            classes |= _classes_in(content.decode("utf-8-sig", "replace"))
+        except (csv.Error, ValueError) as error:
+            raise InputError(f"{shown(source, name)} is damaged: {error}") from error
+    return classes
+
+
+def _classes_in(text: str) -> dict[str, int]:
+    """The classes of one list. Raises csv.Error, or ValueError naming the line."""
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    fields = set(rows.fieldnames or ())
+    column = next((field for field in ("Filename", "Path") if field in fields), None)
+    if column is None or "ClassId" not in fields:
+        return {}  # the test images' list as it was before the answers were published
+    classes: dict[str, int] = {}
+    for row in rows:
+        try:
+            classes[row[column].rpartition("/")[2]] = int(row["ClassId"])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"line {rows.line_num} has no {column} or no class") from error
     return classes

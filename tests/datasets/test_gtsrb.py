@@ -128,6 +128,8 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     assert "00000.ppm' is of class 43, gtsrb has 0 to 42" in refused("test")
     answers.write_text("Filename;ClassId\n00000.ppm;\n")
     assert "GT-final_test.csv' is damaged: line 2" in refused("test")
+    answers.write_bytes(b"Filename;ClassId\n00000.ppm;1\r00001.ppm;2\n")
+    assert "GT-final_test.csv' is damaged: new-line character" in refused("test")
     answers.unlink()
     (folder / "GTSRB" / "Final_Test").rename(folder / "else")
     assert "holds no test images of gtsrb: unpack its archives there" in refused()
