@@ -35,10 +35,7 @@ class EightBitDepthwiseConv(ConvolutionOperator):
 
     @classmethod
     def computes(cls, layer: Any, formats: Mapping[str, Format], target: Target) -> bool:
-        """Depthwise convolutions with square filters of 8 bits, of the picture's kind too.
-
-        So are the layers of int8 files.
-        """
+        """All depthwise convolutions with square filters of 8 bits, whatever they read."""
         if not isinstance(layer, Convolution) or not (layer.depthwise and layer.square):
             return False
         return layer.weight_bits == IMAGE_WEIGHT_BITS
