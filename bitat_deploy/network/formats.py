@@ -269,7 +269,10 @@ def _codes(stage: Quantize, shape: tuple[int, int, int]) -> Codes:
 
 
 def _global_sum(layer: GlobalSum, source: Any) -> Counts:
-    _check(isinstance(source, Codes | Bytes | Stream), "it reads neither codes nor a stream")
+    _check(
+        isinstance(source, Codes | Bytes | Stream),
+        "it reads neither codes, nor bytes, nor a stream",
+    )
     height, width, channels = source.shape
     if isinstance(source, Codes):
         _check(layer.shift == 0, "sums of codes are not shifted")
@@ -307,12 +310,11 @@ def _window(
     shape: tuple[int, int, int], layer: Convolution | MaxPool, channels: int
 ) -> tuple[int, int, int]:
     """Shape of the output when the layer's window moves over ``shape``."""
-    dilation = layer.dilation if isinstance(layer, Convolution) else 1
-    _check(min(layer.kernel, layer.stride, dilation) > 0, "its kernel, stride or dilation is 0")
-    _check(layer.padding >= 0, "its padding is negative")
-    kernels, paddings = (layer.kernel,) * 2, (layer.padding,) * 2
+    dilation, kernels, paddings = 1, (layer.kernel,) * 2, (layer.padding,) * 2
     if isinstance(layer, Convolution):
-        kernels, paddings = layer.kernels, layer.paddings
+        dilation, kernels, paddings = layer.dilation, layer.kernels, layer.paddings
+    _check(min(*kernels, layer.stride, dilation) > 0, "its kernel, stride or dilation is 0")
+    _check(layer.padding >= 0, "its padding is negative")
     height, width = (
         (size + 2 * padding - (dilation * (kernel - 1) + 1)) // layer.stride + 1
         for size, padding, kernel in zip(shape, paddings, kernels, strict=False)

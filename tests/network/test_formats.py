@@ -43,6 +43,7 @@ def test_formats_of_a_chain() -> None:
         ("stem", lambda x: replace(x, padding_level=1), "padded with 0"),
         ("block0.depthwise", lambda x: replace(x, weight=x.weight * 0), "not levels of 1 bit"),
         ("block0.depthwise", lambda x: replace(x, padding_level=3), "neither 0 nor 1"),
+        ("block0.depthwise", lambda x: replace(x, weight=x.weight[:, :0, :1]), "its kernel, .* 0"),
         ("block0.depthwise", lambda x: replace(x, groups=3), "reads 3, not 9"),
         (
             "block0.pointwise",
