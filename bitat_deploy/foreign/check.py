@@ -1,6 +1,5 @@
 """Compares the rewritten network with the user's file before anything is built."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,7 +78,7 @@ def reference_outputs(
 
 def _refused(graph: Graph, error: Exception) -> UnsupportedOperatorError:
     message = str(error)
-    culprit = next((n for n in graph.nodes if re.search(rf"'{re.escape(n.name)}'", message)), None)
+    culprit = next((node for node in graph.nodes if f"'{node.name}'" in message), None)
     what = describe(culprit) if culprit is not None else "the file"
     first_line = (message.strip().splitlines() or ["unknown"])[0]
     return UnsupportedOperatorError(
