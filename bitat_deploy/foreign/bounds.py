@@ -23,7 +23,9 @@ def refuse_many_nodes(model: onnx.ModelProto, path: Path) -> None:
         for node in nodes:
             key = (node.domain, node.op_type)
             if key in above:
-                raise InputError(f"the function '{node.op_type}' of '{path}' calls itself")
+                raise InputError(
+                    f"the function '{node.op_type}' of '{path}' calls itself; export it again"
+                )
             if key in bodies and key not in counts:
                 counts[key] = count(bodies[key], (*above, key))
             total += counts.get(key, 1)
@@ -32,7 +34,10 @@ def refuse_many_nodes(model: onnx.ModelProto, path: Path) -> None:
     try:
         total = count(model.graph.node, ())
     except RecursionError as error:
-        raise InputError(f"the functions of '{path}' call each other too deeply") from error
+        raise InputError(
+            f"the functions of '{path}' call each other too deeply; export it again without "
+            "functions"
+        ) from error
     if total > _MOST_NODES:
         raise InputError(
             f"'{path}' has {total:,} nodes, at most {_MOST_NODES:,} are supported; make the "
