@@ -161,9 +161,7 @@ def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> C
 
 
 def _split_folder(name: str) -> str | None:
-    """
-    "train" of train/CLASS/IMAGE or of ANY/train/CLASS/IMAGE; of CLASS/IMAGE _ALONE; else None.
-    """
+    """Of train/CLASS/IMAGE and ANY/train/CLASS/IMAGE "train"; of CLASS/IMAGE _ALONE; else None."""
     parts = name.split("/")
     if len(parts) == 2:
         return _ALONE
@@ -204,7 +202,8 @@ def _listed(names: set[str]) -> str:
 
 def by_number(name: str) -> list[str | int]:
     """Sort 10.jpg after 9.jpg."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)  # every second one is a number
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
 def _spread(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.int64]]:

@@ -71,6 +71,11 @@ def test_any_images_are_cropped_to_any_shape(shape: tuple[int, int, int], tmp_pa
     assert channels < 4 or (image[..., 3] == 255).all()
 
 
+def test_names_with_any_digits_have_an_order() -> None:
+    names = ["٣.png", "10.png", "²1.png", "9.png"]
+    assert sorted(names, key=image_folder.by_number) == ["9.png", "10.png", "²1.png", "٣.png"]
+
+
 def test_channels_that_no_picture_has(tmp_path: Path) -> None:
     folder = write_class_folders(tmp_path / "data")
     with pytest.raises(InputError, match="takes images of 5 channels; pictures have 1"):
