@@ -1,4 +1,4 @@
-"""Pictures that are drawn by chance, for networks whose data is not at hand."""
+"""Pictures drawn at random, for networks whose data is not at hand."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -132,7 +132,7 @@ def compare(
     raise ImportMismatchError(
         "the network in our operators does not compute what the ONNX file computes "
         f"({replace(comparison, remark='').describe()}); nothing was built. Please report this as "
-        "a defect of bitat-deploy"
+        "a bug in bitat-deploy"
     )
 
 

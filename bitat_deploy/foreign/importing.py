@@ -54,7 +54,7 @@ def load_network(
                 raise MemoryError(str(error)) from error
             raise UnsupportedOperatorError(
                 f"'{path}' cannot be taken: {foreign_text(str(error)) or type(error).__name__}; "
-                "export it again, or report this as a defect of bitat-deploy"
+                "export it again, or report this as a bug in bitat-deploy"
             ) from error
     network = read_network(path)
     if preprocessing is not None:

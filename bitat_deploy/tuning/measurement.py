@@ -102,7 +102,7 @@ def parse_batch(content: bytes, device: str, count: int, rounds: int) -> TimedBa
     except (ValueError, RecursionError) as error:
         raise RunFailedError(
             f"what the measuring program on '{device}' printed is no result of {count + 1} "
-            "candidates; run tune again: it goes on where it stopped"
+            "candidates; run tune again: it continues where it stopped"
         ) from error
 
 
@@ -137,7 +137,7 @@ def _parse(document: Any, count: int, rounds: int) -> TimedBatch:
         raise RunFailedError(
             "the default schedule fails on the device "
             f"({reference.outcome}{': ' * bool(reference.message)}{reference.message}), so "
-            "there is nothing to compare with: report it as a defect of bitat-deploy"
+            "there is nothing to compare with: report it as a bug in bitat-deploy"
         )
     noise = max(first["min_ns"]) / min(first["min_ns"]) - 1
     return TimedBatch(reference.time, noise, tuple(_timed(entry, rounds) for entry in others))

@@ -41,6 +41,8 @@ from bitat_deploy.training.networks import (
 from bitat_deploy.training.normalization import affine_of
 from bitat_deploy.training.quantizers import Activation
 
+_INT16 = 2**15 - 1
+
 
 def fold_layers(network: QuantizedNetwork) -> tuple[Layer, ...]:
     """The integer layers of ``network`` with all weights and activations quantized.
@@ -56,9 +58,6 @@ def fold_layers(network: QuantizedNetwork) -> tuple[Layer, ...]:
     height, width, _ = tensor_formats(network.input_shape, folder.layers)[source.name].shape
     pooling, dense = fold_classifier(network.classifier, source, height * width, folder.scale)
     return (*folder.layers, pooling, dense)
-
-
-_INT16 = 2**15 - 1
 
 
 class _Folder:
