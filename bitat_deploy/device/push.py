@@ -166,9 +166,9 @@ def pushed(
         on_bytes(sent, total)
     run_folder = f"runs/{identity[:16]}-{secrets.token_hex(4)}"
     links = [part for file in files for part in (file.sha256, file.path)]
-    linked = connection.run(["sh", "-c", _LINK, "sh", root, run_folder, *links])
-    _check(connection, linked, f"the run folder '{root}/{run_folder}'")
-    try:
+    try:  # Ctrl-C may come as soon as the folder is there
+        linked = connection.run(["sh", "-c", _LINK, "sh", root, run_folder, *links])
+        _check(connection, linked, f"the run folder '{root}/{run_folder}'")
         yield RunFolder(connection, f"{root}/{run_folder}", sent, time.monotonic() - start)
     finally:
         # After a lost connection the folder stays; the next push removes it.

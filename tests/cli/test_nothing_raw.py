@@ -115,7 +115,9 @@ def test_run(bundle: Path, folder: Path) -> None:
 
 @pytest.mark.usefixtures("bundle")
 def test_tune(folder: Path) -> None:
-    assert "nothing to tune" in run("tune", str(folder / f"{NAME}.onnx"), "--trials", "1")
+    assert "nothing to tune" in run(
+        "tune", str(folder / f"{NAME}.onnx"), "--trials", "1", "--force"
+    )
 
 
 def test_targets_and_errors(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
