@@ -123,7 +123,7 @@ def test_home_in_a_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "/home/me/a.onnx", "/home/me/own.yaml", "pi@board", "/home/me/data"
     )
     file.write_text("model: ~nobody-here/a.onnx\n")
-    with pytest.raises(InputError, match="of no known user"):
+    with pytest.raises(InputError, match="of an unknown user"):
         read_project(file)
 
 
