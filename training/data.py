@@ -1,20 +1,16 @@
 """Batches of training images, a pure function of seed and position: resuming needs no state."""
 
-import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 import torch.nn.functional as functional
-from numpy.typing import NDArray
 from torch import Tensor
 
-from bitat_deploy.datasets import Dataset
-from bitat_deploy.errors import InputError
+from bitat_deploy.datasets import Dataset, split_validation
 from bitat_deploy.training.augmentation import augment, middle, mixed, mixing_share
 from bitat_deploy.training.recipe_sections import DataRecipe
 
@@ -53,54 +49,10 @@ class Batch:
 
 
 def split_training(dataset: Dataset, recipe: DataRecipe) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images: the validation images are the last of the limited set.
-
-    With ``recipe.group`` groups stay whole: those that come last are for validation, until they
-    have as many images. Raises InputError where an image's file name has no group.
-    """
-    total = min(recipe.train_images or len(dataset.labels), len(dataset.labels))
-    everything = to_image_set(dataset, total)
-    if recipe.group is None:
-        boundary = max(total - recipe.validation_images, 0)
-        return _part(everything, slice(boundary)), _part(everything, slice(boundary, None))
-    groups = _groups(dataset, recipe.group)[:total]
-    held = torch.from_numpy(_held_out(groups, dataset.labels[:total], recipe.validation_images))
-    return _part(everything, ~held), _part(everything, held)
-
-
-def _part(data: ImageSet, which: slice | Tensor) -> ImageSet:
-    return ImageSet(data.images[which], data.labels[which])
-
-
-def _groups(dataset: Dataset, pattern: str) -> NDArray[np.int64]:
-    """The number of each image's group: what the pattern finds in its name, within its class."""
-    if not dataset.files:
-        raise InputError(f"data.group is for images in files of their own, not for {dataset.name}")
-    numbers: dict[tuple[int, str], int] = {}
-    groups = np.empty(len(dataset.files), np.int64)
-    for index, (file, label) in enumerate(zip(dataset.files, dataset.labels, strict=True)):
-        found = re.search(pattern, file)
-        if found is None:
-            raise InputError(f"data.group '{pattern}' finds nothing in the file name '{file}'")
-        groups[index] = numbers.setdefault((int(label), found[0]), len(numbers))
-    return groups
-
-
-def _held_out(
-    groups: NDArray[np.int64], labels: NDArray[np.int64], wanted: int
-) -> NDArray[np.bool_]:
-    """Which images are for validation, of ``groups`` [N]; the first of each class never is."""
-    _, firsts = np.unique(labels, return_index=True)
-    seen, held = set(groups[firsts].tolist()), []
-    count, sizes = 0, np.bincount(groups)
-    for group in groups[::-1].tolist():
-        if count >= wanted:
-            break
-        if group not in seen:
-            seen.add(group)
-            held.append(group)
-            count += int(sizes[group])
-    return np.isin(groups, held)
+    """Training and validation images of the limited set, see :func:`split_validation`."""
+    limited = dataset.first(recipe.train_images)
+    training, held = split_validation(limited, recipe.validation_images, recipe.group)
+    return to_image_set(training, None), to_image_set(held, None)
 
 
 def to_image_set(dataset: Dataset, limit: int | None) -> ImageSet:

@@ -43,6 +43,8 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
     }
     if recipe.data.crop is not None:  # of images of this size, or of their own
         metadata["cropped_from"] = str(recipe.data.image_size or "")
+    if recipe.data.held_out is not None:
+        metadata |= recipe.data.held_out.metadata()
     if checkpoint.top1 is not None:
         metadata |= {"top1": f"{checkpoint.top1:.4f}", "images": str(checkpoint.test_images)}
     network = finished_network(checkpoint)

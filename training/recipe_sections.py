@@ -2,9 +2,9 @@
 
 import fnmatch
 import math
-import re
 from dataclasses import dataclass, field
 
+from bitat_deploy.datasets import HeldOut, check_pattern
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.registry import ARCHITECTURES, QUANTIZERS
 
@@ -132,8 +132,9 @@ class DataRecipe:
     ``train_images`` and ``test_images`` limit the data set (None: all of it);
     ``validation_images`` are held out of the training images to watch progress by. What the regular
     expression ``group`` finds in a file's name is the group of its image within the class, such as
-    the frames of one sign; groups are held out whole. ``batch_size`` is that of all processes
-    together. ``calibration_images``, from the start of the training images, serve BiTAT's
+    the frames of one sign; groups are held out whole. ``test_share`` of each class of an image
+    folder without test images is for testing, and never seen in training. ``batch_size`` is that
+    of all processes together. ``calibration_images``, from the start of the training images, serve BiTAT's
     statistics and the quantizers' first steps. ``image_size`` is the side in pixels to which images
     of GTSRB (32 where it is None) and of image folders are resized.
 
@@ -149,6 +150,7 @@ class DataRecipe:
     train_images: int | None = None
     validation_images: int = 2000
     test_images: int | None = None
+    test_share: float | None = None
     group: str | None = None
     batch_size: int = 64
     calibration_images: int = 2000
@@ -160,6 +162,11 @@ class DataRecipe:
     color_jitter: ColorJitter = field(default_factory=ColorJitter)
     random_erasing: float = 0.0
     mixup: float = 0.0
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """How an image folder without test images is split; None where it must have some."""
+        return None if self.test_share is None else HeldOut(self.test_share, self.group)
 
     def __post_init__(self) -> None:
         least = {"batch_size": 2, "shift": 0, "validation_images": 0, "calibration_images": 1}
@@ -174,10 +181,9 @@ class DataRecipe:
             if not 0 < low <= high <= 1:
                 raise InputError("random_resized_crop must be two shares: 0 < least <= most <= 1")
         if self.group is not None:
-            try:
-                re.compile(self.group)
-            except re.error as error:
-                raise InputError(f"group is no regular expression: {error}") from error
+            check_pattern("group", self.group)
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise InputError(f"test_share must be between 0 and 1, not {self.test_share}")
         needed = self.validation_images + self.batch_size
         if self.train_images is not None and self.train_images < needed:
             raise InputError(

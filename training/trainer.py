@@ -54,9 +54,9 @@ class Trainer:
         checkpoint_seconds: float = 60.0,
         workers: Workers | None = None,
     ) -> None:
-        size = recipe.data.image_size
-        dataset = load_dataset(recipe.dataset, "train", data_path, size)
-        test = load_dataset(recipe.dataset, "test", data_path, size)
+        size, held_out = recipe.data.image_size, recipe.data.held_out
+        dataset = load_dataset(recipe.dataset, "train", data_path, size, held_out)
+        test = load_dataset(recipe.dataset, "test", data_path, size, held_out)
         self._input_shape = _input_shape(dataset, recipe)
         self._test = to_image_set(test, recipe.data.test_images).middle(recipe.data.crop)
         self.training, validation = split_training(dataset, recipe.data)

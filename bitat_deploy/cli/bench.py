@@ -1,6 +1,5 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from bitat_deploy.cli.output import say, shown
 from bitat_deploy.datasets import (
     IMAGE_FOLDER,
     Dataset,
+    HeldOut,
     dataset_names,
     dataset_shape,
     drawn_dataset,
@@ -223,7 +223,7 @@ def bench(
 
 def _open(bundle: Path, data: Path | None, images: int | None) -> tuple[Bundle, Dataset]:
     opened = read_bundle(bundle)
-    return opened, _first(_dataset(opened, data, images), images)
+    return opened, _dataset(opened, data, images).first(images)
 
 
 def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
@@ -235,11 +235,12 @@ def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
             return drawn_dataset(model.input_shape, images)
         name = IMAGE_FOLDER
     height, width, channels = model.input_shape
+    held_out = HeldOut.recorded(model.metadata)
     cropped_from = model.metadata.get("cropped_from")
     if cropped_from is None:
-        return load_dataset(name, "test", data, model.input_shape)
+        return load_dataset(name, "test", data, model.input_shape, held_out)
     side = int(cropped_from) if cropped_from.isdecimal() else None
-    whole = load_dataset(name, "test", data, side and (side, side, channels))
+    whole = load_dataset(name, "test", data, side and (side, side, channels), held_out)
     return whole.middle(height, width)
 
 
@@ -286,12 +287,3 @@ def _refuse_another_length() -> None:
             raise click.UsageError(
                 f"--mlperf fixes the number and time of runs; leave out --{name.replace('_', '-')}"
             )
-
-
-def _first(dataset: Dataset, count: int | None) -> Dataset:
-    return dataclasses.replace(
-        dataset,
-        images=dataset.images[:count],
-        labels=dataset.labels[:count],
-        files=dataset.files[:count],
-    )

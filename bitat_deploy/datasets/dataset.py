@@ -23,6 +23,15 @@ class Dataset:
     class_names: tuple[str, ...]
     files: tuple[str, ...] = ()
 
+    def first(self, count: int | None) -> "Dataset":
+        """The first ``count`` images, as a view; all of them where it is None."""
+        return replace(
+            self,
+            images=self.images[:count],
+            labels=self.labels[:count],
+            files=self.files[:count],
+        )
+
     def middle(self, height: int, width: int) -> "Dataset":
         """The middle of each image, as a view. Raises InputError for images that are smaller."""
         rows, columns = self.images.shape[1:3]

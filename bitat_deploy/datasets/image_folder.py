@@ -1,8 +1,9 @@
 """Folders of images by class: train/CLASS/IMAGE and test/CLASS/IMAGE, or a tar archive of them.
 
 The test images may also be called "val", as in ImageNet; a folder of CLASS/IMAGE alone holds test
-images. The classes' images are spread evenly, so that any part of them has all classes in their
-proportion: of equally many the first of each class come first, then the second of each.
+images, or both kinds where a share is to be held out. The classes' images are spread evenly, so
+that any part of them has all classes in their proportion: of equally many the first of each class
+come first, then the second of each.
 """
 
 import itertools
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from bitat_deploy.datasets.dataset import Dataset
 from bitat_deploy.datasets.decoded import Entry, Facts, decoded_once, find_decoded
-from bitat_deploy.datasets.pictures import decode_picture, large_pictures_refused
+from bitat_deploy.datasets.pictures import decode_picture, large_pictures_refused, may_be_picture
 from bitat_deploy.datasets.source import FolderSource, Source, open_source, shown
+from bitat_deploy.datasets.splitting import HeldOut
 from bitat_deploy.errors import InputError
 
 NAME = "image-folder"
@@ -33,24 +35,32 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """``files[split][label]``: names of the images, in order."""
+    """``files[split][label]``: names of the images, in order.
+
+    ``splits_itself``: which of them are test images was not decided by us.
+    """
 
     class_names: tuple[str, ...]
     files: dict[str, tuple[tuple[str, ...], ...]]
+    splits_itself: bool = True
 
 
 @dataclass(frozen=True)
 class Arrangement:
     """How pictures lie in a source: which there are, and whether a file (by its name) is one of a
-    split or tells of it. ``class_names``, where they are fixed."""
+    split or tells of it. ``facts`` are what it depends on besides the source."""
 
     find: Callable[[Source], ClassFiles]
     belongs: Callable[[str, str], bool]
-    class_names: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
 
 
-def load_image_folder(split: str, path: Path | None, image_size: Size) -> Dataset:
+def load_image_folder(
+    split: str, path: Path | None, image_size: Size, held_out: HeldOut | None = None
+) -> Dataset:
     """Load ``split`` of any images: uint8 [N, H, W, C], of 3 channels unless ``image_size`` says.
+
+    Where the folder has no test images, ``held_out`` says which they are.
 
     With ``image_size`` the middle of each, in its proportions, is resized to it; without, all must
     have one size. Decoded images are kept in the cache. Raises InputError for a missing or
@@ -61,7 +71,8 @@ def load_image_folder(split: str, path: Path | None, image_size: Size) -> Datase
             f"the data set {NAME} needs --data: a folder, or a tar archive of it, with "
             "train/CLASS/IMAGE and test/CLASS/IMAGE"
         )
-    return load_class_folders(NAME, open_source(path), split, image_size)
+    arrangement = class_folders(None, held_out)
+    return load_pictures(NAME, open_source(path), split, image_size, arrangement)
 
 
 def load_class_folders(
@@ -72,7 +83,7 @@ def load_class_folders(
     class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """As :func:`load_image_folder`; the classes must be ``class_names`` where given."""
-    return load_pictures(name, source, split, image_size, _class_folders(class_names))
+    return load_pictures(name, source, split, image_size, class_folders(class_names))
 
 
 def load_pictures(
@@ -100,19 +111,26 @@ def load_pictures(
 
 def is_decoded(source: Source, split: str, class_names: tuple[str, ...] | None) -> bool:
     """Whether :func:`load_class_folders` has kept these images, at their own size."""
-    return find_decoded(_entry(source, split, None, _class_folders(class_names))) is not None
+    return find_decoded(_entry(source, split, None, class_folders(class_names))) is not None
 
 
-def _class_folders(class_names: tuple[str, ...] | None) -> Arrangement:
+def class_folders(
+    class_names: tuple[str, ...] | None, held_out: HeldOut | None = None
+) -> Arrangement:
+    """The arrangement of folders by class."""
+
+    def belongs(name: str, split: str) -> bool:
+        folder = _split_folder(name)
+        return folder in (*_FOLDERS[split], _ALONE) or (held_out is not None and folder is not None)
+
+    facts = (*(class_names or ()), *(() if held_out is None else (str(held_out),)))
     return Arrangement(
-        lambda source: find_class_folders(source, class_names),
-        lambda name, split: _split_folder(name) in (*_FOLDERS[split], _ALONE),
-        class_names or (),
+        lambda source: find_class_folders(source, class_names, held_out), belongs, facts
     )
 
 
 def _entry(source: Source, split: str, image_size: Size, arrangement: Arrangement) -> Entry:
-    what = (str(source.path.absolute()), split, str(image_size), *arrangement.class_names)
+    what = (str(source.path.absolute()), split, str(image_size), *arrangement.facts)
     return Entry(what, source.fingerprint(lambda file: arrangement.belongs(file, split)))
 
 
@@ -132,23 +150,31 @@ def splits_of(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {split: tuple(files) for split, files in found.items()}
 
 
-def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> ClassFiles:
+def find_class_folders(
+    source: Source, class_names: tuple[str, ...] | None, held_out: HeldOut | None = None
+) -> ClassFiles:
     """The images of both splits by class. Raises InputError where the classes do not agree."""
     by_folder: dict[str, dict[str, list[str]]] = {}
     for name in source.names():
         folder = _split_folder(name)
-        if folder is not None:
+        if folder is not None and may_be_picture(name):
             by_folder.setdefault(folder, {}).setdefault(name.split("/")[-2], []).append(name)
     chosen = {}
     alone = by_folder.pop(_ALONE, None)
     if alone and not by_folder:
         by_folder = {"test": alone, "train": {name: [] for name in alone}}
+        if held_out is not None:
+            by_folder = {"train": alone}
+    splits_itself = held_out is None or set(by_folder) != {"train"}
+    if held_out is not None and not splits_itself:
+        by_folder = _held_out(by_folder["train"], held_out)
     for split, folders in _FOLDERS.items():
         found = [by_folder[folder] for folder in folders if folder in by_folder]
         if not found:
             raise InputError(
                 f"'{source.path}' holds no images in {folders[0]}/CLASS/; arrange them as "
                 "train/CLASS/IMAGE and test/CLASS/IMAGE"
+                + ("" if held_out is None else ", or as CLASS/IMAGE alone")
             )
         chosen[split] = found[0]
     _check_classes(source, chosen, class_names)
@@ -157,7 +183,16 @@ def find_class_folders(source: Source, class_names: tuple[str, ...] | None) -> C
         split: tuple(tuple(sorted(classes[label], key=by_number)) for label in order)
         for split, classes in chosen.items()
     }
-    return ClassFiles(order, files)
+    return ClassFiles(order, files, splits_itself)
+
+
+def _held_out(classes: dict[str, list[str]], held_out: HeldOut) -> dict[str, dict[str, list[str]]]:
+    """Both splits of the images that are only for training."""
+    sides = {name: held_out.of_class(name, files) for name, files in classes.items()}
+    return {
+        split: {name: parts[index] for name, parts in sides.items()}
+        for index, split in enumerate(("train", "test"))
+    }
 
 
 def _split_folder(name: str) -> str | None:

@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -52,6 +52,12 @@ def decode_picture(
     if size is not None and picture.size != size[::-1]:
         picture = ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC)
     return np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
+
+
+def may_be_picture(name: str) -> bool:
+    """Whether a file's name ends as pictures' names do, or has no ending that says otherwise."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return not suffix or suffix in Image.registered_extensions()
 
 
 def _mode(channels: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from bitat_deploy.datasets import fashion_mnist, gtsrb, image_folder
 from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, CIFAR_SHAPE, load_cifar
 from bitat_deploy.datasets.dataset import Dataset
+from bitat_deploy.datasets.splitting import HeldOut
 from bitat_deploy.errors import InputError
 
 _LOADERS: dict[str, Callable[[str, Path | None, image_folder.Size], Dataset]] = {
@@ -13,7 +14,6 @@ _LOADERS: dict[str, Callable[[str, Path | None, image_folder.Size], Dataset]] = 
     CIFAR_10.name: lambda split, path, _: load_cifar(CIFAR_10, split, path),
     CIFAR_100.name: lambda split, path, _: load_cifar(CIFAR_100, split, path),
     gtsrb.NAME: gtsrb.load_gtsrb,
-    image_folder.NAME: image_folder.load_image_folder,
 }
 # Height, width, channels and number of classes, where the data set fixes them.
 _SHAPES = {
@@ -25,7 +25,7 @@ _SHAPES = {
 
 def dataset_names() -> list[str]:
     """Names :func:`load_dataset` knows, sorted."""
-    return sorted(_LOADERS)
+    return sorted([*_LOADERS, image_folder.NAME])
 
 
 def dataset_shape(
@@ -42,7 +42,11 @@ def dataset_shape(
 
 
 def load_dataset(
-    name: str, split: str, path: Path | None = None, image_size: image_folder.Size = None
+    name: str,
+    split: str,
+    path: Path | None = None,
+    image_size: image_folder.Size = None,
+    held_out: HeldOut | None = None,
 ) -> Dataset:
     """Load ``split`` ("train" or "test") of the data set ``name``.
 
@@ -50,13 +54,16 @@ def load_dataset(
     is looked for in the cache and the system's packages, then downloaded. ``image_size`` is the
     side in pixels to which the images of "image-folder" (None: they have one size already) and
     "gtsrb" (None: 32) are brought, or height, width and channels; the other data sets have a size
-    of their own. Raises InputError (unknown name, damaged files) or BuildError (download failed,
-    disk full).
+    of their own. ``held_out`` says which images of "image-folder" are for testing where the folder
+    does not; without it a folder of CLASS/IMAGE holds test images only. Raises InputError (unknown
+    name, damaged files) or BuildError (download failed, disk full).
     """
-    if name not in _LOADERS:
+    if name not in dataset_names():
         raise InputError(f"unknown data set '{name}'; choose one of: {', '.join(dataset_names())}")
     if split not in ("train", "test"):
         raise InputError(f"unknown split '{split}' of {name}; choose train or test")
     if isinstance(image_size, int) and image_size < 1:
         raise InputError(f"the image size must be positive, not {image_size}")
+    if name == image_folder.NAME:
+        return image_folder.load_image_folder(split, path, image_size, held_out)
     return _LOADERS[name](split, path, image_size)

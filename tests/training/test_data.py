@@ -218,5 +218,5 @@ def test_groups_are_held_out_whole() -> None:
     assert 2 in training.labels.tolist()
     with pytest.raises(InputError, match=r"finds nothing in the file name '00000_0\.png'"):
         split_training(dataset, replace(recipe, group="^x"))
-    with pytest.raises(InputError, match="not for drawn"):
+    with pytest.raises(InputError, match="not of drawn"):
         split_training(replace(dataset, files=()), recipe)

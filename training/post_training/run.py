@@ -64,11 +64,12 @@ def quantization_images(
     network's classes. Raises InputError where there are no images.
     """
     dataset, size = checkpoint.recipe.dataset, checkpoint.recipe.data.image_size
+    held_out = checkpoint.recipe.data.held_out
     if path is None and dataset == IMAGE_FOLDER:
         raise InputError("the checkpoint was trained on a folder of images: give one with --data")
-    if dataset != IMAGE_FOLDER:
+    if dataset != IMAGE_FOLDER or held_out is not None:
         try:
-            training = load_dataset(dataset, "train", path, size)
+            training = load_dataset(dataset, "train", path, size, held_out)
         except InputError:  # not its files: any pictures
             if path is None:
                 raise
@@ -91,7 +92,8 @@ def quantization_images(
 def _test_images(checkpoint: Checkpoint, path: Path | None) -> ImageSet:
     data, none = checkpoint.recipe.data, _no_images(checkpoint)
     try:
-        test = load_dataset(checkpoint.recipe.dataset, "test", path, data.image_size)
+        name, size = checkpoint.recipe.dataset, data.image_size
+        test = load_dataset(name, "test", path, size, data.held_out)
     except InputError:  # classes that do not agree
         return none
     if test.class_names != checkpoint.class_names:
