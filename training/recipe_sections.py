@@ -134,9 +134,9 @@ class DataRecipe:
     expression ``group`` finds in a file's name is the group of its image within the class, such as
     the frames of one sign; groups are held out whole. ``test_share`` of each class of an image
     folder without test images is for testing, and never seen in training. ``batch_size`` is that
-    of all processes together. ``calibration_images``, from the start of the training images, serve BiTAT's
-    statistics and the quantizers' first steps. ``image_size`` is the side in pixels to which images
-    of GTSRB (32 where it is None) and of image folders are resized.
+    of all processes together. ``calibration_images``, from the start of the training images, serve
+    BiTAT's statistics and the quantizers' first steps. ``image_size`` is the side in pixels to
+    which images of GTSRB (32 where it is None) and of image folders are resized.
 
     ``crop``: the network sees squares of so many pixels, at a random place in training, else the
     middle one; None is the whole image. ``shift``: up to so many pixels beyond the border, filled
