@@ -162,7 +162,7 @@ class OpenSshConnection:
                 start_new_session=True,  # without the terminal
             )
             if not _finished(login, seconds):
-                return "broken off", f"no answer for {seconds:g} s", ""
+                return "silent", f"nothing for {seconds:g} s", ""
             if login.returncode == 0:
                 return None
             errors.seek(0)

@@ -26,7 +26,7 @@ def impatient(device: SshDevice, connect_timeout: int = 10) -> SshDevice:
 def test_silent_in_the_login(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:
     with fragile(local_sshd, tmp_path, 1_500, stalls=True) as (device, _):
         finished = bench(host_bundle, impatient(device, 1), tmp_path / "report.json")
-    finished.assert_refused(ConnectionFailedError.exit_code, device.host, "answer")
+    finished.assert_refused(ConnectionFailedError.exit_code, device.host, "does not answer")
 
 
 def test_endless_banner(local_sshd: LocalSshd, host_bundle: Path, tmp_path: Path) -> None:
