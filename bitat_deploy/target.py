@@ -40,7 +40,8 @@ class Target:
     a vector register; ``vector_pipes`` is the number of operations on whole registers that start
     in a cycle, 0 if unknown. ``in_order`` processors wait if an instruction's operands are not
     ready. Caches are in KiB, 0 if there is none: the first level of one core, the second and third
-    of one or more. ``model_cpu`` is llvm-mca's name of the processor, if it has a model.
+    of one or more. ``model_cpu`` is llvm-mca's name of the processor, if it has a model, and
+    ``clock_mhz`` the clock, 0 if unknown, by which modelled cycles become a time.
     ``runtime`` is one of RUNTIMES. ``glibc`` is the oldest C library that the bundle must run with;
     empty for a static bundle, which brings its own.
     """
@@ -62,6 +63,7 @@ class Target:
     glibc: str = ""
     runtime: str = "tvm"
     model_cpu: str = ""
+    clock_mhz: int = 0
 
     def __post_init__(self) -> None:
         """Raises InputError with the first field whose value is impossible.
@@ -91,6 +93,7 @@ class Target:
             ("required", all(map(_PROCESSOR.fullmatch, self.required)), "the kernel's names"),
             ("cores", 1 <= self.cores <= 1024, "from 1 to 1024"),
             ("vector_bytes", self.vector_bytes in _VECTOR_BYTES, _one_of(_VECTOR_BYTES)),
+            ("clock_mhz", 0 <= self.clock_mhz <= 10000, "from 0 to 10000"),
             ("vector_pipes", 0 <= self.vector_pipes <= 16, "from 0 to 16"),
             *((key, 0 <= size <= _MOST_KIB, f"up to {_MOST_KIB}") for key, size in caches.items()),
             ("runtime", self.runtime in RUNTIMES, _one_of(RUNTIMES)),

@@ -1,7 +1,7 @@
 """The compiler stage: an ONNX file to a shared library, or an object file, for one target.
 
-It also gives a report of each layer and its operator, and the cross compiler and the cycle model
-that tuning needs. Names are imported at first use: TVM takes seconds, and ``bench`` needs only the
+It also gives a report of each layer and its operator, and the cross compiler that tuning
+needs. Names are imported at first use: TVM takes seconds, and ``bench`` needs only the
 layer reports.
 """
 
@@ -12,7 +12,6 @@ from bitat_deploy.lazy_face import lazy_face
 if TYPE_CHECKING:
     from bitat_deploy.compiler.compile import compile_model
     from bitat_deploy.compiler.cross_compiler import compile_cpp, link_shared
-    from bitat_deploy.compiler.cycle_model import find_llvm_mca, modelled_cycles
     from bitat_deploy.compiler.layer_report import (
         LOGITS_TOLERANCE,
         CompiledModel,
@@ -32,11 +31,9 @@ __all__ = [
     "LoweredLayer",
     "compile_cpp",
     "compile_model",
-    "find_llvm_mca",
     "integer_layers",
     "layer_symbols",
     "link_shared",
     "lower_layers",
-    "modelled_cycles",
     "tvm_target",
 ]

@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.compiler import find_llvm_mca, modelled_cycles
+from bitat_deploy.cycle_model import find_llvm_mca, modelled_cycles
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.records import MODEL, NOT_BUILT, OK

@@ -6,28 +6,20 @@ are those of its steady state, the block repeated without end. So it ranks sched
 instructions and their order; it does not predict milliseconds.
 """
 
-import json
-import re
-import shutil
-import subprocess
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 
 import tvm
 
-from bitat_deploy.compiler.assembly import Block, function_blocks
-from bitat_deploy.compiler.relax_module import tvm_target
-from bitat_deploy.compiler.scalar_arithmetic import UnknownFlowError
-from bitat_deploy.compiler.scalar_execution import count_runs
+from bitat_deploy.compiler import tvm_target
+from bitat_deploy.cycle_model.assembly import Block, function_blocks
+from bitat_deploy.cycle_model.llvm_mca import block_cycles
+from bitat_deploy.cycle_model.scalar_arithmetic import UnknownFlowError
+from bitat_deploy.cycle_model.scalar_execution import count_runs
 from bitat_deploy.errors import BuildError, InputError
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
-_ITERATIONS = 100
-_NEWEST, _OLDEST = 30, 14  # releases of LLVM that are looked for
 _BYTES_PER_CYCLE = 8.0  # of memset and memcpy, which are not in the assembly
-_NOT_MODELLED = ("bl ", "ret", "b ")
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,6 @@ def kernel_cost(operator: Operator, target: Target) -> KernelCost:
         raise InputError(
             f"there is no static cycle model for target '{target.name}'; it covers 64-bit ARM"
         )
-    tool = find_llvm_mca()
     operator = replace(operator, target=replace(target, cores=1))
     blocks = _compiled_blocks(operator)
     arguments = len(operator.inputs) + len(operator.constants()) + 1
@@ -98,7 +89,8 @@ def kernel_cost(operator: Operator, target: Target) -> KernelCost:
             f"the code of '{operator.workload}' cannot be followed by the cycle model: {error}"
         ) from error
     executed = [block for block in blocks if block.runs]
-    cycles = _block_cycles(executed, target, tool)
+    instructions = [block.instructions for block in executed]
+    cycles = block_cycles(instructions, target.model_cpu, target.features)
     return KernelCost(
         blocks=tuple(
             BlockCost(
@@ -114,50 +106,7 @@ def kernel_cost(operator: Operator, target: Target) -> KernelCost:
     )
 
 
-@lru_cache(maxsize=1)
-def find_llvm_mca() -> str:
-    """The newest llvm-mca on this machine. Raises InputError where there is none."""
-    names = [f"llvm-mca-{version}" for version in range(_NEWEST, _OLDEST - 1, -1)]
-    for name in [*names, "llvm-mca"]:
-        if found := shutil.which(name):
-            return found
-    raise InputError(
-        "the static cycle model needs llvm-mca, which is not installed; "
-        "install it with: apt-get install --no-install-recommends llvm-22 (or llvm)"
-    )
-
-
-def llvm_mca_version() -> str:
-    """Release of LLVM that costs the blocks; its processor models change between releases."""
-    text = subprocess.run([find_llvm_mca(), "--version"], capture_output=True, text=True).stdout
-    match = re.search(r"version (\S+)", text)
-    return match[1] if match else Path(find_llvm_mca()).name
-
-
 def _compiled_blocks(operator: Operator) -> list[Block]:
     function = operator.prim_func().with_attr("global_symbol", "kernel")
     library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm_target(operator.target))
     return function_blocks(library.mod.inspect_source("asm"), "kernel_compute_")
-
-
-def _block_cycles(blocks: list[Block], target: Target, tool: str) -> list[float]:
-    """Cycles of one run of each block, in its steady state."""
-    lines = []
-    costed = []
-    for number, block in enumerate(blocks):
-        body = [text for text in block.instructions if not text.startswith(_NOT_MODELLED)]
-        if body:
-            costed.append(number)
-            # Releases before 22 take no region from a comment that begins with "//".
-            lines += [f"# LLVM-MCA-BEGIN block{number}", *body, "# LLVM-MCA-END"]
-    command = [tool, f"-mtriple={target.triple}", f"-mcpu={target.model_cpu}", "-json"]
-    command += [f"-iterations={_ITERATIONS}", f"-mattr={','.join(target.features)}"]
-    result = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True)
-    if result.returncode:
-        first = result.stderr.strip().splitlines()[:1]
-        raise BuildError(f"llvm-mca failed for '{target.model_cpu}': {''.join(first)}")
-    regions = json.loads(result.stdout[result.stdout.index("{") :])["CodeRegions"]
-    cycles = [0.0] * len(blocks)
-    for number, region in zip(costed, regions, strict=True):
-        cycles[number] = region["SummaryView"]["TotalCycles"] / _ITERATIONS
-    return cycles

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bitat_deploy.compiler.assembly import (
+from bitat_deploy.cycle_model.assembly import (
     GENERAL_REGISTER,
     Block,
     constant,
@@ -20,7 +20,7 @@ from bitat_deploy.compiler.assembly import (
     register_number,
     register_width,
 )
-from bitat_deploy.compiler.scalar_arithmetic import (
+from bitat_deploy.cycle_model.scalar_arithmetic import (
     COMPUTATIONS,
     CONDITIONS,
     FLAGS,

@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from bitat_deploy.compiler.assembly import function_blocks
-from bitat_deploy.compiler.cycle_model import kernel_cost, modelled_cycles
-from bitat_deploy.compiler.scalar_arithmetic import UnknownFlowError
-from bitat_deploy.compiler.scalar_execution import count_runs
+from bitat_deploy.cycle_model.assembly import function_blocks
+from bitat_deploy.cycle_model.kernel_cost import kernel_cost, modelled_cycles
+from bitat_deploy.cycle_model.scalar_arithmetic import UnknownFlowError
+from bitat_deploy.cycle_model.scalar_execution import count_runs
 from bitat_deploy.errors import InputError
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import load_target
