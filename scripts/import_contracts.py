@@ -39,4 +39,4 @@ def _is_exported(package: str, module: str, line: str) -> bool:
     """Whether what looks like a module is an exported function that has the module's name."""
     name = module.removeprefix(f"{package}.")
     face = Path(*package.split("."), "__init__.py").read_text("utf-8")
-    return line.startswith(f"from {package} import ") and f'\n    "{name}",\n' in face
+    return line.startswith(f"from {package} import ") and f'"{name}"' in face

@@ -13,19 +13,22 @@ PACKAGES = [
     for package in pkgutil.iter_modules(bitat_deploy.__path__)
     if package.ispkg
 ]
-LAZY = ["baseline", "compiler", "cycle_model", "training", "tuning"]
+LAZY = [
+    f"bitat_deploy.{name}"
+    for name in ("api", "baseline", "compiler", "cycle_model", "training", "tuning")
+]
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, "bitat_deploy.training"])
+@pytest.mark.parametrize("package", ["bitat_deploy", *PACKAGES, "bitat_deploy.training"])
 def test_exported_names_are_there(package: str) -> None:
     face = importlib.import_module(package)
     for name in getattr(face, "__all__", ()):
         assert getattr(face, name) is not None
 
 
-@pytest.mark.parametrize("package", LAZY)
+@pytest.mark.parametrize("package", ["bitat_deploy", *LAZY])
 def test_no_module_hides_a_lazy_name(package: str) -> None:
-    face = importlib.import_module(f"bitat_deploy.{package}")
+    face = importlib.import_module(package)
     modules = {module.name for module in pkgutil.iter_modules(face.__path__)}
     assert face.__all__
     assert not modules & set(face.__all__)

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
         quantize_run,
     )
     from bitat_deploy.training.process import tune_process
-    from bitat_deploy.training.progress import TrainingProgress
+    from bitat_deploy.training.progress import (
+        ConsoleProgress,
+        ReportedProgress,
+        TrainingProgress,
+    )
     from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_from_mapping
     from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
 else:
@@ -31,10 +35,12 @@ __all__ = [
     "CHECKPOINT_NAME",
     "REPORT_NAME",
     "Checkpoint",
+    "ConsoleProgress",
     "ImageSet",
     "PostTrainingRecipe",
     "QuantizeOptions",
     "Recipe",
+    "ReportedProgress",
     "TrainingProgress",
     "integer_logits",
     "joined_workers",

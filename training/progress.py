@@ -1,4 +1,4 @@
-"""The progress bar of a training run, with the time left."""
+"""What a training run tells while it works, and the bar that shows it, with the time left."""
 
 from types import TracebackType
 from typing import Any
@@ -15,9 +15,52 @@ from rich.progress import (
 from rich.text import Text
 
 from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.progress import Progress as Callback
 
 
 class TrainingProgress:
+    """What a run tells of its work. This one tells nobody."""
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """There are so many steps; a resumed run has ``done`` steps already."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+
+    def step(self, loss: float) -> None:
+        """One step is done."""
+
+    def note(self, text: str) -> None:
+        """One line about an epoch or a stage that is over."""
+
+
+class ReportedProgress(TrainingProgress):
+    """Tells a callback the stage or the last note, the steps done, and how many there are."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._stage, self._done, self._total = "", 0, 0
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """Remember the numbers for the steps to come."""
+        self._done, self._total = done, total_steps
+
+    def stage(self, name: str) -> None:
+        """Tell the stage that begins."""
+        self._stage = name
+        self._callback(name, self._done, self._total)
+
+    def step(self, loss: float) -> None:
+        """Tell the stage and its loss."""
+        self._done += 1
+        self._callback(f"{self._stage}, loss {loss:.3f}", self._done, self._total)
+
+    def note(self, text: str) -> None:
+        """Tell the line in place of the stage."""
+        self._callback(text, self._done, self._total)
+
+
+class ConsoleProgress(TrainingProgress):
     """One bar over all steps of all stages; a context manager."""
 
     def __init__(self, console: Console) -> None:
@@ -34,7 +77,7 @@ class TrainingProgress:
         )
         self._task = self._progress.add_task("", total=None, loss=0.0)
 
-    def __enter__(self) -> "TrainingProgress":
+    def __enter__(self) -> "ConsoleProgress":
         self._progress.start()
         return self
 

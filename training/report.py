@@ -10,10 +10,10 @@ from typing import Any
 import numpy
 import torch
 
-from bitat_deploy import __version__
 from bitat_deploy.training.checkpoint import Checkpoint
 from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.twin import finished_network
+from bitat_deploy.version import __version__
 
 SCHEMA_VERSION = 2
 

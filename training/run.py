@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.curves import draw_curves
@@ -23,7 +21,7 @@ def train(
     recipe: Recipe,
     data_path: Path | None,
     output: Path,
-    console: Console,
+    progress: TrainingProgress | None = None,
     checkpoint_seconds: float = 60.0,
     workers: Workers | None = None,
 ) -> Checkpoint:
@@ -33,7 +31,7 @@ def train(
     holds another recipe's run, TrainingDivergedError when training fails, CheckpointNotSavedError
     when the disk is full. Only the main one of ``workers`` writes.
     """
-    workers = workers or Workers()
+    progress, workers = progress or TrainingProgress(), workers or Workers()
     path = output / CHECKPOINT_NAME
     state = load_checkpoint(path) if path.exists() else None
     if state is not None and state.recipe != recipe:
@@ -46,14 +44,13 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to '{output}': {error.strerror}") from error
-    with TrainingProgress(console) as progress:
-        if state is None:
-            state = trainer.start()
-            if trainer.start_note:
-                progress.note(trainer.start_note)
-        else:
-            progress.note(f"resuming from {path}")
-        result = trainer.run(state, progress)
+    if state is None:
+        state = trainer.start()
+        if trainer.start_note:
+            progress.note(trainer.start_note)
+    else:
+        progress.note(f"resuming from {path}")
+    result = trainer.run(state, progress)
     if workers.main:
         try:
             write_report(result, output / REPORT_NAME)

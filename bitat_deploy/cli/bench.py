@@ -1,6 +1,6 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,8 +8,7 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from bitat_deploy.baseline import Baseline
-from bitat_deploy.bundle import Bundle, last_build, read_bundle
+from bitat_deploy import api
 from bitat_deploy.cli.inventory import board_file, choose_boards
 from bitat_deploy.cli.options import (
     HOST_METAVAR,
@@ -17,19 +16,8 @@ from bitat_deploy.cli.options import (
     examples,
     ssh_options,
 )
-from bitat_deploy.cli.output import say, shown
-from bitat_deploy.datasets import (
-    IMAGE_FOLDER,
-    Dataset,
-    HeldOut,
-    dataset_names,
-    dataset_shape,
-    drawn_dataset,
-    load_dataset,
-)
-from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Outcome, bench_boards
-from bitat_deploy.device import Progress as Stage
-from bitat_deploy.device import bench as measure
+from bitat_deploy.cli.output import say
+from bitat_deploy.device import BenchOptions, BenchResult, Board, Outcome
 from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.report import (
@@ -170,38 +158,30 @@ def bench(
     for option, path in outputs.items():
         if path is not None:
             check_writable(path, option)
-    chosen = {board: board.bundle or bundle or last_build() for board in boards}
-    opened = {path: _open(path, data, images) for path in set(chosen.values())}
     options = BenchOptions(
         threads, warmup, min_runs, min_seconds, profile_runs=PROFILE_RUNS if profile else 0
     )
     if mlperf:
         options = options.single_stream()
-    baselines = _prepare_baselines({path: entry[0] for path, entry in opened.items()}, baseline)
     text = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {
-            board: bar.add_task(foreign_text(f"connecting to {board.host}"), total=None)
-            for board in boards
-        }
+        tasks = {board: bar.add_task("starting", total=None) for board in boards}
         names = {board: f"{board.name}: " if len(boards) > 1 else "" for board in boards}
 
         def show(board: Board, stage: str, done: int, total: int) -> None:
             description = foreign_text(names[board] + stage)
             bar.update(tasks[board], description=description, completed=done, total=total or None)
 
-        def measure_board(board: Board, connection: Connection, report: Stage) -> BenchResult:
-            path = chosen[board]
-            opened_bundle, dataset = opened[path]
-            twins = baselines.get(path)
-            return measure(opened_bundle, connection, dataset, options, report, twins)
-
-        outcomes = bench_boards(
+        outcomes = api.bench_boards(
             boards,
-            lambda board: connect(board.host, bar),
-            measure_board,
-            show,
+            bundle,
+            data=data,
+            images=images,
+            options=options,
+            baseline=baseline,
+            connect=lambda host: connect(host, bar),
+            progress=show,
         )
     documents = [
         (one.board, bench_document(one.result) if one.result else one.error) for one in outcomes
@@ -221,43 +201,7 @@ def bench(
     _raise_first(outcomes)
 
 
-def _open(bundle: Path, data: Path | None, images: int | None) -> tuple[Bundle, Dataset]:
-    opened = read_bundle(bundle)
-    return opened, _dataset(opened, data, images).first(images)
-
-
-def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
-    """What the network was trained on, or --data; where there is neither, drawn pictures."""
-    model = bundle.manifest.model
-    name = model.metadata.get("dataset", IMAGE_FOLDER)
-    if name not in dataset_names() or dataset_shape(name) is None:
-        if data is None:
-            return drawn_dataset(model.input_shape, images)
-        name = IMAGE_FOLDER
-    height, width, channels = model.input_shape
-    held_out = HeldOut.recorded(model.metadata)
-    cropped_from = model.metadata.get("cropped_from")
-    if cropped_from is None:
-        return load_dataset(name, "test", data, model.input_shape, held_out)
-    side = int(cropped_from) if cropped_from.isdecimal() else None
-    whole = load_dataset(name, "test", data, side and (side, side, channels), held_out)
-    return whole.middle(height, width)
-
-
-def _prepare_baselines(bundles: Mapping[Path, Bundle], wanted: bool) -> dict[Path, Baseline]:
-    if not wanted:
-        return {}
-    from bitat_deploy.baseline import prepare_baseline  # its quantizer loads slowly
-
-    with Console(stderr=True).status("preparing the baseline") as spinner:
-
-        def status(message: str) -> None:
-            spinner.update(shown(message))
-
-        return {path: prepare_baseline(bundle, status) for path, bundle in bundles.items()}
-
-
-def _raise_first(outcomes: Sequence[Outcome]) -> None:
+def _raise_first(outcomes: Sequence[Outcome[BenchResult]]) -> None:
     errors = [(outcome.board, outcome.error or _wrong_answer(outcome)) for outcome in outcomes]
     failed = [(board, error) for board, error in errors if error is not None]
     if not failed:
@@ -269,7 +213,7 @@ def _raise_first(outcomes: Sequence[Outcome]) -> None:
     raise type(error)(f"{count}: {error}") from error
 
 
-def _wrong_answer(outcome: Outcome) -> WrongAnswerError | None:
+def _wrong_answer(outcome: Outcome[BenchResult]) -> WrongAnswerError | None:
     result = outcome.result
     if result is None or result.accuracy.logits_equal:
         return None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from bitat_deploy import api
 from bitat_deploy.bounded_process import Limits
-from bitat_deploy.bundle import MAXIMUM_BATCH, build_bundle, remember_last_build
-from bitat_deploy.cli.model import foreign_options, onnx_file
+from bitat_deploy.bundle import MAXIMUM_BATCH, remember_last_build
+from bitat_deploy.cli.model import foreign_options
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say, shown
 from bitat_deploy.report import layer_table
@@ -71,22 +72,21 @@ def build(
     console = Console()
     with console.status("starting") as status:
 
-        def show(message: str) -> None:
-            status.update(shown(message))
+        def show(stage: str, done: int, total: int) -> None:
+            status.update(shown(stage))
             if not console.is_terminal:
-                say(f"{message} ...", err=True)
+                say(f"{stage} ...", err=True)
 
-        with onnx_file(model, show) as file:
-            bundle = build_bundle(
-                file,
-                target,
-                output,
-                show,
-                use_cache=not no_cache,
-                preprocessing=preprocessing,
-                batch=batch,
-                limits=limits,
-            )
+        bundle = api.build(
+            model,
+            target,
+            output,
+            batch=batch,
+            use_cache=not no_cache,
+            preprocessing=preprocessing,
+            limits=limits,
+            progress=show,
+        )
     try:
         remember_last_build(bundle.directory)
     except OSError as error:  # the bundle is there

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bitat_deploy.cli.model import export_checkpoint
+from bitat_deploy import api
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say
 
@@ -25,7 +25,7 @@ def export(checkpoint: Path, output: Path) -> None:
     The file runs in stock ONNX Runtime; before it is written, its logits are compared there with
     PyTorch's, bit for bit.
     """
-    network = export_checkpoint(checkpoint, output)
+    network = api.export(checkpoint, output)
     size = output.stat().st_size
     say(
         f"{output}: {network.name}, {len(network.layers)} layers, {size:,} bytes; "

@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import click
 
-from bitat_deploy import __version__
 from bitat_deploy.cli.output import say
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.errors import BitatDeployError, BuildError, InputError
+from bitat_deploy.version import __version__
 
 _COMMANDS = {
     "build": "Compile a network for a target and write a bundle.",

@@ -1,14 +1,13 @@
 """``bitat-deploy quantize``: a trained network to few bits, on photos without labels."""
 
-import importlib.util
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from bitat_deploy import api
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say
-from bitat_deploy.errors import InputError
 
 _ROUNDINGS = ("adaround", "descent", "gptq", "nearest")
 _BITS = click.IntRange(1, 8)
@@ -82,23 +81,16 @@ def quantize(
     result is a checkpoint as train leaves it, for export and build. Where the folder has
     test/CLASS/IMAGE, the accuracy before and after is shown.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            "quantizing needs PyTorch; install it with: pip install 'bitat-deploy[train]'"
-        )
-    from bitat_deploy.training import tune_process
+    api.prepare_torch("quantizing")
+    from bitat_deploy.training import ConsoleProgress, PostTrainingRecipe, QuantizeOptions
 
-    tune_process()  # before torch is imported
-
-    import torch
-
-    from bitat_deploy.training import PostTrainingRecipe, QuantizeOptions, quantize_run
-
-    if threads is not None:
-        torch.set_num_threads(threads)
     recipe = PostTrainingRecipe(rounding=rounding)
     options = QuantizeOptions(weights, activations, recipe, steps, seed=seed)
-    state, written = quantize_run(path, data, output, options, count, Console())
+    with ConsoleProgress(Console()) as progress:
+        quantized = api.quantize(
+            path, options, data, output, images=count, threads=threads, progress=progress
+        )
+    state = quantized.checkpoint
     result = state.result or {}
     if state.test_images:
         say(
@@ -109,5 +101,6 @@ def quantize(
         say("no test images of the network's classes, so no accuracy")
     say(
         f"weights of {weights} bits, activations of {activations}, from "
-        f"{state.recipe.data.calibration_images} pictures in {state.elapsed:.0f} s; {written}"
+        f"{state.recipe.data.calibration_images} pictures in {state.elapsed:.0f} s; "
+        f"{quantized.file}"
     )

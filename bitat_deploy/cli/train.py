@@ -1,14 +1,13 @@
 """``bitat-deploy train``: a recipe to a checkpoint."""
 
-import importlib.util
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from bitat_deploy import api
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say
-from bitat_deploy.errors import InputError
 
 
 @click.command(epilog=examples("bitat-deploy train --recipe fashion-mnist-mobilenet"))
@@ -47,39 +46,28 @@ def train(
 
     To resume a stopped run, give the same command again.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            "training needs PyTorch; install it with: pip install 'bitat-deploy[train]'"
-        )
-    from bitat_deploy.training import tune_process
-
-    tune_process()  # before torch is imported
-
-    import torch
-
-    from bitat_deploy.training import (
-        CHECKPOINT_NAME,
-        joined_workers,
-        load_recipe,
-        recipe_table,
-        train,
-    )
+    api.prepare_torch("training")
+    from bitat_deploy.training import ConsoleProgress, recipe_table
 
     if list_recipes:
         Console().print(recipe_table())
         return
     if name is None:
         raise click.UsageError("Missing option '--recipe'; --list shows the recipes.")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    recipe = load_recipe(name, changes)
-    output = output or Path("runs") / recipe.name
-    with joined_workers() as workers:
-        console = Console(quiet=not workers.main)
-        state = train(recipe, data, output, console, checkpoint_every, workers)
+    with ConsoleProgress(Console()) as progress:
+        trained = api.train(
+            name,
+            data,
+            output,
+            changes=changes,
+            checkpoint_seconds=checkpoint_every,
+            threads=threads,
+            progress=progress,
+        )
+    state = trained.checkpoint
     if state.result is not None:
         say(
             f"top-1 {state.top1:.4f} on {state.test_images} test images "
             f"({state.result['evaluation']} evaluation), {state.elapsed:.0f} s of training; "
-            f"{output / CHECKPOINT_NAME}"
+            f"{trained.file}"
         )

@@ -7,12 +7,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bitat_deploy import api
 from bitat_deploy.bounded_process import Limits
-from bitat_deploy.cli.model import foreign_options, onnx_file
+from bitat_deploy.cli.model import foreign_options
 from bitat_deploy.cli.options import Connect, examples, ssh_options
 from bitat_deploy.cli.output import say
 from bitat_deploy.plain_text import foreign_text
-from bitat_deploy.records import own_records_path
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning import MOST_JOBS, Effort, TuneOptions, default_jobs
@@ -114,8 +114,6 @@ def tune(
     target = load_target(target_name)
     effort = Effort(most_noise=max_noise, timeout_ms=round(timeout * 1000))
     options = TuneOptions(trials, jobs, seed, again, force, effort)
-    from bitat_deploy.tuning import tune as run_tuning  # imports TVM, which takes seconds
-
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -126,27 +124,25 @@ def tune(
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
-        def show(done: int, total: int, message: str) -> None:
-            bar.update(task, description=foreign_text(message, 60), completed=done, total=total)
-
-        def status(message: str) -> None:
-            bar.update(task, description=foreign_text(message))
+        def show(stage: str, done: int, total: int) -> None:
+            if total:
+                bar.update(task, description=foreign_text(stage, 60), completed=done, total=total)
+                return
+            bar.update(task, description=foreign_text(stage))
             if not console.is_terminal:
-                say(f"{message} ...", err=True)
+                say(f"{stage} ...", err=True)
 
-        with onnx_file(model, status) as file:
-            tuned = run_tuning(
-                file,
-                target,
-                hosts,
-                records or own_records_path(target),
-                lambda host: connect(host, bar),
-                options,
-                show,
-                status,
-                preprocessing,
-                limits,
-            )
+        tuned = api.tune(
+            model,
+            target,
+            hosts,
+            options,
+            records=records,
+            preprocessing=preprocessing,
+            limits=limits,
+            connect=lambda host: connect(host, bar),
+            progress=show,
+        )
     Console().print(tuning_table(tuned.summaries))
     for host, error in tuned.failed.items():
         say(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)

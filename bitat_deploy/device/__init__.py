@@ -5,7 +5,7 @@ A device is this machine or one reached by SSH. ``bench`` measures one bundle on
 """
 
 from bitat_deploy.device.bench import bench
-from bitat_deploy.device.bench_options import BenchOptions, Progress
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import HEADLINES, MEDIAN, BaselineResult, BenchResult, Latency
 from bitat_deploy.device.boards import Board, CheckRunning, Outcome, bench_boards, on_boards
 from bitat_deploy.device.clean import clean_device
@@ -35,7 +35,6 @@ __all__ = [
     "Latency",
     "Limit",
     "Outcome",
-    "Progress",
     "Result",
     "RunFolder",
     "Severity",

@@ -7,7 +7,7 @@ from bitat_deploy.bundle import MODEL_ONNX, Bundle, ModelIdentity
 from bitat_deploy.compiler import LOGITS_TOLERANCE
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_baseline import bench_baseline
-from bitat_deploy.device.bench_options import BenchOptions, Progress
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import (
     BaselineResult,
     BenchResult,
@@ -23,6 +23,7 @@ from bitat_deploy.device.profile import LayerTime, layer_times, steady_clock
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.errors import InputError, RunFailedError
 from bitat_deploy.network import shape_text
+from bitat_deploy.progress import Progress, silent
 
 
 def bench(
@@ -30,7 +31,7 @@ def bench(
     connection: Connection,
     dataset: Dataset,
     options: BenchOptions | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     baseline: Baseline | None = None,
 ) -> BenchResult:
     """Measure latency, and accuracy over all of ``dataset``, with the same program.

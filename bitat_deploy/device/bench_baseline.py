@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitat_deploy.baseline import Baseline, Twin
 from bitat_deploy.bundle import LIBRARY_FOLDER, Bundle
-from bitat_deploy.device.bench_options import BenchOptions, Progress
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import BaselineResult, TwinRun, latency_statistics
 from bitat_deploy.device.condition import reasons_for_distrust
 from bitat_deploy.device.connection import Connection
@@ -22,6 +22,7 @@ from bitat_deploy.device.run_result import RunResult
 from bitat_deploy.device.suitability import folder_problems
 from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
 from bitat_deploy.files import scratch_folder
+from bitat_deploy.progress import Progress
 
 _PROGRAM = "baseline"
 

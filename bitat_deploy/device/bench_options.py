@@ -1,12 +1,8 @@
 """How to measure."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM
-
-# Called with the stage, how much of it is done, and how much there is (0: unknown).
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from bitat_deploy.device.bench_options import Progress
 from bitat_deploy.device.bench_result import BenchResult
 from bitat_deploy.device.connection import Connection
 from bitat_deploy.errors import BitatDeployError, RunFailedError
+from bitat_deploy.progress import Progress
 
 Value = TypeVar("Value")
 

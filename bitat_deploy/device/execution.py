@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.bundle import RUNNER, Bundle
-from bitat_deploy.device.bench_options import BenchOptions, Progress
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.connection import USUAL, Connection, Limit
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import PushFile, RunFolder, pushed
@@ -20,6 +20,7 @@ from bitat_deploy.device.suitability import check_suitable
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.files import scratch_folder
 from bitat_deploy.network import shape_text
+from bitat_deploy.progress import Progress, silent
 
 IMAGES = "images"
 _LOGITS = "logits"
@@ -123,7 +124,7 @@ def classify(
     bundle: Bundle,
     connection: Connection,
     images: NDArray[np.uint8],
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> NDArray[np.float32]:
     """Logits float32 [N, classes] of ``images`` uint8 [N, H, W, C], computed on the device.
 

@@ -12,7 +12,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bitat_deploy import __version__
 from bitat_deploy.network import (
     IMAGE,
     MAX_BITS,
@@ -38,6 +37,7 @@ from bitat_deploy.network import (
     packed_bytes,
 )
 from bitat_deploy.onnx_format.functions import DOMAIN, OPSET, VERSION, model_local_functions
+from bitat_deploy.version import __version__
 
 # The oldest IR version with model-local functions that call each other and opset 20.
 IR_VERSION = 9

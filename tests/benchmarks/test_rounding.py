@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from benchmarks import rounding
 from bitat_deploy.errors import InputError
@@ -38,8 +37,7 @@ def test_rows_are_measured_once(tmp_path: Path) -> None:
     facts = {"network": "drawn", "test_images": len(test), "reference": 0.25}
     document = rounding.begin_document(output, path, facts)
     for row in rows[::3]:  # nearest, descent
-        with TrainingProgress(Console(quiet=True)) as progress:
-            record = rounding.measured(row, run, path, photos, test, progress)
+        record = rounding.measured(row, run, path, photos, test, TrainingProgress())
         share = record["top1"]
         assert record["standard_error"] ** 2 == pytest.approx(share * (1 - share) / 12)
         assert (record["images"], record["evaluation"]) == (10, "integer")

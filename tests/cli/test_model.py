@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitat_deploy.cli.model import onnx_file
+from bitat_deploy.api import onnx_file
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import reference_logits
+from bitat_deploy.progress import silent
 from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
 from bitat_deploy.training.networks import build_network
@@ -58,7 +59,7 @@ def test_our_own_networks_refuse_a_preprocessing(
 def test_a_checkpoint_is_exported(checkpoint: Path) -> None:
     network = load_checkpoint_network(checkpoint)
     images = np.random.default_rng(1).integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
-    with onnx_file(str(checkpoint), lambda message: None) as path:
+    with onnx_file(checkpoint, silent) as path:
         logits = reference_logits(path, images)
     assert np.array_equal(logits, integer_logits(network, images))
     assert not path.exists()

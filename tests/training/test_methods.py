@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from bitat_deploy.training import trainer
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -68,7 +67,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_weights(
         shutil.copy(path, kept / f"{len(list(kept.iterdir())):03}.pt")
 
     monkeypatch.setattr(trainer, "save_checkpoint", keep)
-    progress = TrainingProgress(Console(quiet=True))
+    progress = TrainingProgress()
     first = trainer.Trainer(recipe, data, tmp_path / "checkpoint.pt", 0.0)
     whole = first.run(first.start(), progress)
     monkeypatch.undo()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as functional
-from rich.console import Console
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
@@ -61,7 +60,7 @@ def one_thread() -> Iterator[None]:
 
 
 def trained(trainer: Trainer) -> Checkpoint:
-    return trainer.run(trainer.start(), TrainingProgress(Console(quiet=True)))
+    return trainer.run(trainer.start(), TrainingProgress())
 
 
 def after_twin(given: Recipe, data: Path, folder: Path) -> tuple[Trainer, Checkpoint]:

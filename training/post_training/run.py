@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from bitat_deploy.datasets import IMAGE_FOLDER, load_dataset, load_photos, photo_splits
@@ -29,7 +28,7 @@ def quantize_run(
     output: Path | None,
     options: QuantizeOptions,
     images: int,
-    console: Console,
+    progress: TrainingProgress,
 ) -> tuple[Checkpoint, Path]:
     """Quantize the checkpoint at ``path`` on ``images`` images; the result, and where it is.
 
@@ -44,8 +43,7 @@ def quantize_run(
         raise InputError(f"the result would replace '{path}'; give another --output")
     reference = reference_network(checkpoint, path)
     photos, test = quantization_images(checkpoint, data, images, options.seed)
-    with TrainingProgress(console) as progress:
-        state = quantize_checkpoint(checkpoint, path, photos, test, options, progress)
+    state = quantize_checkpoint(checkpoint, path, photos, test, options, progress)
     before = network_top1(reference, test)
     state = replace(state, result={**(state.result or {}), "reference_top1": before})
     save_checkpoint(state, output / CHECKPOINT_NAME)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from rich.console import Console
 
 from bitat_deploy.cli.main import cli
 from bitat_deploy.datasets import load_dataset
@@ -234,7 +233,7 @@ def test_a_run_of_the_method(tmp_path: Path) -> None:
         )
     )
     trainer = Trainer(recipe, data, tmp_path / "checkpoint.pt")
-    state = trainer.run(trainer.start(), TrainingProgress(Console(quiet=True)))
+    state = trainer.run(trainer.start(), TrainingProgress())
     assert [stage["stage"] for stage in state.history] == [
         "full precision",
         "post-training",

@@ -1,0 +1,31 @@
+"""The steps from a network to a report, as functions: what the command line does, without printing.
+
+``import bitat_deploy`` gives their names and those of the records that they take and return. Names
+are imported at first use: training needs torch, which may not be installed, and TVM takes seconds.
+"""
+
+from typing import TYPE_CHECKING
+
+from bitat_deploy.lazy_face import lazy_face
+
+if TYPE_CHECKING:
+    from bitat_deploy.api.benches import bench, bench_boards
+    from bitat_deploy.api.bundles import build
+    from bitat_deploy.api.networks import export, onnx_file
+    from bitat_deploy.api.schedules import tune
+    from bitat_deploy.api.training_runs import TrainedNetwork, prepare_torch, quantize, train
+else:
+    __getattr__ = lazy_face(__name__)
+
+__all__ = [
+    "TrainedNetwork",
+    "bench",
+    "bench_boards",
+    "build",
+    "export",
+    "onnx_file",
+    "prepare_torch",
+    "quantize",
+    "train",
+    "tune",
+]

@@ -1,0 +1,50 @@
+"""A network to a bundle."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitat_deploy.api.networks import onnx_file
+from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
+from bitat_deploy.bundle import Bundle, build_bundle
+from bitat_deploy.progress import Progress, silent
+from bitat_deploy.target import Target, load_target
+from bitat_deploy.zoo import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from bitat_deploy.foreign import Preprocessing
+
+
+def build(
+    model: str | Path = DEFAULT_MODEL,
+    target: str | Path | Target = "host",
+    output: str | Path | None = None,
+    *,
+    batch: int = 1,
+    use_cache: bool = True,
+    preprocessing: "Preprocessing | None" = None,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress = silent,
+) -> Bundle:
+    """Compile ``model`` for ``target`` and write a bundle, with all that the device needs.
+
+    ``model`` is an ONNX file, a checkpoint of a training run (.pt), or a name from the zoo;
+    ``target`` is one, its name (see ``target_names``) or a .yaml file of yours. The bundle goes to
+    the folder ``output``, by default to one in the cache. The network takes ``batch`` images at
+    once. With ``use_cache`` a bundle that was built earlier from the same input is copied. For
+    networks that were not trained here: ``preprocessing`` says what becomes of a pixel (None:
+    pixel / 255), and reading and compiling one happens in a child process within ``limits``.
+    Raises InputError, UnsupportedOperatorError, BuildError.
+    """
+    if not isinstance(target, Target):
+        target = load_target(str(target))
+    with onnx_file(model, progress) as file:
+        return build_bundle(
+            file,
+            target,
+            None if output is None else Path(output),
+            lambda message: progress(message, 0, 0),
+            use_cache=use_cache,
+            preprocessing=preprocessing,
+            batch=batch,
+            limits=limits,
+        )
