@@ -34,7 +34,8 @@ def test_help_has_examples_that_parse(name: str) -> None:
 
 
 SLOW_TO_IMPORT = {"tvm", "torch", "onnxruntime.quantization", "paramiko", "onnxruntime"}
-WITHOUT_ANY = {"init", "main", "quantize", "targets", "train"}  # the others import onnxruntime
+# The others import onnxruntime.
+WITHOUT_ANY = {"export", "init", "main", "quantize", "targets", "train"}
 
 
 @pytest.mark.parametrize("name", [*cli.list_commands(click.Context(cli)), "main"])
