@@ -1,6 +1,7 @@
 """Measuring a bundle on a device: push, run, compare with the host's reference."""
 
 import hashlib
+from datetime import datetime, timezone
 
 from bitat_deploy.baseline import Baseline
 from bitat_deploy.bundle import MODEL_ONNX, Bundle, ModelIdentity
@@ -48,6 +49,7 @@ def bench(
     device = inspect_device(connection)
     _check_threads(bundle, device, options.threads)
     with pushed_bundle(bundle, connection, device, dataset.images, progress) as folder:
+        measured_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         before = read_health(connection)
         run = run_runner(bundle, device, folder, options, progress, images=len(dataset.images))
         after = read_health(connection)
@@ -79,15 +81,23 @@ def bench(
     return BenchResult(
         model_name=model.name,
         model_sha256=model.sha256,
-        target=bundle.manifest.target.name,
+        model_metadata=model.metadata,
+        target=bundle.manifest.target,
         dataset=dataset.name,
         device=device,
+        measured_at=measured_at,
+        options=options,
         threads=run.threads,
         load_ms=run.load_ns / 1e6,
         first_inference_ms=run.first_inference_ns / 1e6,
         latency=latency,
         accuracy=compare_logits(
-            logits, reference, dataset.labels, dataset.class_names, _tolerance(model)
+            logits,
+            reference,
+            dataset.labels,
+            dataset.class_names,
+            _tolerance(model),
+            dataset.files,
         ),
         peak_rss_bytes=run.peak_rss_bytes,
         model_bytes=bundle.model_size,

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from bitat_deploy.device.bench_result import MEDIAN, MLPERF_SINGLE_STREAM
+MEDIAN = "median"
+MLPERF_SINGLE_STREAM = "mlperf-single-stream"
+
+# By rule: the field of Latency that is reported as the latency, and what a reader calls it.
+HEADLINES = {
+    MEDIAN: ("p50", "median"),
+    MLPERF_SINGLE_STREAM: ("p90", "MLPerf single-stream p90"),
+}
 
 
 @dataclass(frozen=True)
@@ -10,7 +17,7 @@ class BenchOptions:
     """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs.
 
     Measuring ends at ``max_runs`` or ``max_seconds`` in any case. In ``profile_runs`` more runs
-    each layer is timed by itself. ``rule`` is as in Latency.
+    each layer is timed by itself. ``rule`` is a key of HEADLINES.
     """
 
     threads: int = 1

@@ -1,14 +1,17 @@
 """The result of a bench."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitat_deploy.compiler import LayerReport
+from bitat_deploy.device.bench_options import HEADLINES, MEDIAN, BenchOptions
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.profile import LayerTime
+from bitat_deploy.target import Target
 
 # Enough for a histogram and for a bootstrap of the median.
 MAXIMUM_SAMPLES = 2000
@@ -16,14 +19,8 @@ MAXIMUM_SAMPLES = 2000
 # Of the images of a network that is partly computed in float32; see Accuracy.
 _CLOSE_IMAGES = 0.9
 
-MEDIAN = "median"
-MLPERF_SINGLE_STREAM = "mlperf-single-stream"
-
-# By rule: the field of Latency that is reported as the latency, and what a reader calls it.
-HEADLINES = {
-    MEDIAN: ("p50", "median"),
-    MLPERF_SINGLE_STREAM: ("p90", "MLPerf single-stream p90"),
-}
+# Of wrong answers, the surest.
+_MISTAKES = 18
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,16 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A wrong answer: index of the image, its file name if it has one, true and given class."""
+
+    image: int
+    file: str
+    label: int
+    prediction: int
+
+
+@dataclass(frozen=True)
 class Accuracy:
     """``top1`` is a fraction of 1, or None of images without labels.
 
@@ -61,8 +68,8 @@ class Accuracy:
     for networks that are partly computed in float32, within ``logits_tolerance`` of the largest
     logit in at least 90 % of the images (in the others a rounding difference may have changed a
     code). ``confusion`` counts images by true class (row) and predicted class (column),
-    in the order of ``class_names``; both are empty where the network's classes are not those of
-    the data set.
+    in the order of ``class_names``. ``mistakes`` are the wrong answers that the network was surest
+    of. All three are empty where the network's classes are not those of the data set.
     """
 
     top1: float | None
@@ -72,6 +79,7 @@ class Accuracy:
     class_names: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     logits_tolerance: float = 0.0
+    mistakes: tuple[Mistake, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,16 +113,20 @@ class BaselineResult:
 class BenchResult:
     """One bench of one bundle on one device. Sizes are in bytes.
 
-    A run is one call with ``batch`` images. ``not_trustworthy`` holds the reasons not to trust the
-    times; the health was read just before and after the runs. ``profile`` and ``baselines`` are
-    empty unless requested.
+    ``measured_at`` is UTC by the host's clock, in ISO 8601; ``model_metadata`` is what the ONNX
+    file says of itself. A run is one call with ``batch`` images. ``not_trustworthy`` holds the
+    reasons not to trust the times; the health was read just before and after the runs. ``profile``
+    and ``baselines`` are empty unless requested.
     """
 
     model_name: str
     model_sha256: str
-    target: str
+    model_metadata: dict[str, str]
+    target: Target
     dataset: str
     device: Device
+    measured_at: str
+    options: BenchOptions
     threads: int
     load_ms: float
     first_inference_ms: float
@@ -167,8 +179,12 @@ def compare_logits(
     labels: NDArray[np.int64],
     class_names: tuple[str, ...] = (),
     tolerance: float = 0.0,
+    files: Sequence[str] = (),
 ) -> Accuracy:
-    """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
+    """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's.
+
+    ``files`` are the names of the images' files, or none.
+    """
     predictions = logits.argmax(axis=1)
     fitting = len(class_names) == logits.shape[1] and labels.size > 0
     return Accuracy(
@@ -179,6 +195,20 @@ def compare_logits(
         class_names=class_names if fitting else (),
         confusion=_confusion(labels, predictions, len(class_names)) if fitting else (),
         logits_tolerance=tolerance,
+        mistakes=_mistakes(logits, labels, files) if fitting else (),
+    )
+
+
+def _mistakes(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], files: Sequence[str]
+) -> tuple[Mistake, ...]:
+    """The wrong answers, those first whose logit leads that of the true class by most."""
+    rows, predictions = np.arange(len(logits)), logits.argmax(axis=1)
+    lead = logits[rows, predictions] - logits[rows, labels]
+    surest = [int(i) for i in np.argsort(-lead, kind="stable") if predictions[i] != labels[i]]
+    return tuple(
+        Mistake(i, files[i] if files else "", int(labels[i]), int(predictions[i]))
+        for i in surest[:_MISTAKES]
     )
 
 

@@ -8,27 +8,73 @@ from bitat_deploy.report.document import (
     json_report,
     write_file,
 )
-from bitat_deploy.report.html import html_report
-from bitat_deploy.report.markdown import markdown_report
+from bitat_deploy.report.html import html_page, html_report, points_svg
+from bitat_deploy.report.markdown import markdown_page, markdown_report
+from bitat_deploy.report.noise import accuracy_interval, median_interval
+from bitat_deploy.report.pictures import mistake_pictures
 from bitat_deploy.report.reading import read_report, report_schema
+from bitat_deploy.report.sections import (
+    Axis,
+    Banner,
+    Bars,
+    Cell,
+    Column,
+    Fact,
+    Facts,
+    Gallery,
+    Histogram,
+    Matrix,
+    Point,
+    Points,
+    Report,
+    Section,
+    Series,
+    Table,
+    Tone,
+)
 from bitat_deploy.report.tables import board_table, layer_table, top_classes_table, tuning_table
-from bitat_deploy.report.terminal import terminal_report
+from bitat_deploy.report.terminal import terminal_page, terminal_report, terminal_table
 
 __all__ = [
+    "Axis",
+    "Banner",
+    "Bars",
+    "Cell",
+    "Column",
+    "Fact",
+    "Facts",
+    "Gallery",
+    "Histogram",
+    "Matrix",
+    "Point",
+    "Points",
+    "Report",
+    "Section",
+    "Series",
+    "Table",
+    "Tone",
     "Verdict",
+    "accuracy_interval",
     "bench_document",
     "board_table",
     "check_writable",
     "compare_reports",
     "comparison_table",
     "format_change",
+    "html_page",
     "html_report",
     "json_report",
     "layer_table",
+    "markdown_page",
     "markdown_report",
+    "median_interval",
+    "mistake_pictures",
+    "points_svg",
     "read_report",
     "report_schema",
+    "terminal_page",
     "terminal_report",
+    "terminal_table",
     "top_classes_table",
     "tuning_table",
     "write_file",

@@ -13,15 +13,16 @@ from bitat_deploy.compiler import LayerReport
 from bitat_deploy.device import MEDIAN, BaselineResult, BenchResult, Latency
 from bitat_deploy.errors import InputError
 from bitat_deploy.files import whole_file
-from bitat_deploy.report.noise import MINIMUM_RUNS, median_change_interval
+from bitat_deploy.report.noise import MINIMUM_RUNS, accuracy_interval, median_change_interval
 
 SCHEMA_VERSION = 1
 
 
-def bench_document(result: BenchResult) -> dict[str, Any]:
+def bench_document(result: BenchResult, command: str = "") -> dict[str, Any]:
     """The result as plain JSON values, as schema.json describes them.
 
-    Make it once: the intervals of the baselines are bootstrapped here.
+    ``command`` is the command line, where there was one. Make the document once: the intervals of
+    the baselines are bootstrapped here.
     """
     device = asdict(result.device)
     device["features"] = sorted(device["features"])
@@ -29,15 +30,33 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
     for private in ("cache", "write_refusal", "execute_refusal", "other_folder"):
         del device[private]
     accuracy = asdict(result.accuracy)
-    for key in ("class_names", "confusion", "logits_tolerance"):
+    for key in ("class_names", "confusion", "logits_tolerance", "mistakes"):
         if not accuracy[key]:
             del accuracy[key]
     if accuracy["top1"] is None:
         del accuracy["top1"]
+    else:
+        accuracy["top1_interval"] = accuracy_interval(accuracy["top1"], accuracy["images"])
+    target = result.target
     document = {
         "schema_version": SCHEMA_VERSION,
-        "model": {"name": result.model_name, "sha256": result.model_sha256},
-        "target": result.target,
+        "measured_at": result.measured_at,
+        "options": {
+            "min_runs": result.options.min_runs,
+            "min_seconds": result.options.min_seconds,
+            "profile_runs": result.options.profile_runs,
+        },
+        "model": {
+            "name": result.model_name,
+            "sha256": result.model_sha256,
+            "metadata": result.model_metadata,
+        },
+        "target": target.name,
+        "target_processor": {
+            "description": target.description,
+            "cpu": target.cpu,
+            "features": list(target.features),
+        },
         "dataset": result.dataset,
         "device": device,
         "threads": result.threads,
@@ -60,6 +79,8 @@ def bench_document(result: BenchResult) -> dict[str, Any]:
         "not_trustworthy": list(result.not_trustworthy),
         "layers": _layers(result),
     }
+    if command:
+        document["command"] = command
     if (share := _clock_share(result)) is not None:
         document["clock_share_at_maximum"] = share
     if result.baselines:

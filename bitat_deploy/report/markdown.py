@@ -3,22 +3,28 @@
 from collections.abc import Iterable, Sequence
 
 from bitat_deploy.report.bench_sections import Document, bench_report
-from bitat_deploy.report.sections import Banner, Cell, Column, Facts, Table
+from bitat_deploy.report.sections import Banner, Cell, Column, Facts, Report, Table, Tone
 
 _FACTS = (Column("what"), Column("value"))
 
 
 def markdown_report(document: Document) -> str:
-    """The report in GitHub's dialect."""
-    report = bench_report(document)
+    """The report on a bench in GitHub's dialect."""
+    return markdown_page(bench_report(document))
+
+
+def markdown_page(report: Report) -> str:
+    """The report in GitHub's dialect; without its pictures."""
     parts = [f"# {_text(report.title)}", _text(report.subtitle)]
     if report.banner:
         parts.append(_banner(report.banner))
-    figures = [f"**{_text(value)}** {_text(what)}" for value, what in report.figures]
-    parts.append(" · ".join(figures))
+    if report.figures:
+        figures = [f"**{_text(value)}** {_text(what)}" for value, what in report.figures]
+        parts.append(" · ".join(figures))
     for section in report.sections:
         if isinstance(section, Facts):
-            parts += [f"## {_text(section.title)}", _table(_FACTS, section.rows)]
+            rows = [(fact.what, fact.value) for fact in section.rows]
+            parts += [f"## {_text(section.title)}", _table(_FACTS, rows)]
         elif isinstance(section, Table):
             parts += [f"## {_text(section.title)}", _table(section.columns, section.rows)]
             parts += map(_text, section.notes)
@@ -44,4 +50,5 @@ def _text(cell: str | Cell) -> str:
     text = str(cell)
     for character in "\\`*_[]<>|#":
         text = text.replace(character, f"\\{character}")
-    return text
+    strong = isinstance(cell, Cell) and cell.tone is Tone.STRONG and text
+    return f"**{text}**" if strong else text

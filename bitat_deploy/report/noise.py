@@ -29,6 +29,24 @@ def median_change_interval(before: ArrayLike, after: ArrayLike) -> tuple[float, 
     return float(low) - 1, float(high) - 1
 
 
+def median_interval(samples: ArrayLike) -> tuple[float, float]:
+    """Interval of CONFIDENCE for the median, by the same bootstrap; at least MINIMUM_RUNS."""
+    medians = _resampled_medians(samples, np.random.default_rng(_SEED))
+    low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def accuracy_interval(accuracy: float, images: int) -> tuple[float, float]:
+    """Interval of CONFIDENCE for an accuracy over ``images`` (Wilson 1927), a fraction of 1.
+
+    It knows the choice of the images, not that of the training's seed.
+    """
+    square = _NORMAL_QUANTILE**2 / images
+    middle = (accuracy + square / 2) / (1 + square)
+    reach = math.sqrt(accuracy * (1 - accuracy) * square + square**2 / 4) / (1 + square)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
 def mean_change_interval(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> tuple[float, float]:

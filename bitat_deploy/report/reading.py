@@ -43,6 +43,7 @@ def read_report(path: Path) -> dict[str, Any]:
         what = f"{where}: {foreign_text(flaw.message, 160)}"
         raise InputError(f"'{path}' is not a sound bench report: {what}; {_REMEDY}")
     _check_confusion(path, document["accuracy"])
+    _check_mistakes(path, document["accuracy"])
     return dict(document)
 
 
@@ -81,6 +82,18 @@ def _check_version(path: Path, document: Any) -> None:
             f"'{path}' is a report of version {version}, this program reads version {known}; "
             "install a newer bitat-deploy"
         )
+
+
+def _check_mistakes(path: Path, accuracy: dict[str, Any]) -> None:
+    """They are of images and classes that exist."""
+    classes = len(accuracy.get("class_names", ()))
+    for mistake in accuracy.get("mistakes", ()):
+        in_range = max(mistake["label"], mistake["prediction"]) < classes
+        if not in_range or mistake["image"] >= accuracy["images"]:
+            raise InputError(
+                f"'{path}' is not a sound bench report: accuracy.mistakes names an image or a "
+                f"class that does not exist; {_REMEDY}"
+            )
 
 
 def _check_confusion(path: Path, accuracy: dict[str, Any]) -> None:

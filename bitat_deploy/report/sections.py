@@ -23,6 +23,7 @@ class Tone(enum.Enum):
     DOUBTFUL = "doubtful"
     BAD = "bad"
     QUIET = "quiet"
+    STRONG = "strong"
 
 
 class _Part:
@@ -59,11 +60,21 @@ class Banner(_Part):
 
 
 @dataclass(frozen=True)
+class Fact(_Part):
+    """One row of what and value; the terminal shows those that are not ``brief`` on request."""
+
+    what: str
+    value: str
+    brief: bool = False
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True)
 class Facts(_Part):
     """Rows of what and value."""
 
     title: str
-    rows: Sequence[tuple[str, str]]
+    rows: Sequence[Fact]
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,8 @@ class Column(_Part):
     """A column of a table.
 
     Numbers are aligned to the right; ``fold`` allows line breaks within a cell. ``bars``, shares of
-    1 by row, are drawn beside the cells in HTML. The terminal leaves ``pages_only`` columns out.
+    1 by row, are drawn beside the cells in HTML. The terminal and a page on a phone leave
+    ``pages_only`` columns out.
     """
 
     name: str
@@ -94,11 +106,83 @@ class Table(_Part):
 
 @dataclass(frozen=True)
 class Histogram(_Part):
-    """Distribution of ``samples`` in milliseconds with named ``marks``; for HTML only."""
+    """Distribution of ``samples`` in milliseconds with named ``marks``; for HTML only.
+
+    ``quiet``: in grey, as of an emulated device.
+    """
 
     title: str
     samples: Sequence[float]
     marks: Sequence[tuple[str, float]]
+    quiet: bool = False
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Bars(_Part):
+    """Rows of (name, value, text at the bar's end); the first one's bar is coloured. HTML only."""
+
+    title: str
+    rows: Sequence[tuple[str, float, str]]
+    quiet: bool = False
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Axis(_Part):
+    """``name`` includes the unit; the values of a ``percent`` axis are fractions of 1."""
+
+    name: str
+    percent: bool = False
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
+class Point(_Part):
+    """One point with whiskers over its intervals.
+
+    ``mark`` is a short name that stands beside it, ``text`` is shown when it is pointed at.
+    """
+
+    x: float
+    y: float
+    x_interval: tuple[float, float] | None = None
+    y_interval: tuple[float, float] | None = None
+    mark: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Series(_Part):
+    """Points of one colour and shape."""
+
+    name: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Points(_Part):
+    """Points in a plane, such as networks by latency and accuracy; for HTML only.
+
+    ``front`` is a line through (x, y); ``limits`` are named vertical lines, such as a budget.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    series: Sequence[Series]
+    front: Sequence[tuple[float, float]] = ()
+    limits: Sequence[tuple[str, float]] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Gallery(_Part):
+    """Pictures (content of JPEG or PNG files) with a caption below each; for HTML only."""
+
+    title: str
+    pictures: Sequence[tuple[bytes, str]]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -108,20 +192,25 @@ class Matrix(_Part):
     title: str
     names: Sequence[str]
     counts: Sequence[Sequence[int]]
+    notes: Sequence[str] = ()
 
 
-Section = Facts | Table | Histogram | Matrix
+Section = Facts | Table | Histogram | Matrix | Bars | Points | Gallery
 
 
 @dataclass(frozen=True)
 class Report(_Part):
-    """All that a report shows; ``figures`` are the few (value, what) to see first."""
+    """All that a report shows; ``figures`` are the few (value, what) to see first.
+
+    ``more`` tells a reader at a terminal how to see what is left out there.
+    """
 
     title: str
     subtitle: str
     banner: Banner | None
     figures: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    more: str = ""
 
 
 def _cleaned(value: Any) -> Any:

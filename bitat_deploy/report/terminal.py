@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bitat_deploy.report.bench_sections import Document, bench_report
-from bitat_deploy.report.sections import Banner, Cell, Facts, Table, Tone
+from bitat_deploy.report.sections import Banner, Cell, Facts, Report, Table, Tone
 
 # Text, never str: rich would take what a device says for its own markup.
 _STYLES = {
@@ -18,23 +18,33 @@ _STYLES = {
     Tone.DOUBTFUL: "yellow",
     Tone.BAD: "bold red",
     Tone.QUIET: "dim",
+    Tone.STRONG: "bold",
 }
 
 # A table of more columns gets less space between them, to fit into 80 characters.
 _WIDE = 6
 
 
-def terminal_report(document: Document) -> RenderableType:
-    """The report for people at a terminal: what bench prints."""
-    report = bench_report(document)
+def terminal_report(document: Document, verbose: bool = False) -> RenderableType:
+    """The report on a bench for people at a terminal: what bench prints."""
+    return terminal_page(bench_report(document), verbose)
+
+
+def terminal_page(report: Report, verbose: bool = False) -> RenderableType:
+    """The report with its most important facts; with all of them if ``verbose``."""
     parts: list[RenderableType] = [Text(report.title, style="bold"), Text(report.subtitle)]
     if report.banner:
         parts.append(_banner(report.banner))
-    parts += ["", _figures(report.figures), ""]
-    parts.append(_facts([section for section in report.sections if isinstance(section, Facts)]))
+    if report.figures:
+        parts += ["", _figures(report.figures), ""]
+    facts = [section for section in report.sections if isinstance(section, Facts)]
+    if facts:
+        parts.append(_all_facts(facts) if verbose else _brief_facts(facts))
     for section in report.sections:
         if isinstance(section, Table) and not section.pages_only:
             parts += ["", terminal_table(section)]
+    if report.more and not verbose:
+        parts += ["", Text(report.more, style=_STYLES[Tone.QUIET])]
     return Group(*parts)
 
 
@@ -69,14 +79,26 @@ def _figures(figures: Sequence[tuple[str, str]]) -> RenderableType:
     return table
 
 
-def _facts(sections: Sequence[Facts]) -> RenderableType:
+def _all_facts(sections: Sequence[Facts]) -> RenderableType:
+    table = _two_columns()
+    for section in sections:
+        table.add_row(Text(section.title, style="bold"))
+        for fact in section.rows:
+            table.add_row(Text(f"  {fact.what}"), Text(fact.value, style=_STYLES[fact.tone]))
+    return table
+
+
+def _brief_facts(sections: Sequence[Facts]) -> RenderableType:
+    table = _two_columns()
+    for fact in (fact for section in sections for fact in section.rows if fact.brief):
+        table.add_row(Text(fact.what), Text(fact.value, style=_STYLES[fact.tone]))
+    return table
+
+
+def _two_columns() -> RichTable:
     table = RichTable.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for section in sections:
-        table.add_row(Text(section.title, style="bold"))
-        for what, value in section.rows:
-            table.add_row(Text(f"  {what}"), Text(value))
     return table
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from bitat_deploy.compiler.layer_report import LayerReport
+from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.device.bench_result import (
     Accuracy,
     BaselineResult,
     BenchResult,
+    Mistake,
     TwinRun,
     latency_statistics,
 )
@@ -18,6 +20,7 @@ from bitat_deploy.device.health import Clock, Health
 from bitat_deploy.device.inspect import Device
 from bitat_deploy.device.profile import layer_times
 from bitat_deploy.report import bench_document
+from bitat_deploy.target import load_target
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress")
 FAILURE = "the runner on 'pi' was killed"
@@ -64,9 +67,12 @@ def result(
     sound = BenchResult(
         model_name="mobilenet-v1-0.5-fashion-mnist",
         model_sha256="5a" * 32,
-        target="rpi4",
+        model_metadata={"dataset": "fashion-mnist", "recipe": "fashion-mnist", "seed": "1"},
+        target=load_target("rpi4"),
         dataset="fashion-mnist",
         device=PI,
+        measured_at="2026-11-27T18:00:00Z",
+        options=BenchOptions(),
         threads=1,
         load_ms=12.5,
         first_inference_ms=3.25,
@@ -78,6 +84,7 @@ def result(
             True,
             CLASSES,
             ((200, 5, 25, 20), (2, 245, 1, 2), (40, 0, 195, 15), (20, 5, 5, 220)),
+            mistakes=(Mistake(7, "7.png", 0, 2), Mistake(3, "3.png", 2, 0)),
         ),
         peak_rss_bytes=9_000_000,
         model_bytes=400_000,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM
+from bitat_deploy.device.bench_options import MLPERF_SINGLE_STREAM
 from bitat_deploy.errors import ConnectionFailedError
 from bitat_deploy.report import (
     bench_document,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bitat_deploy.device.bench_result import MLPERF_SINGLE_STREAM
+from bitat_deploy.device.bench_options import MLPERF_SINGLE_STREAM
 from bitat_deploy.report import bench_document, html_report, markdown_report
 from bitat_deploy.report.bench_sections import bench_report
 from bitat_deploy.report.sections import Table
@@ -18,7 +18,7 @@ def baseline(**changes: object) -> Table:
 
 def test_rows() -> None:
     own, float32, int8 = baseline().rows
-    assert own == ("binarized", "0.999 ms", "1", "400.00 kB", "9.00 MB")
+    assert own == ("this network", "0.999 ms", "1", "400.00 kB", "9.00 MB")
     assert float32 == ("float32 twin", "4.997 ms", "5.00 (4.99 to 5.01)", "750.00 kB", "31.00 MB")
     assert int8 == ("int8 twin", "failed", "", "750.00 kB", "")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bitat_deploy.report import html_report, markdown_report, terminal_report
+from bitat_deploy.report import html_report, markdown_report, mistake_pictures, terminal_report
 from bitat_deploy.report.charts import histogram
 from tests.report.factory import report
 
@@ -32,7 +32,7 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        if tag != "meta":
+        if tag not in ("meta", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -55,9 +55,13 @@ def _bare() -> dict[str, Any]:
 
 
 def test_page_is_self_contained() -> None:
-    page = _Page(html_report(report()))
-    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert not {"src", "href", "onload"} & {name for name, _ in page.attributes}
+    images = np.zeros((10, 28, 28, 1), np.uint8)
+    page = _Page(html_report(report(), mistake_pictures(report(), images)))
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"href", "onload"} & {name for name, _ in page.attributes}
+    sources = [value for name, value in page.attributes if name == "src"]
+    assert len(sources) == 2
+    assert all(value and value.startswith("data:image/jpeg;base64,") for value in sources)
     assert "url(" not in html_report(report())
     assert "@import" not in html_report(report())
 
@@ -78,7 +82,7 @@ def test_page_shows_everything() -> None:
 
 def _terminal(document: dict[str, Any]) -> str:
     with StringIO() as file:
-        Console(file=file, width=200, _environ={}).print(terminal_report(document))
+        Console(file=file, width=200, _environ={}).print(terminal_report(document, verbose=True))
         return file.getvalue()
 
 

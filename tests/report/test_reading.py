@@ -39,7 +39,10 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
 def test_optional_parts_may_be_absent(tmp_path: Path) -> None:
     document = report()
     del document["layers"], document["latency_ms"]["samples"]
-    del document["accuracy"]["confusion"], document["accuracy"]["class_names"]
+    for key in ("confusion", "class_names", "mistakes", "top1_interval"):
+        del document["accuracy"][key]
+    for key in ("measured_at", "options", "target_processor"):
+        del document[key]
     assert read_report(_write(tmp_path / "a.json", document)) == document
 
 
@@ -59,6 +62,8 @@ def test_committed_reports_are_still_read(name: str) -> None:
     ("change", "said"),
     [
         ({"latency_ms__p50": "fast"}, "latency_ms.p50"),
+        ({"accuracy__mistakes": [{"image": 1, "label": 4, "prediction": 0}]}, "does not exist"),
+        ({"accuracy__mistakes": [{"image": 1000, "label": 0, "prediction": 1}]}, "does not exist"),
         ({"latency_ms__samples": []}, "latency_ms.samples"),
         ({"latency_ms__runs": 0}, "latency_ms.runs"),
         ({"accuracy__top1": 1.5}, "accuracy.top1"),
