@@ -27,7 +27,8 @@ class Checkpoint:
     is the state of the run's own full-precision twin, once it teaches; ``open_epoch`` the sums of
     an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
-    ``result`` the evaluation on the test images once done.
+    ``result`` the evaluation on the test images once done; ``resumed`` how many steps of the run
+    were done each time that it was resumed.
     """
 
     recipe: Recipe
@@ -44,6 +45,7 @@ class Checkpoint:
     epochs: tuple[dict[str, Any], ...] = ()
     elapsed: float = 0.0
     result: dict[str, Any] | None = None
+    resumed: tuple[int, ...] = ()
 
     @property
     def top1(self) -> float | None:
@@ -119,4 +121,5 @@ def _bring_up_to_date(document: dict[str, Any], path: Path) -> None:
         )
     document.pop("bitat", None)  # version 3: the stages' memory, of no use once they are over
     document |= {"memory": None, "teacher": None}
+    document |= {"resumed": ()}
     document["recipe"]["network"]["normalized_stream"] = False  # there was none yet

@@ -24,6 +24,7 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
     ``epochs``: loss, validation accuracy, fraction of signs flipped in each layer, step time
     [s], images/s. ``stages``: what each left behind, for a layer of BiTAT the output error before
     and after its commit. ``cost``: multiply-accumulates of one image by the bits they take.
+    ``resumed_after_steps``: how many were done each time that the run was resumed.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -34,6 +35,7 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
         "stages": list(checkpoint.history),
         "epochs": list(checkpoint.epochs),
         "elapsed_seconds": round(checkpoint.elapsed, 1),
+        "resumed_after_steps": list(checkpoint.resumed),
         "environment": environment(),
     }
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 _SMALLEST_ALPHA = 1e-6
+_SURE = 0.98  # how far latent weights go within their level's range
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +158,23 @@ def adaround(second_moment: Tensor, target: Tensor, bits: int, steps: int = 600)
             loss.backward()
             optimizer.step()
     return _finished(H, T, lower + spacing * (choice.detach() >= 0))
+
+
+def latent_weights(second_moment: Tensor, target: Tensor, rounded: Rounded, bits: int) -> Tensor:
+    """Real weights of the same levels that say how sure each level is [R]; float64.
+
+    A weight is at the value that is best for (1) while all others stay at their levels, but not
+    beyond its level's range: training straight-through then moves doubtful levels first.
+    [groups, d, outputs]; H needs a positive diagonal.
+    """
+    H, T = second_moment.double(), target.double()
+    spacing, _, top = _spacing(bits)
+    diagonal = H.diagonal(dim1=1, dim2=2).unsqueeze(2)
+    change = (H @ (T - rounded.weight())) / (diagonal * rounded.alpha)
+    room = _SURE * spacing / 2
+    low = torch.where(rounded.levels <= -top, -torch.inf, -room)
+    high = torch.where(rounded.levels >= top, torch.inf, room)
+    return rounded.alpha * (rounded.levels + change.clamp(low, high))
 
 
 ROUNDINGS: dict[str, Callable[[Tensor, Tensor, int], Rounded]] = {

@@ -50,6 +50,7 @@ def train(
             progress.note(trainer.start_note)
     else:
         progress.note(f"resuming from {path}")
+        state = trainer.resumed(state)
     result = trainer.run(state, progress)
     if workers.main:
         try:

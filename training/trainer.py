@@ -101,9 +101,8 @@ class Trainer:
         CheckpointNotSavedError when the disk is full; the last checkpoint is good in both cases.
         """
         self._network.load_state_dict(state.network)
-        steps = [stage.steps(self._steps_per_epoch) for stage in self.stages]
-        done = sum(steps[: state.stage]) + state.step
-        progress.begin(total_steps=sum(steps), done=done)
+        steps = sum(stage.steps(self._steps_per_epoch) for stage in self.stages)
+        progress.begin(total_steps=steps, done=self._done(state))
         while state.stage < len(self.stages):
             progress.stage(self.stages[state.stage].name)
             state = self._run_stage(state, progress)
@@ -115,6 +114,17 @@ class Trainer:
             state = replace(state, result=result)
             self._save(state)
         return state
+
+    def resumed(self, state: Checkpoint) -> Checkpoint:
+        """``state``, read from a file; where the run is not over it notes that it was resumed."""
+        if state.result is not None:
+            return state
+        return replace(state, resumed=(*state.resumed, self._done(state)))
+
+    def _done(self, state: Checkpoint) -> int:
+        """Steps of the whole run."""
+        before = self.stages[: state.stage]
+        return sum(stage.steps(self._steps_per_epoch) for stage in before) + state.step
 
     def begin(self, state: Checkpoint) -> StageRun:
         """Prepare the stage that ``state`` is in, of which it may have done some steps."""

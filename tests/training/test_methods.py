@@ -35,6 +35,8 @@ def small(name: str) -> Recipe:
     values["optimizer"] = {**values.get("optimizer", {}), "ema": 0.9, "label_smoothing": 0.1}
     if values["method"] != "full-precision":  # whose run has no twin that could teach
         values["distillation"] = {"weight": 0.5}
+    if values.pop("init", None) is not None:  # another recipe's run
+        values["full_precision"] = {"epochs": 0.5, "learning_rate": 0.01}
     values.get("quantization", {}).pop("signed_bottleneck", None)
     for section in values.values():
         if isinstance(section, dict) and "learning_rate" in section:
@@ -73,7 +75,8 @@ def test_a_run_stopped_anywhere_ends_with_the_same_weights(
     monkeypatch.undo()
     assert whole.stage == len(whole.history)
     states = sorted(kept.iterdir())
-    assert len(states) == 2 * len(whole.history) + 1  # in and after each stage, and evaluated
+    trained = sum(1 for stage in whole.history if stage["steps"])
+    assert len(states) == trained + len(whole.history) + 1  # in, after each stage, and evaluated
     for state in [states[0], *states[1 : -2 : max(1, len(states) // 4)], states[-2]]:
         again = trainer.Trainer(recipe, data, tmp_path / "checkpoint.pt")
         resumed = again.run(load_checkpoint(state), progress)

@@ -82,6 +82,9 @@ def test_a_killed_run_resumes_to_the_same_weights(
     subprocess.run(arguments, check=True, capture_output=True)
     resumed, undisturbed = load_checkpoint(path), load_checkpoint(trained / "checkpoint.pt")
     assert resumed.top1 == undisturbed.top1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["resumed_after_steps"] == list(resumed.resumed) == sorted(set(resumed.resumed))
+    assert (len(resumed.resumed), undisturbed.resumed) == (2, ())
     for name, value in undisturbed.network.items():
         assert torch.equal(resumed.network[name], value), name
     pairs = zip(resumed.epochs, undisturbed.epochs, strict=True)

@@ -72,8 +72,8 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
     """Depthwise 3x3 or dense convolution of codes with weights of 1 to 8 bits.
 
     ``quantization`` says which levels they take and with what inputs are padded. Weights of
-    ``bits`` that its quantizer does not have are UniQ's. ``kernel`` is 1 or 3, for depthwise layers
-    3.
+    ``bits`` that its quantizer does not have are UniQ's, with a step for each filter. ``kernel`` is
+    1 or 3, for depthwise layers 3.
     """
 
     def __init__(
@@ -106,7 +106,9 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         if self.weight_bits in quantizer_of(quantization).bits:
             weights = replace(quantization, weight_bits=self.weight_bits)
         else:
-            weights = QuantizationRecipe("uniq", self.weight_bits, quantization.activation_bits)
+            weights = QuantizationRecipe(
+                "uniq", self.weight_bits, quantization.activation_bits, per_channel=True
+            )
         self.quantizer = quantizer_of(weights).weight(self.weight, weights)
 
     def effective_weight(self) -> Tensor:

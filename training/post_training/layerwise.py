@@ -23,7 +23,7 @@ from bitat_deploy.training.post_training.stream_target import (
     stream_target,
 )
 from bitat_deploy.training.quantizers import Activation
-from bitat_deploy.training.rounding import ROUNDINGS, Rounded
+from bitat_deploy.training.rounding import ROUNDINGS, Rounded, latent_weights
 
 TARGETS = ("stream", "weights")
 GAMMAS = ("auto", "fit", "keep")
@@ -84,13 +84,14 @@ def quantize_layers(
     images: Callable[[], Iterable[Tensor]],
     recipe: PostTrainingRecipe,
     watch: Callable[[LayerRecord], None] = lambda record: None,
-) -> None:
+) -> dict[str, Tensor]:
     """Fix the weights of ``network``'s binary layers at levels, each after those below it.
 
     ``network`` begins with the parameters of ``reference`` and quantized activations; both compute
     with real weights. ``images()`` gives batches [N, C, H, W] in [0, 1]. Batch normalisations get
     the statistics that the levels give, and the mean of what the layer should give. Leaves both
-    networks in evaluation mode. ``watch`` is told of each layer.
+    networks in evaluation mode. ``watch`` is told of each layer. Gives each layer's latent weights
+    (:func:`~bitat_deploy.training.rounding.latent_weights`) by its name, for training to go on.
     """
     reference.eval()
     network.eval()
@@ -101,6 +102,7 @@ def quantize_layers(
         if isinstance(part, StreamBlock)
         for layer in part.layers
     }
+    latents: dict[str, Tensor] = {}
     for part in network.modules():  # from the bottom to the top
         if isinstance(part, Activation):
             _renew_statistics(network, part, images)
@@ -108,11 +110,13 @@ def quantize_layers(
             block, twin = blocks.get(part), twins[part]
             assert isinstance(twin, BinaryLayer)
             pair = _Pair(network, reference, part, twin, block, twins)
-            watch(LayerRecord(part.name, _quantize(pair, images, recipe)))
+            error, latents[part.name] = _quantize(pair, images, recipe)
+            watch(LayerRecord(part.name, error))
         elif isinstance(part, EightBitLayer):
             others = set(network.modules()) - {part.normalization}
             reestimate_normalization(network, others, _small(images()))
     _watch_streams(network, images)
+    return latents
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +177,8 @@ def _arriving(
 
 def _quantize(
     pair: _Pair, images: Callable[[], Iterable[Tensor]], recipe: PostTrainingRecipe
-) -> float:
-    """One layer; its relative output error."""
+) -> tuple[float, Tensor]:
+    """One layer; its relative output error and its latent weights."""
     layer = pair.layer
     moments = _moments(pair, images, recipe.positions)
     scale, _ = scale_and_shift(pair.twin.normalization)
@@ -187,7 +191,8 @@ def _quantize(
     rounded = ROUNDINGS[recipe.rounding](metric, target, layer.weight_bits)
     layer.commit(rounded.levels, rounded.alpha)
     keeps = recipe.gamma == "keep" or (recipe.gamma == "auto" and layer.weight_bits == 1)
-    return _normalize(layer, moments, rounded, not keeps)
+    latent = layer.ungrouped(latent_weights(metric, target, rounded, layer.weight_bits))
+    return _normalize(layer, moments, rounded, not keeps), latent.to(layer.weight.dtype)
 
 
 def _moments(pair: _Pair, images: Callable[[], Iterable[Tensor]], positions: int) -> Moments:

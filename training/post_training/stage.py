@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from bitat_deploy.training.networks import QuantizedNetwork
@@ -22,14 +23,18 @@ from bitat_deploy.training.stages.stage import Images
 class PostTraining(Stage):
     """Activations are calibrated, then weights quantized layer by layer; no step is taken.
 
-    The network as it was before is the reference. ``watch`` is told of each layer.
+    The network as it was before is the reference. ``watch`` is told of each layer. With
+    ``release`` weights end as latent ones, for a stage that trains them further.
     """
 
     title = "post-training"
     network: QuantizedNetwork
 
-    def __init__(self, network: QuantizedNetwork, recipe: PostTrainingRecipe) -> None:
+    def __init__(
+        self, network: QuantizedNetwork, recipe: PostTrainingRecipe, release: bool = False
+    ) -> None:
         super().__init__(network, StageRecipe(0, 1))
+        self._release = release
         self.watch: Callable[[LayerRecord], None] = lambda record: None
         self._recipe = recipe
         self._records: list[LayerRecord] = []
@@ -37,7 +42,7 @@ class PostTraining(Stage):
     def switch(self) -> None:
         """Quantized activations, weights at their levels."""
         self.network.set_activations(binary=True)
-        self.network.set_weights(WeightMode.COMMITTED)
+        self.network.set_weights(WeightMode.BINARY if self._release else WeightMode.COMMITTED)
 
     def begin(self, images: Images) -> None:
         """All of it."""
@@ -51,12 +56,16 @@ class PostTraining(Stage):
         if not self._recipe.binary_activations:
             reference.set_activations(binary=False)
             self.network.calibrate(images())
-        quantize_layers(reference, self.network, images, self._recipe, note)
+        latents = quantize_layers(reference, self.network, images, self._recipe, note)
+        if self._release:
+            with torch.no_grad():
+                for layer in self.network.binary_layers():
+                    layer.weight.copy_(latents[layer.name])
 
     def finish(self, top1: Callable[[], float | None]) -> dict[str, Any]:
         """The layers' output errors."""
         return {"layers": [asdict(record) for record in self._records]}
 
     def frozen(self) -> Collection[nn.Module]:
-        """All: the statistics are those of the levels."""
-        return set(self.network.modules())
+        """All: the statistics are those of the levels. None where they are released."""
+        return () if self._release else set(self.network.modules())

@@ -45,6 +45,9 @@ class WeightQuantizer(nn.Module):
     def initialize(self, weight: Tensor) -> None:
         """Set what it learns for ``weight``, as for a newly loaded full-precision checkpoint."""
 
+    def check_holds(self) -> None:
+        """Raise InputError where :meth:`hold` cannot keep a scale for each filter."""
+
     def hold(self, alpha: Tensor) -> None:
         """Set what it learns so that alpha [out] times odd levels are left as they are."""
 

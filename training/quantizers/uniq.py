@@ -16,13 +16,17 @@ from bitat_deploy.training.uniq import WeightQuantizer as LearnedStep
 class UniqWeight(LearnedStep, WeightQuantizer):
     """UniQ's weight quantizer in a binary layer."""
 
-    @torch.no_grad()
-    def hold(self, alpha: Tensor) -> None:
-        """The step is twice alpha, for 8 bits alpha. Raises InputError for a shared step."""
+    def check_holds(self) -> None:
+        """A shared step cannot."""
         if not self.per_channel:
             raise InputError(
                 "each filter has a scale of its own: quantization.per_channel must be true"
             )
+
+    @torch.no_grad()
+    def hold(self, alpha: Tensor) -> None:
+        """The step is twice alpha, for 8 bits alpha. Raises InputError for a shared step."""
+        self.check_holds()
         self.step.copy_(alpha if self.bits == MAXIMUM_BITS else 2 * alpha)
 
     def levels(self, weight: Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -109,9 +109,22 @@ class BinaryActivations(Stage):
 
 
 class Quantized(Stage):
-    """Weights and activations are quantized; gradients pass straight through."""
+    """Weights and activations are quantized; gradients pass straight through.
+
+    ``calibrated``: a stage before has set the quantizers' steps.
+    """
 
     title = "quantized"
+
+    def __init__(
+        self,
+        network: StagedNetwork,
+        plan: StageRecipe,
+        name: str | None = None,
+        calibrated: bool = False,
+    ) -> None:
+        super().__init__(network, plan, name)
+        self._calibrated = calibrated
 
     def switch(self) -> None:
         """All quantized."""
@@ -119,5 +132,6 @@ class Quantized(Stage):
         self.network.set_weights(WeightMode.BINARY)
 
     def begin(self, images: Images) -> None:
-        """Set the quantizers' first steps."""
-        self.network.calibrate(images())
+        """Set the quantizers' first steps, where they are not set."""
+        if not self._calibrated:
+            self.network.calibrate(images())
