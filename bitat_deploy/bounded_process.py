@@ -112,7 +112,9 @@ def is_out_of_memory(error: Exception) -> bool:
 def serve() -> None:
     """In the child: do the work that standard input describes, and answer."""
     parent, limits, function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "prctl"):  # not on macOS
+        library.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))

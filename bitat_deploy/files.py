@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and folders that nobody has to clear away."""
 
 import contextlib
-import fcntl
+import errno
 import os
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 _LOCK = ".lock"
 _FRESH = 60.0  # seconds in which a folder may not have its lock yet
@@ -27,7 +27,7 @@ def scratch_folder(parent: Path | None = None, prefix: str = "bitat-deploy-") ->
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         with (folder / _LOCK).open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -47,12 +47,26 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
 
 
+def lock_file(file: IO[Any], *, wait: bool = True) -> None:
+    """Lock an open file against other programs that lock it, until it is closed.
+
+    Raises BlockingIOError where another one has it and we do not ``wait``.
+    """
+    import fcntl  # there is none on Windows, where we end with a sentence before
+
+    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def check_room(folder: Path, size: int) -> None:
     """Raise OSError where ``size`` bytes cannot be written in ``folder``.
 
     For those who write without a way to fail: LLVM ends the program when the disk is full.
     """
     try:
+        if not hasattr(os, "posix_fallocate"):  # on macOS
+            if shutil.disk_usage(folder).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
@@ -75,7 +89,7 @@ def _is_abandoned(folder: "os.DirEntry[str]") -> bool:
         return False
     try:
         with (Path(folder.path) / _LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock, wait=False)
     except FileNotFoundError:
         return True
     except BlockingIOError:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.host_system import is_linux, usable_cores
 from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.yaml_file import read_yaml
@@ -26,8 +27,10 @@ _GLIBC = re.compile(r"2\.[0-9]{1,3}")
 _LONGEST_DESCRIPTION = 200
 _MOST_KIB = 1 << 21  # of a cache: 2 GiB
 
-# Candidates for the target ``host``, best first; extensions that our operators use.
+# For the target ``host``: candidates, best first; by ARM's number of the part.
 _X86_64 = ("x86-64-avx512", "x86-64-avx2")
+_AARCH64 = {"0xd03": "rpi3", "0xd05": "cortex-a55", "0xd08": "rpi4", "0xd0b": "rpi5"}
+# Extensions that our operators use.
 _AVX512_EXTENSIONS = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
 
 
@@ -173,35 +176,38 @@ def _one_of(values: tuple[object, ...]) -> str:
 
 def _resolve_native(target: Target) -> Target:
     """Fill in this machine's processor, with its widest vectors that our operators use."""
-    if platform.machine() != target.architecture:
+    machine = platform.machine()
+    if not is_linux() or machine not in ("aarch64", "x86_64"):
         raise InputError(
-            f"target '{target.name}' is for {target.architecture}, but this machine is "
-            f"{platform.machine()}; choose another target"
+            f"target '{target.name}' is for Linux on x86_64 or aarch64, but this machine is "
+            f"{platform.system()} {machine}; build for a board, as with --target rpi4"
         )
-    flags = _cpu_flags()
+    named = _arm_processor() if machine == "aarch64" else _x86_64_processor()
+    return replace(named, name=target.name, description=target.description, cores=usable_cores())
+
+
+def _x86_64_processor() -> Target:
+    flags = set(" ".join(_cpu_facts("flags")[:1]).split())
     named = next(
         (found for found in map(load_target, _X86_64) if set(found.required) <= flags), None
     )
     if named is None:
         raise InputError("target 'host' needs a processor with AVX2; this machine has none")
     wanted = _AVX512_EXTENSIONS if named.vector_bytes == 64 else ()
-    return replace(
-        named,
-        name=target.name,
-        description=target.description,
-        features=tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags),
-        cores=len(_usable_cores()),
-    )
+    features = tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags)
+    return replace(named, features=features)
 
 
-def _cpu_flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return set(line.split(":", 1)[1].split())
-    return set()
+def _arm_processor() -> Target:
+    """The board's target whose processor all cores are, or that of any 64-bit ARM processor."""
+    parts = set(_cpu_facts("CPU part"))
+    by_arm = set(_cpu_facts("CPU implementer")) == {"0x41"}
+    part = parts.pop() if by_arm and len(parts) == 1 else ""
+    return load_target(_AARCH64.get(part, "aarch64"))
 
 
-def _usable_cores() -> set[int]:
-    import os
-
-    return os.sched_getaffinity(0)
+def _cpu_facts(key: str) -> list[str]:
+    """The values of ``key`` for each processor that is online."""
+    lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for name, _, value in pairs if name.strip() == key]

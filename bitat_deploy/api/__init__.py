@@ -6,6 +6,7 @@ are imported at first use: training needs torch, which may not be installed, and
 
 from typing import TYPE_CHECKING
 
+from bitat_deploy.host_system import check_host_system
 from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bitat_deploy.api.schedules import tune
     from bitat_deploy.api.training_runs import TrainedNetwork, prepare_torch, quantize, train
 else:
+    check_host_system()  # before modules are imported that other systems lack
     __getattr__ = lazy_face(__name__)
 
 __all__ = [

@@ -8,6 +8,7 @@ import numpy as np
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.files import scratch_folder
+from bitat_deploy.installation import install_extra
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import to_onnx, write_validated
 from bitat_deploy.progress import Progress
@@ -46,7 +47,7 @@ def export(checkpoint: str | Path, output: str | Path) -> IntegerNetwork:
             raise
         raise InputError(
             f"reading the checkpoint '{checkpoint}' needs PyTorch; "
-            "install it with: pip install 'bitat-deploy[train]'"
+            f"install it with: {install_extra('train')}"
         ) from error
     network = load_checkpoint_network(Path(checkpoint))
     model = to_onnx(network)

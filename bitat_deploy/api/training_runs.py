@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.installation import install_extra
 from bitat_deploy.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def prepare_torch(purpose: str, threads: int | None = None) -> None:
     Raises InputError where it is not installed.
     """
     if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            f"{purpose} needs PyTorch; install it with: pip install 'bitat-deploy[train]'"
-        )
+        raise InputError(f"{purpose} needs PyTorch; install it with: {install_extra('train')}")
     from bitat_deploy.training import tune_process
 
     tune_process()

@@ -11,6 +11,7 @@ import click
 from bitat_deploy.cli.output import say
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.errors import BitatDeployError, BuildError, InputError
+from bitat_deploy.host_system import check_host_system
 from bitat_deploy.version import __version__
 
 _COMMANDS = {
@@ -68,6 +69,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is a "?"
             stream.reconfigure(errors="replace")
     try:
+        check_host_system()
         cli.main(prog_name="bitat-deploy")
     except BitatDeployError as error:
         end_with(error)

@@ -6,7 +6,6 @@ which replaces the old one.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import shutil
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from bitat_deploy.datasets.source import FILE_NAME_BYTES
 from bitat_deploy.errors import BuildError
-from bitat_deploy.files import scratch_folder
+from bitat_deploy.files import lock_file, scratch_folder
 from bitat_deploy.paths import cache_directory
 
 
@@ -123,7 +122,7 @@ def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file)
         yield
 
 

@@ -8,6 +8,7 @@ from bitat_deploy.device.local import LocalConnection
 from bitat_deploy.device.login import Address
 from bitat_deploy.device.openssh import PROGRAM, OpenSshConnection
 from bitat_deploy.errors import InputError
+from bitat_deploy.host_system import is_linux
 
 LOCAL = "local"
 OPENSSH, PARAMIKO = "openssh", "paramiko"
@@ -49,6 +50,11 @@ def _open(
     prompting: Prompting | None,
 ) -> Connection:
     if host == LOCAL:
+        if not is_linux():
+            raise InputError(
+                "this machine does not run Linux, so nothing can be measured on it; name a board "
+                "with --host user@device"
+            )
         return LocalConnection()
     address = Address.parse(host)
     if ssh_config is not None and not ssh_config.is_file():

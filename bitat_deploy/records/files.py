@@ -1,6 +1,5 @@
 """Files of tuning records, one JSON object a line, which survive a kill and a power cut."""
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import lock_file
 from bitat_deploy.paths import data_directory
 from bitat_deploy.records.record import Record, parse_record, processor
 from bitat_deploy.target import Target
@@ -90,7 +90,7 @@ def append_records(path: Path, records: Sequence[Record]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file)
             end = _end_of_lines(file)
             file.truncate(end)
             try:

@@ -1,14 +1,15 @@
 """How much to try, and how to measure it. Imports no TVM, so that ``--help`` is quick."""
 
-import os
 from dataclasses import dataclass, field
+
+from bitat_deploy.host_system import usable_cores
 
 MOST_JOBS = 256
 
 
 def default_jobs() -> int:
     """One for each core that this process may use."""
-    return min(len(os.sched_getaffinity(0)), MOST_JOBS)
+    return min(usable_cores(), MOST_JOBS)
 
 
 @dataclass(frozen=True)
