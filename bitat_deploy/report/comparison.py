@@ -70,18 +70,22 @@ class Comparison:
 
 
 def compare_reports(
-    before: Document, after: Document, minimum_change: float = 0.02, judge_untrusted: bool = False
+    before: Document,
+    after: Document,
+    minimum_change: float = 0.02,
+    judge_untrusted: bool = False,
+    max_size_increase: float | None = None,
 ) -> Comparison:
-    """Compare two reports as :func:`read_report` gives them.
+    """Compare two reports as :func:`read_report` gives them; each quantity is judged by itself.
 
     Latency counts as changed where the 99 % interval of the ratio of medians (of means, without
     samples) excludes 1 and the change is at least ``minimum_change``, a fraction: the interval
     covers the noise within a session, the minimum the noise between sessions. On a disturbed device
     sessions differ by far more, so latency is not judged if one report has a banner, unless
-    ``judge_untrusted``. Memory and size are read once and count as changed from
-    ``minimum_change`` on. Accuracy is exact for the same network on the same images; otherwise it
-    has to pass a two-proportion test at 99 %. More predictions that differ from the reference are
-    always worse.
+    ``judge_untrusted``. Memory and sizes may grow, unless ``max_size_increase``, a fraction, is
+    given: they are worse if they grew by more. Accuracy is exact for the same network on the same
+    images; otherwise it has to pass a two-proportion test at 99 %. More predictions that differ
+    from the reference are always worse.
     """
     latency = _latency(before["latency_ms"], after["latency_ms"], minimum_change)
     if not judge_untrusted and (banner(before) or banner(after)):
@@ -91,7 +95,8 @@ def compare_reports(
         for name, value in _OTHER_TIMES.items()
     ]
     sizes = [
-        _bytes(name, value(before), value(after), minimum_change) for name, value in _SIZES.items()
+        _bytes(name, value(before), value(after), max_size_increase)
+        for name, value in _SIZES.items()
     ]
     answers = [_differing(before["accuracy"], after["accuracy"])]
     if all("top1" in report["accuracy"] for report in (before, after)):
@@ -151,10 +156,13 @@ def _differing(before: Document, after: Document) -> Change:
     return Change(name, Unit.IMAGES, first, second, verdict, basis)
 
 
-def _bytes(what: str, before: int, after: int, minimum: float) -> Change:
-    changed = abs(after - before) >= minimum * before and before != after
-    verdict = _direction(after - before) if changed else Verdict.SAME
-    return Change(what, Unit.BYTES, before, after, verdict, f"from {minimum:.3g} on")
+def _bytes(what: str, before: int, after: int, maximum: float | None) -> Change:
+    verdict, basis = _direction(after - before), "exact"
+    if verdict is Verdict.WORSE and maximum is None:
+        verdict, basis = Verdict.NOT_JUDGED, "larger"
+    elif verdict is Verdict.WORSE and maximum is not None and after <= before * (1 + maximum):
+        verdict, basis = Verdict.SAME, f"at most {maximum:.1%} larger"
+    return Change(what, Unit.BYTES, before, after, verdict, basis)
 
 
 def _direction(increase: float) -> Verdict:

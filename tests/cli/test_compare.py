@@ -32,6 +32,13 @@ def _compare(
         (report(seed=1), [], 0, "none"),
         (report(1.1), [], 9, "latency, median (+10."),
         (report(1.1), ["--minimum-change", "20"], 0, "+10."),
+        (report(size__model_bytes=900_000), [], 0, "larger"),
+        (
+            report(size__model_bytes=900_000),
+            ["--max-size-increase", "10"],
+            9,
+            "in: model size (+125",
+        ),
         ("{", [], 3, "b.json"),
     ],
 )

@@ -98,16 +98,30 @@ def test_leaving_the_reference_is_a_regression() -> None:
     assert _verdicts(differing, report())[what] is Verdict.BETTER
 
 
-@pytest.mark.parametrize(("size", "verdict"), [(404_000, Verdict.SAME), (410_000, Verdict.WORSE)])
-def test_size_counts_from_the_minimum_on(size: int, verdict: Verdict) -> None:
-    assert _verdicts(report(), report(size__model_bytes=size))["model size"] is verdict
+@pytest.mark.parametrize(
+    ("size", "limit", "verdict"),
+    [
+        (410_000, None, Verdict.NOT_JUDGED),
+        (390_000, None, Verdict.BETTER),
+        (400_000, None, Verdict.SAME),
+        (410_000, 0.03, Verdict.SAME),
+        (412_001, 0.03, Verdict.WORSE),
+        (400_001, 0.0, Verdict.WORSE),
+        (390_000, 0.03, Verdict.BETTER),
+    ],
+)
+def test_sizes_may_grow_unless_limited(size: int, limit: float | None, verdict: Verdict) -> None:
+    changes = compare_reports(
+        report(), report(size__model_bytes=size), max_size_increase=limit
+    ).changes
+    assert {change.what: change.verdict for change in changes}["model size"] is verdict
 
 
 def test_from_nothing_to_something() -> None:
     after = report()
     before = report(size__bundle_bytes=0, latency_ms__p50=0)
     verdicts = _verdicts(before, after)
-    assert verdicts["bundle size"] is Verdict.WORSE
+    assert verdicts["bundle size"] is Verdict.NOT_JUDGED
     assert verdicts["latency, median"] is Verdict.NOT_JUDGED
 
 
