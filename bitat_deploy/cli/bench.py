@@ -1,7 +1,10 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -27,13 +30,19 @@ from bitat_deploy.report import (
     html_report,
     json_report,
     markdown_report,
+    mistake_pictures,
     terminal_report,
     write_file,
 )
 
 PROFILE_RUNS = 100
 
-_FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html_report}
+_FORMATS: dict[str, Callable[[dict[str, Any], BenchResult], str]] = {
+    "--json": lambda document, result: json_report(document),
+    "--markdown": lambda document, result: markdown_report(document),
+    "--html": lambda document, result: html_report(document, mistake_pictures(result)),
+}
+_STANDARD_OUTPUT = Path("-")
 
 
 @click.command(
@@ -62,19 +71,19 @@ _FORMATS = {"--json": json_report, "--markdown": markdown_report, "--html": html
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the report to this file, as JSON.",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Also write the report to this file, as JSON; '-' is standard output.",
 )
 @click.option(
     "--markdown",
     "markdown_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     help="Also write it as Markdown.",
 )
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     help="Also write it as a page with charts, one file that opens offline.",
 )
 @click.option(
@@ -149,15 +158,15 @@ def bench(
     report. Nothing is installed on the device.
 
     Several boards are measured at the same time and shown in one table; if one fails, the others
-    go on. Each gets its own report files: report.json becomes report.NAME.json.
+    go on. Each gets its own report files: report.json becomes report.NAME.json. With --json - the
+    JSON documents follow each other on standard output, and all else goes to standard error.
     """
     boards = choose_boards(hosts, inventory)
     if mlperf:
         _refuse_another_length()
-    outputs = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
-    for option, path in outputs.items():
-        if path is not None:
-            check_writable(path, option)
+    given = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
+    outputs = {option: path for option, path in given.items() if path is not None}
+    _check_outputs(outputs)
     options = BenchOptions(
         threads, warmup, min_runs, min_seconds, profile_runs=PROFILE_RUNS if profile else 0
     )
@@ -183,22 +192,41 @@ def bench(
             connect=lambda host: connect(host, bar),
             progress=show,
         )
+    _show(outcomes, outputs)
+    _raise_first(outcomes)
+
+
+def _check_outputs(outputs: Mapping[str, Path]) -> None:
+    for option, path in outputs.items():
+        if path != _STANDARD_OUTPUT:
+            check_writable(path, option)
+    if list(outputs.values()).count(_STANDARD_OUTPUT) > 1:
+        raise click.UsageError("Only one of --json, --markdown and --html can be '-'.")
+
+
+def _show(outcomes: Sequence[Outcome[BenchResult]], outputs: Mapping[str, Path]) -> None:
+    """Print and write the reports; where one is for standard output, nothing else goes there."""
+    console = Console(stderr=_STANDARD_OUTPUT in outputs.values())
+    verbose = bool(click.get_current_context().params["verbose"])
+    command = shlex.join(["bitat-deploy", *sys.argv[1:]])
     documents = [
-        (one.board, bench_document(one.result) if one.result else one.error) for one in outcomes
+        (one, bench_document(one.result, command) if one.result else one.error) for one in outcomes
     ]
     if len(documents) > 1:
-        Console().print(board_table([(board.name, document) for board, document in documents]))
-    for board, document in documents:
-        if not isinstance(document, dict):
+        console.print(board_table([(one.board.name, document) for one, document in documents]))
+    for one, document in documents:
+        if one.result is None or not isinstance(document, dict):
             continue
         if len(documents) == 1:
-            Console().print(terminal_report(document))
+            console.print(terminal_report(document, verbose))
         for option, path in outputs.items():
-            if path is not None:
-                file = path if len(documents) == 1 else board_file(path, board)
-                write_file(_FORMATS[option](document), file)
-                say(f"Report: {file}")
-    _raise_first(outcomes)
+            text = _FORMATS[option](document, one.result)
+            if path == _STANDARD_OUTPUT:
+                click.echo(text, nl=False)
+                continue
+            file = path if len(documents) == 1 else board_file(path, one.board)
+            write_file(text, file)
+            say(f"Report: {file}", err=_STANDARD_OUTPUT in outputs.values())
 
 
 def _raise_first(outcomes: Sequence[Outcome[BenchResult]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from bitat_deploy.cli.log import device_log
 from bitat_deploy.cli.output import say
 from bitat_deploy.errors import InputError
 
@@ -73,7 +74,7 @@ class Display(Protocol):
 
 
 def ssh_options() -> _Decorator[Any]:
-    """How to reach a device, and where our files go there; the command gets ``connect``."""
+    """How to reach a device, our folder there, and the log; the command gets ``connect``."""
     options = (
         click.option(
             "-F",
@@ -100,6 +101,18 @@ def ssh_options() -> _Decorator[Any]:
             help="Keep files on the device in PATH/bitat-deploy, where its home cannot be written "
             "or programs cannot be started in it.  [default: the cache folder, ~/.cache]",
         ),
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            help="Show each command that runs on a device, and all of a report.",
+        ),
+        click.option(
+            "--log",
+            "log_file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Write each command that runs on a device to this file.",
+        ),
     )
 
     def decorate(command: _Command) -> Any:
@@ -110,6 +123,8 @@ def ssh_options() -> _Decorator[Any]:
             accept_new_host_key: bool,
             transport: str | None,
             device_folder: str,
+            verbose: bool,
+            log_file: Path | None,
             **keywords: Any,
         ) -> Any:
             def connect(host: str, display: Display | None = None) -> "Connection":
@@ -124,7 +139,8 @@ def ssh_options() -> _Decorator[Any]:
                     folder=device_folder,
                 )
 
-            return command(*arguments, connect=connect, **keywords)
+            with device_log(verbose, log_file):
+                return command(*arguments, connect=connect, **keywords)
 
         return functools.reduce(lambda made, option: option(made), reversed(options), with_connect)
 

@@ -6,7 +6,7 @@ A device is this machine or one reached by SSH. ``bench`` measures one bundle on
 
 from bitat_deploy.device.bench import bench
 from bitat_deploy.device.bench_options import HEADLINES, MEDIAN, BenchOptions
-from bitat_deploy.device.bench_result import BaselineResult, BenchResult, Latency
+from bitat_deploy.device.bench_result import BaselineResult, BenchResult, Latency, Mistake
 from bitat_deploy.device.boards import Board, CheckRunning, Outcome, bench_boards, on_boards
 from bitat_deploy.device.clean import clean_device
 from bitat_deploy.device.condition import Finding, Severity, examine
@@ -34,6 +34,7 @@ __all__ = [
     "Health",
     "Latency",
     "Limit",
+    "Mistake",
     "Outcome",
     "Result",
     "RunFolder",

@@ -1,12 +1,12 @@
 """The result of a bench."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitat_deploy.compiler import LayerReport
+from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_options import HEADLINES, MEDIAN, BenchOptions
 from bitat_deploy.device.health import Health
 from bitat_deploy.device.inspect import Device
@@ -51,12 +51,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer: index of the image, its file name if it has one, true and given class."""
+    """A wrong answer to an image: its index, its file name if it has one, true and given class.
+
+    ``pixels`` is the image, uint8 [H, W, C].
+    """
 
     image: int
     file: str
     label: int
     prediction: int
+    pixels: NDArray[np.uint8] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -176,15 +180,11 @@ def latency_statistics(durations_ns: ArrayLike, warmup: int, rule: str = MEDIAN)
 def compare_logits(
     logits: NDArray[np.float32],
     reference: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    class_names: tuple[str, ...] = (),
+    dataset: Dataset,
     tolerance: float = 0.0,
-    files: Sequence[str] = (),
 ) -> Accuracy:
-    """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's.
-
-    ``files`` are the names of the images' files, or none.
-    """
+    """Accuracy of the device's ``logits`` [N, classes], and how they compare to the host's."""
+    labels, class_names = dataset.labels, dataset.class_names
     predictions = logits.argmax(axis=1)
     fitting = len(class_names) == logits.shape[1] and labels.size > 0
     return Accuracy(
@@ -195,19 +195,24 @@ def compare_logits(
         class_names=class_names if fitting else (),
         confusion=_confusion(labels, predictions, len(class_names)) if fitting else (),
         logits_tolerance=tolerance,
-        mistakes=_mistakes(logits, labels, files) if fitting else (),
+        mistakes=_mistakes(logits, dataset) if fitting else (),
     )
 
 
-def _mistakes(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], files: Sequence[str]
-) -> tuple[Mistake, ...]:
+def _mistakes(logits: NDArray[np.float32], dataset: Dataset) -> tuple[Mistake, ...]:
     """The wrong answers, those first whose logit leads that of the true class by most."""
+    labels, files = dataset.labels, dataset.files
     rows, predictions = np.arange(len(logits)), logits.argmax(axis=1)
     lead = logits[rows, predictions] - logits[rows, labels]
     surest = [int(i) for i in np.argsort(-lead, kind="stable") if predictions[i] != labels[i]]
     return tuple(
-        Mistake(i, files[i] if files else "", int(labels[i]), int(predictions[i]))
+        Mistake(
+            i,
+            files[i] if files else "",
+            int(labels[i]),
+            int(predictions[i]),
+            dataset.images[i].copy(),
+        )
         for i in surest[:_MISTAKES]
     )
 

@@ -1,10 +1,12 @@
 """One door to every device."""
 
+import logging
 import shutil
 from pathlib import Path
 
 from bitat_deploy.device.connection import Connection, OnNewHostKey, Prompting
 from bitat_deploy.device.local import LocalConnection
+from bitat_deploy.device.logged import LOGGER, LoggedConnection
 from bitat_deploy.device.login import Address
 from bitat_deploy.device.openssh import PROGRAM, OpenSshConnection
 from bitat_deploy.errors import InputError
@@ -30,8 +32,8 @@ def connect(
     OPENSSH, the program ssh, or PARAMIKO; without it, the program is taken where it exists. Inside
     ``prompting``, ssh may ask for a password at the terminal; without it, nothing is asked. Our
     files there go into ``folder``, an absolute path, instead of the user's cache folder. Use the
-    result in a ``with`` block. Raises InputError for a malformed host, configuration or folder,
-    ConnectionFailedError.
+    result in a ``with`` block. Commands are logged by LOGGER, if it is enabled for INFO. Raises
+    InputError for a malformed host, configuration or folder, ConnectionFailedError.
     """
     if folder and not (folder.startswith("/") and folder.isprintable()):
         raise InputError(
@@ -39,7 +41,7 @@ def connect(
         )
     connection = _open(host, ssh_config, on_new_host_key, transport, prompting)
     connection.folder = folder
-    return connection
+    return LoggedConnection(connection) if LOGGER.isEnabledFor(logging.INFO) else connection
 
 
 def _open(

@@ -5,12 +5,12 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from bitat_deploy.compiler import LayerReport
-from bitat_deploy.device import MEDIAN, BaselineResult, BenchResult, Latency
+from bitat_deploy.device import MEDIAN, BaselineResult, BenchResult, Latency, Mistake
 from bitat_deploy.errors import InputError
 from bitat_deploy.files import whole_file
 from bitat_deploy.report.noise import MINIMUM_RUNS, accuracy_interval, median_change_interval
@@ -29,7 +29,8 @@ def bench_document(result: BenchResult, command: str = "") -> dict[str, Any]:
     # Of no use to a reader.
     for private in ("cache", "write_refusal", "execute_refusal", "other_folder"):
         del device[private]
-    accuracy = asdict(result.accuracy)
+    accuracy = asdict(replace(result.accuracy, mistakes=()))
+    accuracy["mistakes"] = [_mistake(one) for one in result.accuracy.mistakes]
     for key in ("class_names", "confusion", "logits_tolerance", "mistakes"):
         if not accuracy[key]:
             del accuracy[key]
@@ -124,6 +125,11 @@ def _baseline(baseline: BaselineResult, ours: Latency) -> dict[str, Any]:
         interval = median_change_interval(ours.samples, run.latency.samples)
         document["latency_ratio_interval"] = [1 + end for end in interval]
     return document
+
+
+def _mistake(mistake: Mistake) -> dict[str, Any]:
+    found = {"image": mistake.image, "label": mistake.label, "prediction": mistake.prediction}
+    return found | ({"file": mistake.file} if mistake.file else {})
 
 
 def _layers(result: BenchResult) -> list[dict[str, Any]]:

@@ -1,26 +1,23 @@
 """Pictures of the images that a network classified wrongly."""
 
 import io
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bitat_deploy.device import BenchResult
+
 _LARGEST = 160  # pixels of a side; a page shows them in columns
 
 
-def mistake_pictures(document: Mapping[str, Any], images: NDArray[np.uint8]) -> dict[int, bytes]:
-    """JPEG files of the document's mistakes, by index; ``images`` uint8 [N, H, W, C] were benched.
-
-    Empty where pictures of C channels cannot be shown.
-    """
-    channels = images.shape[3]
-    if channels not in (1, 3, 4):
-        return {}
-    mistakes = document["accuracy"].get("mistakes", ())
-    return {mistake["image"]: _jpeg(images[mistake["image"]]) for mistake in mistakes}
+def mistake_pictures(result: BenchResult) -> dict[int, bytes]:
+    """JPEG files by the index of the image; none of images whose channels are no colours."""
+    return {
+        mistake.image: _jpeg(mistake.pixels)
+        for mistake in result.accuracy.mistakes
+        if mistake.pixels.shape[2] in (1, 3, 4)
+    }
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:

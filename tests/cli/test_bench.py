@@ -59,6 +59,35 @@ def test_the_report_in_all_forms(host_bundle: Path, tmp_path: Path) -> None:
         assert all(layer["name"] in text for layer in document["layers"])
     assert all(f"Report: {file}" in finished.stdout for file in files.values())
     assert sorted(tmp_path.iterdir()) == sorted(files.values())
+    assert document["command"].startswith("bitat-deploy bench --images 20")
+    assert "kernel" not in finished.stdout  # in all of the report, with -v
+
+
+def test_json_on_standard_output_and_a_log(host_bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "bench.log"
+    finished = bench(str(host_bundle), "--json", "-", "-v", "--log", str(log))
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["accuracy"]["images"] == 20
+    assert "top-1 accuracy" in finished.stderr and "sha256 of the ONNX" in finished.stderr
+    lines = log.read_text().splitlines()
+    assert all("local: " in line for line in lines)
+    assert "connecting" in lines[0] and "closed" in lines[-1]
+    assert any("$ " in line and "runner" in line for line in lines)
+    assert sum("exit code 0 after" in line for line in lines) > 3
+    assert all(line in finished.stderr for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--json", "-", "--html", "-"], "Only one of --json, --markdown and --html can be '-'"),
+        (["--log", "missing/bench.log"], "--log needs a file name in a folder that exists"),
+    ],
+)
+def test_outputs_are_checked_first(host_bundle: Path, options: list[str], said: str) -> None:
+    finished = bench(str(host_bundle), *options)
+    assert finished.returncode != 0
+    assert said in " ".join(finished.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_latency_statistics() -> None:
 
 def test_compare_logits() -> None:
     reference = np.array([[0, 1], [1, 0], [0, 1], [1, 0]], dtype=np.float32)
-    labels = np.array([1, 0, 0, 0])
+    labels = Dataset("drawn", np.zeros((4, 1, 1, 1), np.uint8), np.array([1, 0, 0, 0]), ())
     same = compare_logits(reference.copy(), reference, labels)
     assert (same.top1, same.differing_from_reference, same.logits_equal) == (0.75, 0, True)
     logits = reference.copy()

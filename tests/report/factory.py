@@ -22,6 +22,7 @@ from bitat_deploy.device.profile import layer_times
 from bitat_deploy.report import bench_document
 from bitat_deploy.target import load_target
 
+_PIXELS = np.zeros((28, 28, 1), np.uint8)
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress")
 FAILURE = "the runner on 'pi' was killed"
 
@@ -84,7 +85,7 @@ def result(
             True,
             CLASSES,
             ((200, 5, 25, 20), (2, 245, 1, 2), (40, 0, 195, 15), (20, 5, 5, 220)),
-            mistakes=(Mistake(7, "7.png", 0, 2), Mistake(3, "3.png", 2, 0)),
+            mistakes=(Mistake(7, "7.png", 0, 2, _PIXELS), Mistake(3, "", 2, 0, _PIXELS)),
         ),
         peak_rss_bytes=9_000_000,
         model_bytes=400_000,

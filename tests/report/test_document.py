@@ -73,6 +73,24 @@ def test_many_runs_are_thinned_evenly() -> None:
 
 def test_confusion_counts_true_by_predicted_class() -> None:
     logits = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
-    accuracy = compare_logits(logits, logits, np.array([0, 0, 1, 2]), ("a", "b", "c"))
+    accuracy = compare_logits(logits, logits, _labelled([0, 0, 1, 2], ("a", "b", "c")))
     assert accuracy.confusion == ((1, 1, 0), (0, 1, 0), (0, 0, 1))
-    assert not compare_logits(logits, logits, np.array([0, 0, 1, 2]), ("a", "b")).confusion
+    assert not compare_logits(logits, logits, _labelled([0, 0, 1, 2], ("a", "b"))).confusion
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    logits = np.array([[0, 1, 0], [9, 0, 0], [0, 0, 1], [0, 3, 0]], dtype=np.float32)
+    dataset = _labelled([1, 1, 0, 2], ("a", "b", "c"))
+    found = compare_logits(logits, logits, dataset).mistakes
+    assert [(one.image, one.label, one.prediction) for one in found] == [
+        (1, 1, 0),
+        (3, 2, 1),
+        (2, 0, 2),
+    ]
+    assert all((one.pixels == one.image).all() for one in found)
+    assert not compare_logits(logits, logits, _labelled([1, 1, 0, 0], ("a", "b"))).mistakes
+
+
+def _labelled(labels: list[int], names: tuple[str, ...]) -> Dataset:
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None].repeat(4, axis=1)
+    return Dataset("drawn", images, np.array(labels), names)

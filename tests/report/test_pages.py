@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bitat_deploy.report import html_report, markdown_report, mistake_pictures, terminal_report
 from bitat_deploy.report.charts import histogram
-from tests.report.factory import report
+from tests.report.factory import report, result
 
 HOSTILE = '<script>alert("x")</script> | `a` \n* b'
 
@@ -55,8 +55,7 @@ def _bare() -> dict[str, Any]:
 
 
 def test_page_is_self_contained() -> None:
-    images = np.zeros((10, 28, 28, 1), np.uint8)
-    page = _Page(html_report(report(), mistake_pictures(report(), images)))
+    page = _Page(html_report(report(), mistake_pictures(result())))
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not {"href", "onload"} & {name for name, _ in page.attributes}
     sources = [value for name, value in page.attributes if name == "src"]
