@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
     from bitat_deploy.api.training_runs import TrainedNetwork, prepare_torch, quantize, train
+    from bitat_deploy.api.zoo_benches import bench_zoo
 else:
     check_host_system()  # before modules are imported that other systems lack
     __getattr__ = lazy_face(__name__)
@@ -23,6 +24,7 @@ __all__ = [
     "TrainedNetwork",
     "bench",
     "bench_boards",
+    "bench_zoo",
     "build",
     "export",
     "onnx_file",

@@ -1,10 +1,7 @@
 """``bitat-deploy bench``: measure a bundle on a device."""
 
-import shlex
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -12,7 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from bitat_deploy import api
-from bitat_deploy.cli.inventory import board_file, choose_boards
+from bitat_deploy.cli.bench_reports import (
+    check_outputs,
+    check_report_folders,
+    raise_first,
+    show_reports,
+    show_table,
+    write_to_folders,
+)
+from bitat_deploy.cli.inventory import choose_boards
 from bitat_deploy.cli.options import (
     HOST_METAVAR,
     Connect,
@@ -21,28 +26,9 @@ from bitat_deploy.cli.options import (
 )
 from bitat_deploy.cli.output import say
 from bitat_deploy.device import BenchOptions, BenchResult, Board, Outcome
-from bitat_deploy.errors import WrongAnswerError
 from bitat_deploy.plain_text import foreign_text
-from bitat_deploy.report import (
-    bench_document,
-    board_table,
-    check_writable,
-    html_report,
-    json_report,
-    markdown_report,
-    mistake_pictures,
-    terminal_report,
-    write_file,
-)
 
 PROFILE_RUNS = 100
-
-_FORMATS: dict[str, Callable[[dict[str, Any], BenchResult], str]] = {
-    "--json": lambda document, result: json_report(document),
-    "--markdown": lambda document, result: markdown_report(document),
-    "--html": lambda document, result: html_report(document, mistake_pictures(result)),
-}
-_STANDARD_OUTPUT = Path("-")
 
 
 @click.command(
@@ -50,6 +36,7 @@ _STANDARD_OUTPUT = Path("-")
         "bitat-deploy bench --host pi@device --html report.html",
         "bitat-deploy bench --host pi@kitchen --host pi@garage --json report.json",
         "bitat-deploy bench --host pi@device --profile",
+        "bitat-deploy bench --zoo --host pi@device --json reports/",
     )
 )
 @click.argument("bundle", required=False, type=click.Path(path_type=Path, file_okay=False))
@@ -71,19 +58,19 @@ _STANDARD_OUTPUT = Path("-")
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=click.Path(path_type=Path, allow_dash=True),
     help="Also write the report to this file, as JSON; '-' is standard output.",
 )
 @click.option(
     "--markdown",
     "markdown_file",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=click.Path(path_type=Path, allow_dash=True),
     help="Also write it as Markdown.",
 )
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=click.Path(path_type=Path, allow_dash=True),
     help="Also write it as a page with charts, one file that opens offline.",
 )
 @click.option(
@@ -134,6 +121,18 @@ _STANDARD_OUTPUT = Path("-")
     is_flag=True,
     help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime.",
 )
+@click.option(
+    "--zoo",
+    is_flag=True,
+    help="Instead of a bundle: build and measure all networks of the zoo, with --baseline. "
+    "--json, --markdown and --html then name a folder of reports.",
+)
+@click.option(
+    "--target",
+    "target_name",
+    metavar="NAME|FILE",
+    help="What to build the zoo's networks for.  [default: the target that fits the device best]",
+)
 def bench(
     bundle: Path | None,
     hosts: tuple[str, ...],
@@ -151,6 +150,8 @@ def bench(
     mlperf: bool,
     profile: bool,
     baseline: bool,
+    zoo: bool,
+    target_name: str | None,
 ) -> None:
     """Measure latency and accuracy of BUNDLE on a device. The default BUNDLE is the last build.
 
@@ -166,15 +167,21 @@ def bench(
         _refuse_another_length()
     given = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
     outputs = {option: path for option, path in given.items() if path is not None}
-    _check_outputs(outputs)
+    if zoo:
+        _check_zoo(boards, bundle, outputs)
+    elif target_name is not None:
+        raise click.UsageError("--target goes with --zoo; a bundle was built for its target.")
+    else:
+        check_outputs(outputs)
     options = BenchOptions(
         threads, warmup, min_runs, min_seconds, profile_runs=PROFILE_RUNS if profile else 0
     )
     if mlperf:
         options = options.single_stream()
-    text = TextColumn("{task.description}", markup=False)
-    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    if zoo:
+        _bench_zoo(boards[0].host, target_name, data, images, options, connect, outputs)
+        return
+    with _bar() as bar:
         tasks = {board: bar.add_task("starting", total=None) for board in boards}
         names = {board: f"{board.name}: " if len(boards) > 1 else "" for board in boards}
 
@@ -192,64 +199,57 @@ def bench(
             connect=lambda host: connect(host, bar),
             progress=show,
         )
-    _show(outcomes, outputs)
-    _raise_first(outcomes)
+    show_reports(outcomes, outputs)
+    raise_first(outcomes)
 
 
-def _check_outputs(outputs: Mapping[str, Path]) -> None:
-    for option, path in outputs.items():
-        if path != _STANDARD_OUTPUT:
-            check_writable(path, option)
-    if list(outputs.values()).count(_STANDARD_OUTPUT) > 1:
-        raise click.UsageError("Only one of --json, --markdown and --html can be '-'.")
+def _bar() -> Progress:
+    text = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _show(outcomes: Sequence[Outcome[BenchResult]], outputs: Mapping[str, Path]) -> None:
-    """Print and write the reports; where one is for standard output, nothing else goes there."""
-    console = Console(stderr=_STANDARD_OUTPUT in outputs.values())
-    verbose = bool(click.get_current_context().params["verbose"])
-    command = shlex.join(["bitat-deploy", *sys.argv[1:]])
-    documents = [
-        (one, bench_document(one.result, command) if one.result else one.error) for one in outcomes
-    ]
-    if len(documents) > 1:
-        console.print(board_table([(one.board.name, document) for one, document in documents]))
-    for one, document in documents:
-        if one.result is None or not isinstance(document, dict):
-            continue
-        if len(documents) == 1:
-            console.print(terminal_report(document, verbose))
-        for option, path in outputs.items():
-            text = _FORMATS[option](document, one.result)
-            if path == _STANDARD_OUTPUT:
-                click.echo(text, nl=False)
-                continue
-            file = path if len(documents) == 1 else board_file(path, one.board)
-            write_file(text, file)
-            say(f"Report: {file}", err=_STANDARD_OUTPUT in outputs.values())
+def _check_zoo(boards: Sequence[Board], bundle: Path | None, outputs: Mapping[str, Path]) -> None:
+    if bundle is not None or boards[0].bundle is not None:
+        raise click.UsageError("--zoo takes no bundle: it builds the zoo's networks.")
+    if len(boards) > 1:
+        raise click.UsageError("--zoo measures one board at a time.")
+    check_report_folders(outputs)
 
 
-def _raise_first(outcomes: Sequence[Outcome[BenchResult]]) -> None:
-    errors = [(outcome.board, outcome.error or _wrong_answer(outcome)) for outcome in outcomes]
-    failed = [(board, error) for board, error in errors if error is not None]
-    if not failed:
-        return
-    board, error = failed[0]
-    if len(outcomes) == 1:
-        raise error
-    count = f"{len(failed)} of {len(outcomes)} boards failed, the first '{board.name}'"
-    raise type(error)(f"{count}: {error}") from error
+def _bench_zoo(
+    host: str,
+    target: str | None,
+    data: Path | None,
+    images: int | None,
+    options: BenchOptions,
+    connect: Connect,
+    outputs: Mapping[str, Path],
+) -> None:
+    """Measure the zoo's networks, and write the reports of each as soon as they are there."""
+    outcomes: list[Outcome[BenchResult]] = []
+    with _bar() as bar:
+        task = bar.add_task("starting", total=None)
 
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=foreign_text(stage), completed=done, total=total or None)
 
-def _wrong_answer(outcome: Outcome[BenchResult]) -> WrongAnswerError | None:
-    result = outcome.result
-    if result is None or result.accuracy.logits_equal:
-        return None
-    return WrongAnswerError(
-        f"'{outcome.board.name}' gives other answers than ONNX Runtime on this machine "
-        f"({result.accuracy.differing_from_reference} of {result.accuracy.images} predictions "
-        "differ); build again, and if that does not help, report a bug in bitat-deploy"
-    )
+        for name, result in api.bench_zoo(
+            host,
+            target,
+            data=data,
+            images=images,
+            options=options,
+            connect=lambda name: connect(name, bar),
+            progress=show,
+        ):
+            outcomes.append(Outcome(Board(host, name), result, None))
+            write_to_folders(outcomes[-1], outputs)
+    show_table(outcomes)
+    for folder in outputs.values():
+        say(f"Reports: {folder}")
+    for outcome in outcomes:
+        raise_first([outcome])
 
 
 def _refuse_another_length() -> None:

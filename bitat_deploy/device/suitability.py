@@ -124,6 +124,25 @@ def folder_problems(device: Device, needed_bytes: int) -> list[Finding]:
     return []
 
 
+def fitting_targets(device: Device) -> list[Target]:
+    """The targets whose bundles run on the device: first its board's, then its processor's."""
+    targets = [load_target(name) for name in target_names() if name != "host"]
+    fitting = [
+        target
+        for target in targets
+        if target.architecture == device.arch
+        and _has_c_library(device, target)
+        and not _missing_features(device, target)
+    ]
+
+    def rank(target: Target) -> tuple[bool, bool, int]:
+        board = target.description.partition(" (")[0]
+        another_processor = target.cpu != device.cpu.lower()
+        return not device.board.startswith(board), another_processor, -target.vector_bytes
+
+    return sorted(fitting, key=rank)
+
+
 def required_features(target: Target) -> set[str]:
     """The kernel's names of the processor features that code for ``target`` may use."""
     needed = set(target.required)
@@ -192,18 +211,10 @@ def _missing_features(device: Device, target: Target) -> set[str]:
 
 
 def _build_for(device: Device) -> str:
-    """A remedy: the target that fits, best one for its very processor."""
-    targets = [load_target(name) for name in target_names() if name != "host"]
-    fitting = [
-        target
-        for target in targets
-        if target.architecture == device.arch
-        and _has_c_library(device, target)
-        and not _missing_features(device, target)
-    ]
+    """A remedy: the target that fits best."""
+    fitting = fitting_targets(device)
     if not fitting:
         return "none of our targets fits; write one, as docs/guides.md describes"
-    fitting.sort(key=lambda target: target.cpu != device.cpu.lower())
     return f"build with --target {fitting[0].name}"
 
 

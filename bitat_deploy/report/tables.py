@@ -93,10 +93,15 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
 
 
-def board_table(boards: Sequence[tuple[str, Document | Exception | None]]) -> RenderableType:
-    """One row for each board, by name: its report, or the error that ended its bench."""
+def board_table(
+    boards: Sequence[tuple[str, Document | Exception | None]], what: str = "board"
+) -> RenderableType:
+    """One row for each board, by name: its report, or the error that ended its bench.
+
+    ``what`` is the kind of thing that they differ in.
+    """
     columns = [
-        Column("board", fold=True),
+        Column(what, fold=True),
         *(Column(name, number=True) for name in ("median", "p90", "top-1", "differing")),
         Column("times"),
     ]
@@ -123,7 +128,7 @@ def board_table(boards: Sequence[tuple[str, Document | Exception | None]]) -> Re
             notes.append(f"{name}: {_twin(twin, outcome)}")
         if warning:
             notes += [Cell(line, warning.tone) for line in warning.about(name)]
-    return terminal_table(Table("Boards", columns, rows, notes))
+    return terminal_table(Table(f"{what.capitalize()}s", columns, rows, notes))
 
 
 def top_classes_table(logits: NDArray[np.float32], class_names: Sequence[str]) -> RenderableType:

@@ -1,0 +1,69 @@
+"""All networks of the zoo on one device: the figures that a board is compared by."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bitat_deploy import device
+from bitat_deploy.api.benches import bench
+from bitat_deploy.api.bundles import build
+from bitat_deploy.device import BenchOptions, BenchResult, Connection, fitting_targets
+from bitat_deploy.errors import DeviceUnsuitableError, UnsupportedOperatorError
+from bitat_deploy.progress import Progress, silent
+from bitat_deploy.target import Target, load_target
+from bitat_deploy.zoo import zoo_names
+
+
+def bench_zoo(
+    host: str = device.LOCAL,
+    target: str | Path | Target | None = None,
+    *,
+    networks: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    images: int | None = None,
+    options: BenchOptions | None = None,
+    connect: Callable[[str], Connection] = device.connect,
+    progress: Progress = silent,
+) -> Iterator[tuple[str, BenchResult]]:
+    """Build and measure ``networks`` of the zoo, by default all, with their baselines.
+
+    Each result comes as soon as it is there. Without ``target`` the networks are built for the one
+    that fits the device best. A network whose layers have no counterpart in ONNX Runtime comes
+    without baselines. The other arguments are as for :func:`bench`; ``connect`` opens the
+    connection. Raises DeviceUnsuitableError where no target fits, otherwise as :func:`build` and
+    :func:`bench`.
+    """
+    with contextlib.ExitStack() as stack:
+        progress(f"connecting to {host}", 0, 0)
+        connection = stack.enter_context(connect(host))
+        if target is None:
+            target = _target(connection)
+        for name in networks or zoo_names():
+            tell = functools.partial(_tell, progress, name)
+            bundle = build(name, target, progress=tell)
+            measure = functools.partial(
+                bench, bundle, connection, data=data, images=images, options=options, progress=tell
+            )
+            try:
+                result = measure(baseline=True)
+            except UnsupportedOperatorError:
+                result = measure(baseline=False)
+            yield name, result
+
+
+def _tell(progress: Progress, name: str, stage: str, done: int, total: int) -> None:
+    progress(f"{name}: {stage}", done, total)
+
+
+def _target(connection: Connection) -> Target:
+    if connection.name == device.LOCAL:
+        return load_target("host")
+    found = device.inspect_device(connection)
+    targets = fitting_targets(found)
+    if not targets:
+        raise DeviceUnsuitableError(
+            f"no target fits '{found.name}'; 'bitat-deploy doctor' says why, and --target takes a "
+            "file of yours"
+        )
+    return targets[0]
