@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bitat_deploy.training.checkpoint import Checkpoint
     from bitat_deploy.training.data import ImageSet
     from bitat_deploy.training.distributed import joined_workers
+    from bitat_deploy.training.document_recipes import recipe_keys
+    from bitat_deploy.training.folder_plan import BITS, TrainingPlan, plan_training
     from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
     from bitat_deploy.training.listing import recipe_table
     from bitat_deploy.training.post_training import (
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
         ReportedProgress,
         TrainingProgress,
     )
-    from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_from_mapping
+    from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_file, recipe_from_mapping
     from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
 else:
     __getattr__ = lazy_face(__name__)
 
 __all__ = [
+    "BITS",
     "CHECKPOINT_NAME",
     "REPORT_NAME",
     "Checkpoint",
@@ -41,14 +44,18 @@ __all__ = [
     "QuantizeOptions",
     "Recipe",
     "ReportedProgress",
+    "TrainingPlan",
     "TrainingProgress",
     "integer_logits",
     "joined_workers",
     "load_checkpoint_network",
     "load_recipe",
+    "plan_training",
     "quantize_checkpoint",
     "quantize_run",
+    "recipe_file",
     "recipe_from_mapping",
+    "recipe_keys",
     "recipe_table",
     "train",
     "tune_process",

@@ -1,12 +1,21 @@
 """A table of the recipes in the package, with cost and accuracy."""
 
+from typing import Any
+
 import torch
 from rich.table import Table
 
 from bitat_deploy.datasets import dataset_shape
+from bitat_deploy.errors import InputError
 from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.networks import build_network
-from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_names
+from bitat_deploy.training.recipe import (
+    Recipe,
+    load_recipe,
+    recipe_directory,
+    recipe_from_mapping,
+    recipe_names,
+)
 from bitat_deploy.zoo import training_report
 
 _SIZE, _CLASSES = 224, 1000  # for folders of images, whose size and classes are the user's
@@ -17,6 +26,11 @@ def recipe_table() -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("recipe", no_wrap=True)
     table.add_column("what it is")
+    table.caption = (
+        f"They lie in {recipe_directory()}; --show NAME prints one, and --recipe takes a changed "
+        "copy, FILE.yaml."
+    )
+    table.caption_justify = "left"
     for name in recipe_names():
         recipe = load_recipe(name)
         facts = [
@@ -59,4 +73,17 @@ def _accuracy_text(recipe: Recipe) -> str:
     report = training_report(recipe.name)
     if report is None:
         return "not measured"
-    return f"{100 * report['accuracy']['top1']:.2f} % (the zoo's)"
+    whose = "the zoo's"
+    if not _of_recipe(report["recipe"], recipe):
+        whose = "the zoo's, trained with an earlier form of this recipe"
+    return f"{100 * report['accuracy']['top1']:.2f} % ({whose})"
+
+
+def _of_recipe(trained: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether the values in a report are those of ``recipe`` as it is now."""
+    # Streams were not normalized before recipes said whether they are.
+    network = {"normalized_stream": False, **trained["network"]}
+    try:
+        return recipe_from_mapping({**trained, "network": network}) == recipe
+    except InputError:  # of keys that recipes no longer have
+        return False

@@ -1,10 +1,13 @@
-"""The parameters of torchvision's MobileNetV2 in a network of ours."""
+"""The parameters of torchvision's MobileNetV2, or of the zoo's networks, in a network of ours."""
 
 import torch
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import Convolution
+from bitat_deploy.onnx_format import read_network
 from bitat_deploy.training.networks import CodeLayer, QuantizedNetwork, QuantizedStem
+from bitat_deploy.zoo import resolve_model
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of pixels in [0, 1]
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
@@ -39,6 +42,39 @@ def load_torchvision(state: dict[str, Tensor], network: QuantizedNetwork) -> tup
     if weight is not None and bias is not None and weight.shape == own.weight.shape:
         own.weight.copy_(weight)
         own.bias.copy_(bias)
+    for layer in network.binary_layers():
+        layer.quantizer.initialize(layer.weight)
+    return len(taken), len(layers)
+
+
+@torch.no_grad()
+def load_zoo(name: str, network: QuantizedNetwork) -> tuple[int, int]:
+    """Take over the weights of the zoo's network; of how many layers, of how many.
+
+    They are levels, which get the size that a new layer's weights have. Batch normalisations and
+    the classifier stay as they are: training adapts them in its first steps. Raises InputError
+    where no layer but the stem agrees.
+    """
+    weights = {
+        layer.name: torch.from_numpy(layer.weight.astype("float32")).permute(0, 3, 1, 2)
+        for layer in read_network(resolve_model(name)).layers
+        if isinstance(layer, Convolution)
+    }
+    layers: list[tuple[str, QuantizedStem | CodeLayer]] = [("stem", network.stem)]
+    layers += [(layer.name, layer) for layer in network.modules() if isinstance(layer, CodeLayer)]
+    taken = []
+    for called, layer in layers:
+        levels = weights.get(called)
+        if levels is None or levels.shape != layer.weight.shape:
+            continue
+        size = layer.weight.square().mean().sqrt() / levels.square().mean().sqrt().clamp(min=1e-6)
+        layer.weight.copy_(levels * size)
+        taken.append(called)
+    if not set(taken) - {"stem"}:
+        raise InputError(
+            f"no layer of the zoo's '{name}' fits the network: it needs the same architecture, "
+            "width and blocks"
+        )
     for layer in network.binary_layers():
         layer.quantizer.initialize(layer.weight)
     return len(taken), len(layers)

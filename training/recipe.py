@@ -1,11 +1,14 @@
 """A training recipe: every hyper-parameter of a run, read from one YAML file."""
 
 import reprlib
+import textwrap
 import typing
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_text import NAME_RULE, is_name
@@ -29,10 +32,23 @@ from bitat_deploy.yaml_file import parse_yaml, read_yaml
 class Recipe:
     """All of a run's hyper-parameters. See ``training/recipes`` for examples.
 
-    ``sections`` are those of the ``method``; in YAML they stand beside the other keys. Every
-    method begins with the full-precision twin, trained in the run (``full_precision``), read from
-    the checkpoint of another run of the same network (``init``), or both: then the run may be of
-    other classes and images, or the file a state_dict of torchvision's MobileNetV2.
+    ``sections`` are those of the ``method``; in YAML they stand beside the other keys.
+
+    name: of the run and its network; without it the file's name.
+    description: one line for lists.
+    dataset: "fashion-mnist", "cifar-10", "cifar-100", "gtsrb" or "image-folder".
+    method: how the network is trained, with the sections that belong to it.
+    network: its shape.
+    quantization: its numbers of bits.
+    data: images and their variation.
+    seed: of everything that is drawn.
+    init: where the full-precision twin begins: the path of a finished run's checkpoint; with
+        full_precision, which trains it further, also of a run of other classes and images, a
+        state_dict of torchvision's mobilenet_v2, or the name of a network in the zoo.
+    optimizer: of all stages.
+    full_precision: the stage that trains the full-precision twin, with which every method begins;
+        null takes it from init as it is.
+    distillation: learning from a teacher.
     """
 
     name: str
@@ -91,9 +107,35 @@ class Recipe:
             )
 
 
+def recipe_text(recipe: Recipe, comments: typing.Sequence[str] = ()) -> str:
+    """The recipe as YAML with all its values, below lines of comments; load_recipe reads it."""
+    head = "".join(f"# {line}\n" for comment in comments for line in textwrap.wrap(comment, 98))
+    values = {key: _listed(value) for key, value in recipe.plain().items() if value is not None}
+    return head + yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
+
+
+def _listed(value: Any) -> Any:
+    """With lists for tuples, as YAML has no others."""
+    if isinstance(value, dict):
+        return {key: _listed(part) for key, part in value.items()}
+    return [_listed(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def recipe_file(name: str) -> Path:
+    """Where a recipe is, given its name, or its path if that ends in .yaml.
+
+    Raises InputError for an unknown name.
+    """
+    if name.endswith(".yaml"):
+        return Path(name)
+    if name in recipe_names():
+        return recipe_directory() / f"{name}.yaml"
+    raise InputError(f"unknown recipe '{name}'; choose one of: {', '.join(recipe_names())}")
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes in the package, sorted."""
-    return sorted(path.stem for path in _directory().glob("*.yaml"))
+    return sorted(path.stem for path in recipe_directory().glob("*.yaml"))
 
 
 def load_recipe(name: str, changes: typing.Sequence[str] = ()) -> Recipe:
@@ -110,12 +152,7 @@ def load_recipe(name: str, changes: typing.Sequence[str] = ()) -> Recipe:
 
 def read_recipe(name: str) -> dict[str, Any]:
     """A recipe's plain values as its file has them, with its name. Errors as load_recipe."""
-    if name.endswith(".yaml"):
-        path = Path(name)
-    elif name in recipe_names():
-        path = _directory() / f"{name}.yaml"
-    else:
-        raise InputError(f"unknown recipe '{name}'; choose one of: {', '.join(recipe_names())}")
+    path = recipe_file(name)
     document = read_yaml(path)
     if not isinstance(document, dict):
         raise InputError(f"recipe '{name}' is not a mapping of keys to values")
@@ -166,5 +203,6 @@ def _built(document: dict[str, Any]) -> Recipe:
     return replace(recipe, sections=build_record(METHODS[name], given, "recipe"))
 
 
-def _directory() -> Path:
+def recipe_directory() -> Path:
+    """The folder of the package's recipes."""
     return Path(str(resources.files("bitat_deploy.training"))) / "recipes"

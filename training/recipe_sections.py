@@ -17,10 +17,16 @@ RATE_SCHEDULES = ("cosine", "linear")
 class NetworkRecipe:
     """Which network, in numbers of channels that ``width`` multiplies.
 
-    ``architecture`` is the name of an :class:`~bitat_deploy.training.networks.Architecture`,
-    which says what each of ``blocks`` holds and which kinds of ``block`` there are.
-    ``normalized_stream``: a batch normalisation is in front of each quantizer that reads a stream,
-    unless learned thresholds are there; on the device it is in the thresholds.
+    architecture: the family of networks, which says what each of ``blocks`` holds.
+    block: the kind of block: "chain" is packed codes all the way, the others carry real values past
+        their layers by shortcuts.
+    width: factor of all numbers of channels, rounded down.
+    stem_channels: of the first convolution, times ``width``.
+    stem_stride: of the first convolution, 1 or 2.
+    blocks: a list for each block: of mobilenet-v1 channels and stride; of mobilenet-v2 expansion,
+        channels, repeats and stride.
+    normalized_stream: a batch normalisation is in front of each quantizer that reads a stream,
+        unless learned thresholds are there; on the device it is in the thresholds.
     """
 
     architecture: str
@@ -60,13 +66,16 @@ class NetworkRecipe:
 class QuantizationRecipe:
     """How weights and activations are quantized.
 
-    ``quantizer`` is the name of a :class:`~bitat_deploy.training.quantizers.Quantizer`. For those
-    that have steps, ``per_channel`` gives each filter one of its own and ``signed_bottleneck``
-    keeps the sign of what linear bottlenecks give. ``depthwise``: depthwise layers are quantized
-    like the others, not with 8 bits. ``layer_bits``: the bits of the weights of layers by patterns
-    of their names, of which the first that fits counts, such as "*.depthwise: 8" or "block?.*: 2".
-    ``nonlinearity``: the full-precision twin's, "relu" or "hard-tanh", where
-    activations will be quantized; None takes the quantizer's usual one.
+    quantizer: "sign" for 1 bit, "uniq" for learned steps of 1 to 8 bits.
+    weight_bits: bits of the weights.
+    activation_bits: bits of the activations.
+    per_channel: of "uniq", each filter has a step of its own.
+    signed_bottleneck: of "uniq", what linear bottlenecks give keeps its sign.
+    depthwise: depthwise layers are quantized like the others, not with 8 bits.
+    layer_bits: bits of the weights of single layers by patterns of their names, such as
+        {"*.depthwise": 8, "block?.*": 2}; the first that fits counts.
+    nonlinearity: the full-precision twin's, "relu" or "hard-tanh", where activations will be
+        quantized; null takes the quantizer's usual one.
     """
 
     quantizer: str = "sign"
@@ -114,7 +123,12 @@ class QuantizationRecipe:
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """How far an image's colours vary: by factors from 1 - j to 1 + j."""
+    """How far an image's colours vary: by factors from 1 - j to 1 + j.
+
+    brightness: j of the pixels; 0 is off.
+    contrast: j of the differences from the mean grey; 0 is off.
+    saturation: j of the differences from each pixel's grey; 0 is off.
+    """
 
     brightness: float = 0.0
     contrast: float = 0.0
@@ -129,22 +143,28 @@ class ColorJitter:
 class DataRecipe:
     """Images used, and how those for training are varied.
 
-    ``train_images`` and ``test_images`` limit the data set (None: all of it);
-    ``validation_images`` are held out of the training images to watch progress by. What the regular
-    expression ``group`` finds in a file's name is the group of its image within the class, such as
-    the frames of one sign; groups are held out whole. ``test_share`` of each class of an image
-    folder without test images is for testing, and never seen in training. ``batch_size`` is that
-    of all processes together. ``calibration_images``, from the start of the training images, serve
-    BiTAT's statistics and the quantizers' first steps. ``image_size`` is the side in pixels to
-    which images of GTSRB (32 where it is None) and of image folders are resized.
-
-    ``crop``: the network sees squares of so many pixels, at a random place in training, else the
-    middle one; None is the whole image. ``shift``: up to so many pixels beyond the border, filled
-    with 0. ``flip``: half of the images, left to right. ``random_resized_crop``, in place of
-    shifts: a part of the image of this share of its area, least and most, and of proportions from
-    3:4 to 4:3, is resized to the crop. ``color_jitter``, ``random_erasing`` (the share of images
-    of which a rectangle is set to 0) and ``mixup`` (alpha of the Beta distribution of two images'
-    shares): 0 is off.
+    train_images: at most so many of the data set's; null takes all.
+    validation_images: held out of the training images, to watch progress by.
+    test_images: at most so many; null takes all.
+    test_share: share of each class of an image folder that is for testing, and never seen in
+        training, where the folder has no test images; null demands that it has some.
+    group: a regular expression for file names: images of a class in which it (its first
+        parentheses) finds the same text, such as the frames of one sign, are for training, for
+        validation or for testing together.
+    batch_size: of all processes together.
+    calibration_images: so many, from the start of the training images, serve BiTAT's statistics
+        and the quantizers' first steps.
+    image_size: side in pixels to which images of GTSRB (null: 32) and of image folders are resized.
+    crop: side of the square that the network sees, at a random place in training, else the middle;
+        null is the whole image.
+    flip: half of the images, left to right; wrong for signs and letters.
+    shift: up to so many pixels beyond the border, in each direction, filled with 0.
+    random_resized_crop: in place of shifts, a part of the image of this share of its area, least
+        and most, and of proportions from 3:4 to 4:3, is resized to the crop; null is off.
+    color_jitter: how far colours vary.
+    random_erasing: share of the images in which a rectangle is set to 0.
+    mixup: alpha of the Beta distribution from which the shares of two images and their labels are
+        drawn; 0 is off.
     """
 
     train_images: int | None = None
@@ -193,10 +213,15 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """``kind`` with its ``momentum`` (SGD) and ``weight_decay``; how the rate falls to 0.
+    """How parameters follow their gradients.
 
-    ``label_smoothing``: the share of each label that is spread over all classes. ``ema``: with
-    this decay a running average of the weights is kept, and a stage ends with it; 0 is off.
+    kind: "adam", "adamw" or "sgd"; "uniq" needs "sgd", as Adam cancels its gradient scales.
+    momentum: of SGD.
+    weight_decay: of all parameters alike.
+    schedule: how the learning rate falls to 0 within a stage: "cosine" or "linear".
+    label_smoothing: share of each label that is spread over all classes.
+    ema: decay of a running average of the weights, which replaces them at the end of each stage; 0
+        is off.
     """
 
     kind: str = "adam"
@@ -220,7 +245,12 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class StageRecipe:
-    """Epochs (a fraction is allowed), the highest learning rate, and its linear warm-up."""
+    """How long a stage takes, and how fast it learns.
+
+    epochs: passes through the training images; a fraction is allowed.
+    learning_rate: the highest one.
+    warmup_epochs: it rises linearly to that for so long.
+    """
 
     epochs: float
     learning_rate: float
@@ -234,9 +264,11 @@ class StageRecipe:
 
 @dataclass(frozen=True)
 class DistillationRecipe:
-    """``weight`` of the soft cross-entropy to a teacher's answers, at ``temperature``.
+    """A teacher, whose answers the network learns besides the labels.
 
-    ``teacher`` is the path of a checkpoint; None is the run's own full-precision twin.
+    weight: share of the soft cross-entropy to the teacher's answers; 0 is off.
+    temperature: by which both are softened.
+    teacher: path of a finished run's checkpoint; null is the run's own full-precision twin.
     """
 
     weight: float = 0.0

@@ -1,20 +1,23 @@
 """One training run in one folder: starts it, or resumes it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.curves import draw_curves
 from bitat_deploy.training.distributed import Workers
 from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.progress import TrainingProgress
-from bitat_deploy.training.recipe import Recipe
+from bitat_deploy.training.recipe import Recipe, recipe_text
 from bitat_deploy.training.report import training_report, write_report
 from bitat_deploy.training.trainer import Trainer
 
 CHECKPOINT_NAME = "checkpoint.pt"
 REPORT_NAME = "report.json"
 CURVES_NAME = "curves.png"
+RECIPE_NAME = "recipe.yaml"
 
 
 def train(
@@ -24,10 +27,12 @@ def train(
     progress: TrainingProgress | None = None,
     checkpoint_seconds: float = 60.0,
     workers: Workers | None = None,
+    comments: Sequence[str] = (),
 ) -> Checkpoint:
     """Train ``recipe`` in the folder ``output``, resuming from a checkpoint found there.
 
-    Leaves ``checkpoint.pt``, ``report.json`` and ``curves.png``. Raises InputError when the folder
+    Leaves ``checkpoint.pt``, ``report.json``, ``curves.png`` and ``recipe.yaml``, with ``comments``
+    at its top. Raises InputError when the folder
     holds another recipe's run, TrainingDivergedError when training fails, CheckpointNotSavedError
     when the disk is full. Only the main one of ``workers`` writes.
     """
@@ -42,6 +47,9 @@ def train(
     trainer = Trainer(recipe, data_path, path, checkpoint_seconds, workers)
     try:
         output.mkdir(parents=True, exist_ok=True)
+        if workers.main and not (output / RECIPE_NAME).exists():
+            with whole_file(output / RECIPE_NAME) as file:
+                file.write(recipe_text(recipe, comments).encode())
     except OSError as error:
         raise InputError(f"cannot write to '{output}': {error.strerror}") from error
     if state is None:

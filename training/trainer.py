@@ -227,6 +227,8 @@ class Trainer:
         reestimate_normalization(network, stage.frozen(), self._augmented(state.stage, run.steps))
         if stage.teaches and self._teaches_itself():
             teacher = self._copied()
+        if stage.teaches:
+            record["test_top1"] = network_top1(network, self._test)
         record["validation_top1"] = network_top1(network, self._validation)
         elapsed = state.elapsed + time.monotonic() - began
         return replace(

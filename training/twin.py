@@ -8,9 +8,10 @@ from torch import Tensor
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
-from bitat_deploy.training.pretrained import is_torchvision, load_torchvision
+from bitat_deploy.training.pretrained import is_torchvision, load_torchvision, load_zoo
 from bitat_deploy.training.quantizers import nonlinearity_of
 from bitat_deploy.training.recipe import Recipe
+from bitat_deploy.zoo import zoo_names
 
 _SHAPES = ("network", "number of channels")  # what full_precision cannot make up for
 
@@ -18,7 +19,8 @@ _SHAPES = ("network", "number of channels")  # what full_precision cannot make u
 def load_twin(
     path: Path, recipe: Recipe, network: QuantizedNetwork, class_names: tuple[str, ...]
 ) -> str:
-    """Load the parameters of a finished full-precision run, or of torchvision's MobileNetV2.
+    """Load the parameters of a finished full-precision run, of torchvision's MobileNetV2, or, for a
+    name of the zoo, the weights of that network.
 
     Where the recipe then trains the twin (``full_precision``), the run may be of other classes,
     for which the classifier stays as it is, of another data set, image size, and nonlinearity.
@@ -26,7 +28,15 @@ def load_twin(
     method or data set, or of an unfinished run.
     """
     trains = recipe.full_precision is not None
-    pretrained = _torchvision_state(path)
+    if str(path) in zoo_names():
+        if not trains:
+            raise InputError(
+                f"init '{path}' is a network of the zoo, whose weights have few bits: give "
+                "full_precision too, which trains it further"
+            )
+        taken, layers = load_zoo(str(path), network)
+        return f"began with the weights of {taken} of {layers} layers of the zoo's '{path}'"
+    pretrained = torchvision_state(path)
     if pretrained is not None:
         if not trains:
             raise InputError(
@@ -65,7 +75,7 @@ def load_twin(
     return f"began with '{path}'" + ("" if same else ", the classifier made anew")
 
 
-def _torchvision_state(path: Path) -> dict[str, Tensor] | None:
+def torchvision_state(path: Path) -> dict[str, Tensor] | None:
     """The state_dict of torchvision's MobileNetV2 at ``path``, None where it is something else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

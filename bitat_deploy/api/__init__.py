@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from bitat_deploy.api.bundles import build
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
-    from bitat_deploy.api.training_runs import TrainedNetwork, prepare_torch, quantize, train
+    from bitat_deploy.api.training_runs import (
+        TrainedNetwork,
+        plan_training,
+        prepare_torch,
+        quantize,
+        train,
+    )
     from bitat_deploy.api.zoo_benches import bench_zoo
 else:
     check_host_system()  # before modules are imported that other systems lack
@@ -28,6 +34,7 @@ __all__ = [
     "build",
     "export",
     "onnx_file",
+    "plan_training",
     "prepare_torch",
     "quantize",
     "train",

@@ -11,7 +11,13 @@ from bitat_deploy.installation import install_extra
 from bitat_deploy.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from bitat_deploy.training import Checkpoint, QuantizeOptions, TrainingProgress
+    from bitat_deploy.training import (
+        Checkpoint,
+        QuantizeOptions,
+        Recipe,
+        TrainingPlan,
+        TrainingProgress,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +33,29 @@ class TrainedNetwork:
         return self.checkpoint.top1
 
 
+def plan_training(
+    folder: str | Path,
+    *,
+    group: str | None = None,
+    bits: int = 1,
+    init: str | None = None,
+    changes: Sequence[str] = (),
+) -> "TrainingPlan":
+    """Choose a recipe for a folder of photos by class: ``plan.recipe``, with ``plan.reasons``.
+
+    The folder has CLASS/IMAGE, of which a fifth is held out for testing, or train/CLASS/IMAGE and
+    test/CLASS/IMAGE. Photos of a class stay together where the regular expression ``group`` finds
+    the same text in their file names. ``bits`` (1, 2 or 4) of weights and activations; ``init`` as
+    in a recipe; ``changes`` are values as KEY=VALUE. Raises InputError.
+    """
+    prepare_torch("training")
+    from bitat_deploy.training import plan_training as plan
+
+    return plan(Path(folder), group=group, bits=bits, init=init, changes=changes)
+
+
 def train(
-    recipe: str | Path,
+    recipe: "str | Path | Recipe | TrainingPlan",
     data: str | Path | None = None,
     output: str | Path | None = None,
     *,
@@ -39,20 +66,29 @@ def train(
 ) -> TrainedNetwork:
     """Train a recipe, or resume its run, in the folder ``output``, by default runs/RECIPE.
 
-    ``recipe`` is a name or the path of a .yaml file, ``changes`` are its values as KEY=VALUE.
+    ``recipe`` is a name or the path of a .yaml file, ``changes`` are its values as KEY=VALUE; or
+    what :func:`plan_training` gives.
     ``data`` is a folder with the data set's files; otherwise they are found or downloaded. A
     checkpoint is written every ``checkpoint_seconds``: the most work that a killed run loses.
     Raises InputError, also where torch is not installed, and the errors of ``training.train``.
     """
     prepare_torch("training", threads)
-    from bitat_deploy.training import CHECKPOINT_NAME, TrainingProgress, joined_workers, load_recipe
+    from bitat_deploy.training import (
+        CHECKPOINT_NAME,
+        TrainingPlan,
+        TrainingProgress,
+        joined_workers,
+        load_recipe,
+    )
     from bitat_deploy.training import train as run
 
-    loaded = load_recipe(str(recipe), changes)
+    reasons = recipe.reasons if isinstance(recipe, TrainingPlan) else ()
+    chosen = recipe.recipe if isinstance(recipe, TrainingPlan) else recipe
+    loaded = load_recipe(str(chosen), changes) if isinstance(chosen, str | Path) else chosen
     folder = Path("runs") / loaded.name if output is None else Path(output)
     with joined_workers() as workers:
         shown = _told(progress) if workers.main else TrainingProgress()
-        checkpoint = run(loaded, _path(data), folder, shown, checkpoint_seconds, workers)
+        checkpoint = run(loaded, _path(data), folder, shown, checkpoint_seconds, workers, reasons)
     return TrainedNetwork(folder / CHECKPOINT_NAME, checkpoint)
 
 

@@ -1,5 +1,6 @@
-"""``bitat-deploy train``: a recipe to a checkpoint."""
+"""``bitat-deploy train``: photos or a recipe to a checkpoint."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -9,18 +10,44 @@ from bitat_deploy import api
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say
 
+_OF_FOLDERS = ("group", "bits", "init")
 
-@click.command(epilog=examples("bitat-deploy train --recipe fashion-mnist-mobilenet"))
+
+@click.command(
+    epilog=examples(
+        "bitat-deploy train photos/",
+        "bitat-deploy train photos/ --group '^[0-9]+' --bits 2",
+        "bitat-deploy train --recipe fashion-mnist-mobilenet",
+    )
+)
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--recipe", "name", help="Name of a recipe, or path of a .yaml file.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder with the data set's files; otherwise found or downloaded.",
+    help="Folder with the files of the recipe's data set; otherwise found or downloaded.",
+)
+@click.option(
+    "--group",
+    metavar="PATTERN",
+    help="Of FOLDER: photos of a class stay together, for training or for testing, where this "
+    "regular expression (its first parentheses) finds the same text in their file names.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(("1", "2", "4")),
+    help="Of FOLDER: bits of weights and activations; fewer are faster.  [default: 1]",
+)
+@click.option(
+    "--init",
+    metavar="NAME|PATH",
+    help="Of FOLDER: begin with a network of the zoo, the checkpoint of a run in full precision, "
+    "or a saved state_dict of torchvision's mobilenet_v2.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for checkpoint and report.  [default: runs/RECIPE]",
+    help="Folder for checkpoint, report and recipe.  [default: runs/RECIPE or runs/FOLDER]",
 )
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a recipe value.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
@@ -33,41 +60,99 @@ from bitat_deploy.cli.output import say
     help="Time between checkpoints: the most work that a killed run loses.",
 )
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and stop.")
+@click.option("--keys", is_flag=True, help="Say what each key of a recipe does, and stop.")
+@click.option("--show", metavar="NAME", help="Print a recipe and where it lies, and stop.")
 def train(
+    folder: Path | None,
     name: str | None,
     data: Path | None,
+    group: str | None,
+    bits: str | None,
+    init: str | None,
     output: Path | None,
     changes: tuple[str, ...],
     threads: int | None,
     checkpoint_every: float,
     list_recipes: bool,
+    keys: bool,
+    show: str | None,
 ) -> None:
-    """Train a binarized network from a recipe.
+    """Train a binarized network on the photos in FOLDER, or from a recipe.
+
+    FOLDER holds the classes, CLASS/*.jpg, or train/CLASS/*.jpg and test/CLASS/*.jpg. A recipe is
+    chosen for it, explained, and left as recipe.yaml in the run's folder, to be changed and given
+    with --recipe. With --recipe, FOLDER is the same as --data.
 
     To resume a stopped run, give the same command again.
     """
     api.prepare_torch("training")
-    from bitat_deploy.training import ConsoleProgress, recipe_table
+    from bitat_deploy.training import ConsoleProgress, recipe_file, recipe_keys, recipe_table
 
     if list_recipes:
         Console().print(recipe_table())
         return
+    if keys:
+        click.echo(recipe_keys(), nl=False)
+        return
+    if show is not None:
+        path = recipe_file(show)
+        click.echo(f"# {path}\n# bitat-deploy train --keys says what each key does.")
+        click.echo(path.read_text("utf-8"), nl=False)
+        return
+    if folder is not None and data is not None:
+        raise click.UsageError("FOLDER and --data are the same; give one of them.")
+    data = data or folder
     if name is None:
-        raise click.UsageError("Missing option '--recipe'; --list shows the recipes.")
+        if folder is None:
+            raise click.UsageError(
+                "Give a folder of photos, or a recipe with --recipe; --list shows the recipes."
+            )
+        plan = api.plan_training(
+            folder, group=group, bits=int(bits or 1), init=init, changes=changes
+        )
+        for reason in plan.reasons:
+            say(f"- {reason}")
+        output = output or Path("runs") / plan.recipe.name
+    else:
+        for option, value in zip(_OF_FOLDERS, (group, bits, init), strict=True):
+            if value is not None:
+                raise click.UsageError(
+                    f"--{option} is for a folder without a recipe; change the recipe with --set."
+                )
     with ConsoleProgress(Console()) as progress:
         trained = api.train(
-            name,
+            plan if name is None else name,
             data,
             output,
-            changes=changes,
+            changes=() if name is None else changes,
             checkpoint_seconds=checkpoint_every,
             threads=threads,
             progress=progress,
         )
-    state = trained.checkpoint
-    if state.result is not None:
-        say(
-            f"top-1 {state.top1:.4f} on {state.test_images} test images "
-            f"({state.result['evaluation']} evaluation), {state.elapsed:.0f} s of training; "
-            f"{trained.file}"
-        )
+    for line in _summary(trained, data):
+        say(line)
+
+
+def _summary(trained: api.TrainedNetwork, data: Path | None) -> list[str]:
+    """What came out, and the command that follows, to be pasted; of the main process alone."""
+    state, file = trained.checkpoint, shlex.quote(str(trained.file))
+    result = state.result
+    if result is None:
+        return []
+    twin = result.get("twin_top1")
+    in_full = "" if twin is None else f" (in full precision {twin:.4f})"
+    lines = [
+        f"top-1 {state.top1:.4f}{in_full} on {state.test_images} test images "
+        f"({result['evaluation']} evaluation), {state.elapsed:.0f} s of training; {trained.file}"
+    ]
+    given = "" if data is None else f" --data {shlex.quote(str(data))}"
+    if not state.recipe.sections.exports:
+        here = given or " --data PHOTOS"
+        return [*lines, f"Next: bitat-deploy quantize {file}{here} --weights 2 --activations 4"]
+    if "why_float" in result:
+        return [*lines, f"It cannot be exported: {result['why_float']}"]
+    return [
+        *lines,
+        f"Next: bitat-deploy build {file} --target host && bitat-deploy bench{given}",
+        "For a Raspberry Pi 4, build with --target rpi4 and bench with --host pi@NAME.",
+    ]

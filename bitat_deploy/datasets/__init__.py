@@ -7,9 +7,15 @@ from bitat_deploy.datasets.image_folder import NAME as IMAGE_FOLDER
 from bitat_deploy.datasets.photos import load_photos, photo_splits
 from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.datasets.registry import dataset_names, dataset_shape, load_dataset
-from bitat_deploy.datasets.splitting import HeldOut, check_pattern, split_validation
+from bitat_deploy.datasets.splitting import (
+    DEFAULT_SHARE,
+    HeldOut,
+    check_pattern,
+    split_validation,
+)
 
 __all__ = [
+    "DEFAULT_SHARE",
     "IMAGE_FOLDER",
     "Dataset",
     "FolderSurvey",

@@ -36,13 +36,15 @@ _NO_RIDGE = 1e-6  # where the target are the weights
 class PostTrainingRecipe:
     """How weights are quantized without training.
 
-    ``rounding``: one of ROUNDINGS. ``target``: what is rounded, the "stream" target or the
-    "weights" as they are; ``ridge`` and ``prior`` as in
-    :func:`~bitat_deploy.training.post_training.stream_target.stream_target`. ``gamma``: batch
-    normalisations "keep" the reference's, or "fit" it to what the layer should give by least
-    squares; "auto" keeps it for weights of one bit, whose outputs fitting makes too small.
-    ``positions``: how many of each image's are looked at, drawn at random.
-    ``binary_activations``: the network before had quantized activations already.
+    rounding: how levels are chosen: "descent", "gptq", "adaround" or "nearest".
+    target: what is rounded: the "stream" target, or the "weights" as they are.
+    ridge: rho of the stream target's regression, relative to the mean of H's diagonal.
+    prior: the regression is drawn to the trained weights, not to 0.
+    gamma: batch normalisations "keep" the reference's, or "fit" it to what the layer should give
+        by least squares; "auto" keeps it for weights of one bit, whose outputs fitting makes too
+        small.
+    positions: how many of each image's are looked at, drawn at random.
+    binary_activations: the network before had quantized activations already.
     """
 
     rounding: str = "descent"

@@ -18,7 +18,12 @@ from bitat_deploy.training.stages.stage import Images, Stage
 
 @dataclass(frozen=True)
 class ProgressiveRecipe:
-    """BiTAT's layer-by-layer stages; epochs are for each layer that is depthwise, or is not."""
+    """BiTAT's layer-by-layer stages.
+
+    depthwise_epochs: of each depthwise layer.
+    pointwise_epochs: of each other layer.
+    learning_rate: the highest one, in each layer's stage.
+    """
 
     depthwise_epochs: float
     pointwise_epochs: float
@@ -37,7 +42,9 @@ class ProgressiveRecipe:
 @dataclass(frozen=True)
 class FineTuneRecipe(StageRecipe):
     """BiTAT's last, joint stage: batch normalisation (alpha and thresholds with it), the 8-bit
-    stem and classifier; where ``signs`` is true also the committed signs, straight-through.
+    stem and classifier.
+
+    signs: the committed signs train too, straight-through; no part of BiTAT.
     """
 
     signs: bool = False

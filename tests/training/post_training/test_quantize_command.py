@@ -175,6 +175,21 @@ def test_signs(tmp_path: Path) -> None:
     assert "quantizer 'sign' has bits 1" in str(wide.exception)
 
 
+def test_signs_with_other_bits_in_single_layers(tmp_path: Path) -> None:
+    path = checkpoint(
+        tmp_path / "activations.pt",
+        method="quantized-activations",
+        quantization={"quantizer": "sign", "layer_bits": {"block1.*": 3}},
+        activations=STAGE,
+    )
+    photos = draw_photos(tmp_path / "photos", 12)
+    refused = quantize(path, photos, "--weights", "1", "--activations", "1", "--output", "out")
+    assert isinstance(refused.exception, InputError)
+    assert "layer 'block1.depthwise'" in str(refused.exception)
+    assert "3 bits, by quantization.layer_bits, in a network of signs" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_bits_without_operators_are_evaluated_in_floating_point(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for number, name in enumerate(CLASSES):

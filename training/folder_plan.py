@@ -1,0 +1,134 @@
+"""A recipe for a folder of photos: chosen from what it holds, with a reason for each value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitat_deploy.datasets import DEFAULT_SHARE, IMAGE_FOLDER, FolderSurvey, HeldOut, survey_folder
+from bitat_deploy.errors import InputError
+from bitat_deploy.plain_text import LONGEST_NAME, as_file_name
+from bitat_deploy.training.recipe import Recipe, apply_change, recipe_from_mapping
+from bitat_deploy.training.starting_point import starting_network
+
+SIDES = (32, 48, 64, 96)  # pixels; larger photos are resized to the largest
+BITS = (1, 2, 4)
+_LEAST_PHOTOS = 10  # for training, of each class
+_SEEN = 120_000  # images that a stage of training sees, repeated as often as that takes
+_EPOCHS = (10, 60)  # least and most
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A recipe, and a sentence on each value that was chosen."""
+
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+
+def plan_training(
+    folder: Path,
+    *,
+    group: str | None = None,
+    bits: int = 1,
+    init: str | None = None,
+    changes: Sequence[str] = (),
+) -> TrainingPlan:
+    """Choose how to train on ``folder``, of CLASS/IMAGE or train/CLASS/IMAGE and test/CLASS/IMAGE.
+
+    ``group`` keeps images together, see :class:`HeldOut`. ``bits`` of weights and activations.
+    ``init`` as in a recipe: its network is taken too. ``changes`` are "key=value" as in
+    :func:`load_recipe` and come last. Raises InputError where the folder does not hold enough.
+    """
+    survey = survey_folder(folder, HeldOut(DEFAULT_SHARE, group))
+    _check(folder, survey)
+    document: dict[str, Any] = {
+        "name": as_file_name(folder.resolve().name.split(".")[0], LONGEST_NAME),
+        "description": f"{len(survey.class_names)} classes of photos in the folder {folder.name}",
+        "dataset": IMAGE_FOLDER,
+    }
+    data, reasons = _data(survey, group)
+    network = starting_network(init)
+    document |= {"network": network, "data": data, **_method(bits)}
+    if init is not None:
+        document["init"] = init
+        reasons[f"init {init}"] = "what it has in common with the network is where training begins"
+    reasons |= _duration(document, sum(survey.training))
+    for change in changes:
+        apply_change(document, change)
+    recipe = recipe_from_mapping(document)
+    changed = {change.partition("=")[0] for change in changes}
+    kept = [
+        f"{what}: {reason}" for what, reason in reasons.items() if what.split()[0] not in changed
+    ]
+    kept += [f"{change}: as you say" for change in changes]
+    return TrainingPlan(recipe, tuple(kept))
+
+
+def _check(folder: Path, survey: FolderSurvey) -> None:
+    for name, count in zip(survey.class_names, survey.training, strict=True):
+        if count < _LEAST_PHOTOS:
+            raise InputError(
+                f"class '{name}' in '{folder}' has {count} photos for training; add some, so that "
+                f"each class has {_LEAST_PHOTOS} or more, or leave it out"
+            )
+
+
+def _data(survey: FolderSurvey, group: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The section ``data``, and the reasons, by key and value."""
+    training, test = sum(survey.training), sum(survey.test)
+    held = min(max(training // 10, 1), 2000)
+    batch = 32 if training < 4000 else 64 if training < 40_000 else 128
+    side = max((side for side in SIDES if side <= survey.side), default=SIDES[0])
+    data: dict[str, Any] = {
+        "image_size": side,
+        "random_resized_crop": [0.4, 1.0],
+        "batch_size": batch,
+        "validation_images": held,
+    }
+    photos = f"{len(survey.class_names)} classes, {training:,} photos for training, {test:,} for "
+    reasons = {photos + "testing": "as the folder splits them"}
+    if not survey.splits_itself:
+        data["test_share"] = DEFAULT_SHARE
+        reasons = {
+            photos + "testing": "the folder has no test photos, so the file name decides for each",
+            f"data.test_share {DEFAULT_SHARE}": "this share of each class, more or less",
+        }
+    if group is not None:
+        data["group"] = group
+        reasons[f"data.group {group}"] = "photos with the same text there stay together"
+    if survey.left_out:
+        kinds = ", ".join(f"{count} {end}" for end, count in sorted(survey.left_out.items()))
+        reasons["left out"] = f"files that are no pictures which can be read: {kinds}"
+    return data, reasons | {
+        f"data.image_size {side}": f"the photos' shorter side is {survey.side} pixels, the largest "
+        f"size that is chosen here {SIDES[-1]}",
+        f"data.validation_images {held}": "a tenth of those for training, to watch progress",
+        f"data.batch_size {batch}": f"gives {(training - held) // batch:,} steps in an epoch",
+    }
+
+
+def _method(bits: int) -> dict[str, Any]:
+    """The sections that say how it is quantized and trained, but for their epochs."""
+    if bits == 1:
+        return {"method": "straight-through", "quantization": {"nonlinearity": "relu"}}
+    if bits not in BITS:
+        raise InputError(f"bits must be one of {', '.join(map(str, BITS))}, not {bits}")
+    return {
+        "method": "uniq",
+        "quantization": {"quantizer": "uniq", "weight_bits": bits, "activation_bits": bits},
+        "optimizer": {"kind": "sgd", "weight_decay": 1e-4},
+    }
+
+
+def _duration(document: dict[str, Any], training: int) -> dict[str, str]:
+    """Set the epochs and learning rates of both stages; the reason."""
+    least, most = _EPOCHS
+    epochs = min(max(_SEEN // training, least), most)
+    rates = (0.1, 0.05) if document["method"] == "uniq" else (0.005, 0.005)
+    document["full_precision"] = {"epochs": epochs, "learning_rate": rates[0], "warmup_epochs": 1}
+    document["quantized"] = {"epochs": epochs, "learning_rate": rates[1], "warmup_epochs": 1}
+    return {
+        f"full_precision.epochs {epochs}": f"{epochs * training:,} photos are seen",
+        f"quantized.epochs {epochs}": "the same again with few bits",
+    }
