@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
+    from bitat_deploy.training.answers import right_answers
     from bitat_deploy.training.checkpoint import Checkpoint
     from bitat_deploy.training.data import ImageSet
     from bitat_deploy.training.distributed import joined_workers
     from bitat_deploy.training.document_recipes import recipe_keys
+    from bitat_deploy.training.drawn import drawn_network, seconds_per_image
     from bitat_deploy.training.folder_plan import BITS, TrainingPlan, plan_training
     from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
     from bitat_deploy.training.listing import recipe_table
@@ -46,6 +48,7 @@ __all__ = [
     "ReportedProgress",
     "TrainingPlan",
     "TrainingProgress",
+    "drawn_network",
     "integer_logits",
     "joined_workers",
     "load_checkpoint_network",
@@ -57,6 +60,8 @@ __all__ = [
     "recipe_from_mapping",
     "recipe_keys",
     "recipe_table",
+    "right_answers",
+    "seconds_per_image",
     "train",
     "tune_process",
 ]

@@ -145,7 +145,7 @@ class DataRecipe:
 
     train_images: at most so many of the data set's; null takes all.
     validation_images: held out of the training images, to watch progress by.
-    test_images: at most so many; null takes all.
+    test_images: at most so many; null takes all, with 0 none is looked at.
     test_share: share of each class of an image folder that is for testing, and never seen in
         training, where the folder has no test images; null demands that it has some.
     group: a regular expression for file names: images of a class in which it (its first
@@ -190,7 +190,7 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         least = {"batch_size": 2, "shift": 0, "validation_images": 0, "calibration_images": 1}
-        least |= {"test_images": 1, "image_size": 1, "crop": 1, "mixup": 0}
+        least |= {"test_images": 0, "image_size": 1, "crop": 1, "mixup": 0}
         for name, limit in least.items():
             value = getattr(self, name)
             if value is not None and value < limit:
