@@ -17,11 +17,13 @@ from bitat_deploy.version import __version__
 
 if TYPE_CHECKING:
     from bitat_deploy.api import (
+        Explored,
         TrainedNetwork,
         bench,
         bench_boards,
         bench_zoo,
         build,
+        explore,
         export,
         plan_training,
         quantize,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bitat_deploy.bundle import Bundle, read_bundle
     from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Outcome, connect
     from bitat_deploy.errors import BitatDeployError
+    from bitat_deploy.exploration import Budget, ExploreOptions
     from bitat_deploy.foreign import Preprocessing
     from bitat_deploy.progress import Progress
     from bitat_deploy.report import bench_document, html_report, json_report, markdown_report
@@ -46,8 +49,11 @@ __all__ = [
     "BenchResult",
     "BitatDeployError",
     "Board",
+    "Budget",
     "Bundle",
     "Connection",
+    "ExploreOptions",
+    "Explored",
     "Limits",
     "Outcome",
     "Preprocessing",
@@ -62,6 +68,7 @@ __all__ = [
     "bench_zoo",
     "build",
     "connect",
+    "explore",
     "export",
     "html_report",
     "json_report",

@@ -15,7 +15,7 @@ PACKAGES = [
 ]
 LAZY = [
     f"bitat_deploy.{name}"
-    for name in ("api", "baseline", "compiler", "cycle_model", "training", "tuning")
+    for name in ("api", "baseline", "compiler", "cycle_model", "exploration", "training", "tuning")
 ]
 
 

@@ -12,6 +12,7 @@ from bitat_deploy.lazy_face import lazy_face
 if TYPE_CHECKING:
     from bitat_deploy.api.benches import bench, bench_boards
     from bitat_deploy.api.bundles import build
+    from bitat_deploy.api.explorations import Explored, explore
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
     from bitat_deploy.api.training_runs import (
@@ -27,11 +28,13 @@ else:
     __getattr__ = lazy_face(__name__)
 
 __all__ = [
+    "Explored",
     "TrainedNetwork",
     "bench",
     "bench_boards",
     "bench_zoo",
     "build",
+    "explore",
     "export",
     "onnx_file",
     "plan_training",

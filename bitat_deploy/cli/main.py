@@ -26,6 +26,7 @@ _COMMANDS = {
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",
     "quantize": "Quantize a trained network to few bits, on photos without labels.",
+    "explore": "Find the best network for your pictures, board and budget.",
     "export": "Export a checkpoint to an ONNX file.",
 }
 

@@ -8,9 +8,10 @@ from bitat_deploy.report.document import (
     json_report,
     write_file,
 )
+from bitat_deploy.report.formatting import byte_size, duration
 from bitat_deploy.report.html import html_page, html_report, points_svg
 from bitat_deploy.report.markdown import markdown_page, markdown_report
-from bitat_deploy.report.noise import accuracy_interval, median_interval
+from bitat_deploy.report.noise import accuracy_interval, median_interval, proportions_differ
 from bitat_deploy.report.pictures import mistake_pictures
 from bitat_deploy.report.reading import read_report, report_schema
 from bitat_deploy.report.sections import (
@@ -57,9 +58,11 @@ __all__ = [
     "accuracy_interval",
     "bench_document",
     "board_table",
+    "byte_size",
     "check_writable",
     "compare_reports",
     "comparison_table",
+    "duration",
     "format_change",
     "html_page",
     "html_report",
@@ -70,6 +73,7 @@ __all__ = [
     "median_interval",
     "mistake_pictures",
     "points_svg",
+    "proportions_differ",
     "read_report",
     "report_schema",
     "terminal_page",

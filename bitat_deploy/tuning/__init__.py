@@ -11,7 +11,17 @@ from bitat_deploy.lazy_face import lazy_face
 if TYPE_CHECKING:
     from bitat_deploy.tuning.options import MOST_JOBS, Effort, TuneOptions, default_jobs
     from bitat_deploy.tuning.run import MODEL_HOST, Tuned, tune
+    from bitat_deploy.tuning.workers import worker_processes
 else:
     __getattr__ = lazy_face(__name__)
 
-__all__ = ["MODEL_HOST", "MOST_JOBS", "Effort", "TuneOptions", "Tuned", "default_jobs", "tune"]
+__all__ = [
+    "MODEL_HOST",
+    "MOST_JOBS",
+    "Effort",
+    "TuneOptions",
+    "Tuned",
+    "default_jobs",
+    "tune",
+    "worker_processes",
+]

@@ -1,0 +1,102 @@
+"""What an exploration found, as a JSON document, from which page and table are made."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.exploration.choice import Row
+from bitat_deploy.exploration.costs import MODELLED
+from bitat_deploy.exploration.run import Exploration
+from bitat_deploy.exploration.work import Score
+from bitat_deploy.version import __version__
+
+SCHEMA_VERSION = 1
+Document = dict[str, Any]
+
+
+def exploration_document(found: Exploration, command: str = "") -> Document:
+    """Plain values for JSON. Accuracies are numbers of images that were answered rightly."""
+    setting, survey = found.setting, found.setting.survey
+    options = setting.options
+    validation = setting.images.validation
+    origins = {row.cost.origin for row in found.rows if row.cost.origin}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "command": command,
+        "pictures": {
+            "name": options.data.resolve().name,
+            "classes": list(survey.class_names),
+            "training": sum(survey.training) - validation,
+            "validation": validation,
+            "test": sum(survey.test),
+        },
+        "target": {
+            "name": options.target.name,
+            "description": options.target.description,
+            "clock_mhz": options.target.clock_mhz,
+        },
+        "modelled": origins <= {MODELLED},
+        "latency_from": found.latency_from,
+        "budget": {
+            "milliseconds": options.budget.milliseconds,
+            "memory_bytes": options.budget.memory_bytes,
+            "size_bytes": options.budget.size_bytes,
+        },
+        "epochs": found.epochs,
+        "seconds": round(found.seconds),
+        "jobs": options.jobs,
+        "cores": len(os.sched_getaffinity(0)),
+        "complete": found.complete,
+        "networks": [_network(row) for row in found.rows],
+        "front": [row.candidate.name for row in found.chosen.front],
+        "recommended": found.chosen.front[-1].candidate.name,
+        "left_out": found.setting.left_out,
+    }
+
+
+def _network(row: Row) -> Document:
+    one, timing = row.candidate, row.cost.timing
+    entry: Document = {
+        "name": one.name,
+        "shape": one.shape_name,
+        "width": one.width,
+        "image_size": one.image_size,
+        "series": one.series,
+        "state": row.state,
+        "reason": row.reason,
+        "epochs": row.epochs,
+        "memory_bytes": row.cost.memory_bytes,
+        "size_bytes": row.cost.size_bytes,
+        "milliseconds": None if timing is None else timing.milliseconds,
+        "interval": None if timing is None else timing.interval,
+        "validation": _score(row.validation),
+        "test": _score(row.test),
+        "others": {
+            name: {"milliseconds": other.milliseconds, "interval": other.interval}
+            for name, other in row.cost.others.items()
+        },
+    }
+    return entry
+
+
+def _score(score: Score | None) -> Document | None:
+    return None if score is None else {"right": score.right, "images": score.images}
+
+
+def read_exploration(path: Path) -> Document:
+    """A document that was written earlier. Raises InputError."""
+    try:
+        document = json.loads(path.read_text())
+        version = document["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' is no report of bitat-deploy explore") from error
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"'{path}' has version {version}, this program reads version {SCHEMA_VERSION}; use the "
+            "matching release"
+        )
+    found: Document = document
+    return found

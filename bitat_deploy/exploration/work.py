@@ -1,0 +1,73 @@
+"""What the worker processes do: train one run, and say how many images it answers rightly."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bitat_deploy.files import whole_file
+from bitat_deploy.plain_values import build_record
+
+CHECKPOINT = "checkpoint.pt"
+_SCORE = "validation.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of ``images``, ``right`` were answered rightly."""
+
+    right: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """A fraction of 1."""
+        return self.right / self.images
+
+
+def train_run(recipe: dict[str, Any], data: Path, folder: Path, threads: int) -> Score:
+    """Train in ``folder``, where a stopped run goes on; the score on the validation images.
+
+    A run that is finished is only read. Raises what training raises.
+    """
+    kept = folder / _SCORE
+    if kept.exists():
+        score: Score = build_record(Score, json.loads(kept.read_text()), str(kept))
+        return score
+    _prepare(threads)
+    from bitat_deploy.training import TrainingProgress, recipe_from_mapping, right_answers, train
+
+    train(recipe_from_mapping(recipe), data, folder, TrainingProgress())
+    right = right_answers(folder / CHECKPOINT, data)
+    score = Score(int(right.sum()), len(right))
+    with whole_file(kept) as file:
+        file.write(json.dumps(asdict(score)).encode())
+    return score
+
+
+def test_run(data: Path, folder: Path, threads: int) -> Score:
+    """The score of a finished run on all test images."""
+    _prepare(threads)
+    from bitat_deploy.training import right_answers
+
+    right = right_answers(folder / CHECKPOINT, data, test=True)
+    return Score(int(right.sum()), len(right))
+
+
+def training_speed(
+    recipe: dict[str, Any], input_shape: tuple[int, int, int], classes: int, threads: int
+) -> float:
+    """Seconds for one image of training here, roughly."""
+    _prepare(threads)
+    from bitat_deploy.training import recipe_from_mapping, seconds_per_image
+
+    return seconds_per_image(recipe_from_mapping(recipe), input_shape, classes)
+
+
+def _prepare(threads: int) -> None:
+    from bitat_deploy.training import tune_process
+
+    tune_process()  # before torch is imported
+    import torch
+
+    torch.set_num_threads(threads)
