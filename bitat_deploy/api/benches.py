@@ -44,6 +44,7 @@ def bench(
     images: int | None = None,
     options: BenchOptions | None = None,
     baseline: bool = False,
+    baseline_runs: Sequence[str | Path] = (),
     progress: Progress = silent,
 ) -> BenchResult:
     """Measure latency and accuracy of a bundle on a device; nothing is installed there.
@@ -52,11 +53,14 @@ def bench(
     stays open. ``data`` is a folder or archive of the network's data set, or of CLASS/IMAGE;
     without it, the data set that the network was trained on is found or downloaded, and where it
     names none, drawn pictures give latency and no accuracy. ``images`` takes only so many.
-    ``baseline`` also measures float32 and int8 twins of the network in ONNX Runtime. Whether the
-    device computes what ONNX Runtime computes here is in the result's ``accuracy.logits_equal``.
+    ``baseline`` also measures float32 and int8 twins of the network in ONNX Runtime;
+    ``baseline_runs`` are folders of training runs of such twins, whose accuracy is shown. Whether
+    the device computes what ONNX Runtime computes here is in the result's
+    ``accuracy.logits_equal``.
     Raises InputError, BundleError, ConnectionFailedError, DeviceUnsuitableError, RunFailedError.
     """
-    material = _material(bundle, data, images, baseline, progress)
+    runs = [Path(run) for run in baseline_runs]
+    material = _material(bundle, data, images, runs if baseline else None, progress)
     with contextlib.ExitStack() as stack:
         if isinstance(host, str):
             progress(f"connecting to {host}", 0, 0)
@@ -72,6 +76,7 @@ def bench_boards(
     images: int | None = None,
     options: BenchOptions | None = None,
     baseline: bool = False,
+    baseline_runs: Sequence[str | Path] = (),
     connect: Callable[[str], Connection] = device.connect,
     progress: Callable[[Board, str, int, int], None] = lambda board, stage, done, total: None,
 ) -> list[Outcome[BenchResult]]:
@@ -81,12 +86,13 @@ def bench_boards(
     outcome has the result of its board, or its error. Raises InputError and BundleError before any
     board is reached.
     """
+    runs = [Path(run) for run in baseline_runs]
     chosen = {board: board.bundle or bundle or last_build() for board in boards}
     materials: dict[Path, _Material] = {}
     for board, its_bundle in chosen.items():
         tell = functools.partial(progress, board)
         if _folder(its_bundle) not in materials:
-            material = _material(its_bundle, data, images, baseline, tell)
+            material = _material(its_bundle, data, images, runs if baseline else None, tell)
             materials[_folder(its_bundle)] = material
 
     def measure(board: Board, connection: Connection, report: Progress) -> BenchResult:
@@ -107,17 +113,19 @@ def _material(
     bundle: Bundle | str | Path,
     data: str | Path | None,
     images: int | None,
-    with_baseline: bool,
+    baseline_runs: Sequence[Path] | None,
     progress: Progress,
 ) -> _Material:
+    """``baseline_runs``: None without a baseline."""
     if not isinstance(bundle, Bundle):
         bundle = read_bundle(Path(bundle))
-    dataset = _dataset(bundle, None if data is None else Path(data), images).first(images)
-    if not with_baseline:
-        return _Material(bundle, dataset, None)
-    from bitat_deploy.baseline import prepare_baseline  # its quantizer loads slowly
+    baseline = None
+    if baseline_runs is not None:  # first: what is not possible is said at once
+        from bitat_deploy.baseline import prepare_baseline  # its quantizer loads slowly
 
-    baseline = prepare_baseline(bundle, lambda message: progress(message, 0, 0))
+        tell = lambda message: progress(message, 0, 0)  # noqa: E731
+        baseline = prepare_baseline(bundle, tell, baseline_runs)
+    dataset = _dataset(bundle, None if data is None else Path(data), images).first(images)
     return _Material(bundle, dataset, baseline)
 
 

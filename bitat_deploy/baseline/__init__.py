@@ -1,10 +1,12 @@
 """The baseline: float32 and int8 twins of a network, run by ONNX Runtime on the same device.
 
 A speed-up means little without a good opponent, so the twins run in a well-known runtime with all
-graph optimizations on. A twin has the network's shapes as an ordinary MobileNet of convolutions,
-biases and ReLU, in float32 or quantized by ONNX Runtime's static quantization (QDQ, uint8
-activations, int8 weights with a scale per channel). Its weights are the network's scaled signs,
-which nobody trained: use it for latency and size, not for accuracy.
+graph optimizations on. A twin of a network of ours has its shapes as an ordinary network of
+convolutions, biases and ReLU, in float32 or quantized by ONNX Runtime's static quantization (QDQ,
+uint8 activations, int8 weights with a scale per channel). Its weights are the network's scaled
+signs, which nobody trained: use it for latency and size, not for accuracy. A training run of the
+same network in float32 or 8 bits gives the accuracy that belongs beside it. A network from
+elsewhere is compared with its own file, and with that in the other arithmetic.
 
 All networks take the uint8 image and give float32 logits. The twins are measured right after the
 network by the same runner sources, with ONNX Runtime behind the device library instead of TVM, and
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING
 from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
-    from bitat_deploy.baseline.baseline import Baseline, Twin
+    from bitat_deploy.baseline.baseline import IN_FILE, Baseline, Twin
     from bitat_deploy.baseline.float32 import float32_twin, unit_rows
     from bitat_deploy.baseline.int8 import int8_twin
     from bitat_deploy.baseline.prepare import prepare_baseline
@@ -32,6 +34,7 @@ else:
     __getattr__ = lazy_face(__name__)
 
 __all__ = [
+    "IN_FILE",
     "ONNX_RUNTIME_VERSION",
     "Baseline",
     "Twin",

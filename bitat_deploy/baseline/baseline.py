@@ -3,16 +3,23 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+# Where the accuracy of a twin that is the user's own file is known from.
+IN_FILE = "file"
+
 
 @dataclass(frozen=True)
 class Twin:
     """A network of the same shapes in another arithmetic; ``content`` is its ONNX file.
 
-    It serves for latency and size: nobody trained it, so its answers mean nothing.
+    ``name`` is the arithmetic: float32 or int8. ``trained`` says where its accuracy is known from:
+    IN_FILE, where the twin is the user's own file; else the name of a training run, whose
+    ``top1`` is a fraction of 1. Empty: nobody trained it, so its answers mean nothing.
     """
 
     name: str
     content: bytes
+    trained: str = ""
+    top1: float | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _IMAGES = 8
 
 
 def int8_twin(float32: onnx.ModelProto) -> onnx.ModelProto:
-    """Quantize what :func:`float32_twin` made; the same inputs and outputs, and always the same.
+    """Quantize a float32 twin; the same inputs and outputs, and always the same.
 
     Calibrated on drawn images: ranges do not change how long integers take.
     """
@@ -71,7 +71,10 @@ def _without_conversion(model: onnx.ModelProto) -> onnx.ModelProto:
     that of a pixel: 0 to 255.
     """
     graph = model.graph
-    (cast,) = [node for node in graph.node if node.output[0] == REAL_INPUT]
+    casts = [node for node in graph.node if node.output[0] == REAL_INPUT]
+    if not casts:  # of another file, whose pictures are prepared otherwise
+        return model
+    (cast,) = casts
     (back,) = [node for node in graph.node if node.input[0] == REAL_INPUT]
     constants = {tensor.name: tensor for tensor in graph.initializer}
     scale, zero_point = (numpy_helper.to_array(constants[name]) for name in back.input[1:])

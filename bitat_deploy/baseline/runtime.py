@@ -19,17 +19,22 @@ _SHA256 = {
 }
 
 
+def check_onnx_runtime(target: Target) -> None:
+    """Raise BuildError if there is no ONNX Runtime for ``target``."""
+    if target.architecture not in _SHA256:
+        raise BuildError(
+            f"target '{target.name}' is for {target.architecture}, for which there is no ONNX "
+            "Runtime; leave out --baseline"
+        )
+
+
 def onnx_runtime_library(target: Target) -> Path:
     """Path of the library for ``target``: the installed one where it is the same, or fetched once.
 
     Raises BuildError where there is none, or it cannot be fetched.
     """
-    sha256 = _SHA256.get(target.architecture)
-    if sha256 is None:
-        raise BuildError(
-            f"target '{target.name}' is for {target.architecture}, for which there is no ONNX "
-            "Runtime; leave out --baseline"
-        )
+    check_onnx_runtime(target)
+    sha256 = _SHA256[target.architecture]
     installed = Path(str(metadata.distribution("onnxruntime").locate_file(_PLACE)))
     if installed.is_file() and hashlib.sha256(installed.read_bytes()).hexdigest() == sha256:
         return installed

@@ -17,6 +17,7 @@ from bitat_deploy.bundle.bundle import (
     NETWORK_OBJECT,
     NOTICES,
     RUNNER,
+    SOURCE_ONNX,
     Bundle,
     check_output,
     describe_files,
@@ -119,6 +120,8 @@ def _compile(
     else:
         compiled = run_bounded(f"compiling '{model}'", limits, _compile_model, *arguments)
     contents = {name: network, MODEL_ONNX: compiled.onnx, NOTICES: workspace / NOTICES}
+    if compiled.source is not None:
+        contents[SOURCE_ONNX] = compiled.source
     if not target.is_static:
         contents[MODEL_DESCRIPTION] = workspace / MODEL_DESCRIPTION
         contents[MODEL_DESCRIPTION].write_text(_description(compiled, batch))

@@ -19,6 +19,7 @@ from bitat_deploy.target import Target
 
 MANIFEST = "manifest.json"
 MODEL_ONNX = "model.onnx"
+SOURCE_ONNX = "source.onnx"  # of a network from elsewhere: its file, for the baseline
 MODEL_LIBRARY = "model.so"
 MODEL_DESCRIPTION = "model.txt"  # facts about model.so for the device library
 NETWORK_OBJECT = "network.o"  # the network of a static bundle, for programs besides the runner
@@ -27,7 +28,9 @@ NOTICES = "NOTICES.txt"
 LIBRARY_FOLDER = "lib"
 DEVICE_LIBRARY = "libbitat_deploy.so"
 
-_STAYS_HERE = frozenset({MODEL_ONNX, NETWORK_OBJECT, NOTICES})  # the device needs none of them
+_STAYS_HERE = frozenset(
+    {MODEL_ONNX, SOURCE_ONNX, NETWORK_OBJECT, NOTICES}
+)  # the device needs none of them
 
 
 @dataclass(frozen=True)

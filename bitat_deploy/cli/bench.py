@@ -122,6 +122,14 @@ PROFILE_RUNS = 100
     help="Afterwards, also measure float32 and int8 twins of the network in ONNX Runtime.",
 )
 @click.option(
+    "--baseline-run",
+    "baseline_runs",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --baseline: folder of a training run of such a twin, in full precision or 8 bits, "
+    "whose test accuracy is shown.",
+)
+@click.option(
     "--zoo",
     is_flag=True,
     help="Instead of a bundle: build and measure all networks of the zoo, with --baseline. "
@@ -150,6 +158,7 @@ def bench(
     mlperf: bool,
     profile: bool,
     baseline: bool,
+    baseline_runs: tuple[Path, ...],
     zoo: bool,
     target_name: str | None,
 ) -> None:
@@ -165,6 +174,8 @@ def bench(
     boards = choose_boards(hosts, inventory)
     if mlperf:
         _refuse_another_length()
+    if baseline_runs and not baseline:
+        raise click.UsageError("--baseline-run belongs to --baseline; add it.")
     given = {"--json": json_file, "--markdown": markdown_file, "--html": html_file}
     outputs = {option: path for option, path in given.items() if path is not None}
     if zoo:
@@ -196,6 +207,7 @@ def bench(
             images=images,
             options=options,
             baseline=baseline,
+            baseline_runs=baseline_runs,
             connect=lambda host: connect(host, bar),
             progress=show,
         )

@@ -63,6 +63,8 @@ def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> Compi
         raise unsupported_layer(network.graph, target, error) or error from error
     reference = output.with_name("reference.onnx")
     reference.write_bytes(network.to_onnx().SerializeToString())
+    source = output.with_name("source.onnx")
+    source.write_bytes(network.source.to_model().SerializeToString())
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,
@@ -71,4 +73,5 @@ def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> Compi
         metadata=network.metadata | {LOGITS_TOLERANCE: f"{FLOAT_TOLERANCE:g}"},
         layers=reports,
         onnx=reference,
+        source=source,
     )

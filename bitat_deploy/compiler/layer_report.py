@@ -54,7 +54,8 @@ class CompiledModel:
     ``input_shape`` is (height, width, channels) of the uint8 image; ``classes`` counts the logits,
     which ``class_names`` may leave unnamed. ``onnx`` is the file that
     stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
-    that is not ours, one with its preprocessing and our layers in it.
+    that is not ours, one with its preprocessing and our layers in it. ``source`` is that network's
+    own file with the preprocessing; None of ours.
     """
 
     name: str
@@ -64,3 +65,4 @@ class CompiledModel:
     metadata: dict[str, str]
     layers: tuple[LayerReport, ...]
     onnx: Path
+    source: Path | None = None

@@ -1,10 +1,11 @@
 """Measuring a bundle on a device: push, run, compare with the host's reference."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timezone
 
-from bitat_deploy.baseline import Baseline
-from bitat_deploy.bundle import MODEL_ONNX, Bundle, ModelIdentity
+from bitat_deploy.baseline import IN_FILE, Baseline
+from bitat_deploy.bundle import MODEL_ONNX, SOURCE_ONNX, Bundle, ModelIdentity
 from bitat_deploy.compiler import LOGITS_TOLERANCE
 from bitat_deploy.datasets import Dataset
 from bitat_deploy.device.bench_baseline import bench_baseline
@@ -43,8 +44,6 @@ def bench(
     """
     options = options or BenchOptions()
     _check_dataset(bundle, dataset)
-    if baseline is not None and bundle.manifest.model.batch > 1:
-        raise InputError("the baseline takes one image at a time; build without --batch for it")
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
     _check_threads(bundle, device, options.threads)
@@ -57,7 +56,8 @@ def bench(
     baselines: tuple[BaselineResult, ...] = ()
     if baseline is not None:
         image = dataset.images[:1]
-        baselines = bench_baseline(baseline, bundle, connection, device, image, options, progress)
+        measured = bench_baseline(baseline, bundle, connection, device, image, options, progress)
+        baselines = tuple(_with_accuracy(one, bundle, dataset, progress) for one in measured)
     count = len(dataset.images)
     model = bundle.manifest.model
     reference = cached_reference_logits(
@@ -106,6 +106,23 @@ def bench(
         profile=profile,
         baselines=baselines,
     )
+
+
+def _with_accuracy(
+    twin: BaselineResult, bundle: Bundle, dataset: Dataset, progress: Progress
+) -> BaselineResult:
+    """The accuracy of a twin that is the user's own file, by ONNX Runtime on this machine."""
+    if twin.trained != IN_FILE or not dataset.labels.size:
+        return twin
+    (source,) = [file for file in bundle.manifest.files if file.path == SOURCE_ONNX]
+    logits = cached_reference_logits(
+        bundle.directory / SOURCE_ONNX,
+        source.sha256,
+        dataset.images,
+        hashlib.sha256(dataset.images.tobytes()).hexdigest(),
+        lambda done: progress("computing the file's accuracy, once", done, len(dataset.images)),
+    )
+    return replace(twin, top1=float((logits.argmax(axis=1) == dataset.labels).mean()))
 
 
 def _check_threads(bundle: Bundle, device: Device, threads: int) -> None:

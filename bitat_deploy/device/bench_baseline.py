@@ -103,6 +103,8 @@ def _result(
         runtime_bytes=baseline.library.stat().st_size,
         run=run,
         failure=failure,
+        trained=twin.trained,
+        top1=twin.top1,
     )
 
 

@@ -102,7 +102,8 @@ class BaselineResult:
     """A twin of the network in ``runtime`` on the same device; ``name`` is its arithmetic.
 
     ``model_bytes`` is the size of its ONNX file, ``runtime_bytes`` that of the runtime's library.
-    If it could not be measured, ``run`` is None and ``failure`` is the reason.
+    If it could not be measured, ``run`` is None and ``failure`` is the reason. ``trained`` and
+    ``top1`` are as in Twin: where its accuracy is known from, and the accuracy, a fraction of 1.
     """
 
     name: str
@@ -111,6 +112,8 @@ class BaselineResult:
     runtime_bytes: int
     run: TwinRun | None
     failure: str = ""
+    trained: str = ""
+    top1: float | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
         formats=rewritten.formats,
         reasons=rewritten.reasons,
         in_file=rewritten.in_file,
+        source=original,
     )
 
 

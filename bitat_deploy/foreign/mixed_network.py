@@ -29,6 +29,7 @@ class MixedNetwork:
     ``graph`` is all of it in ONNX, our layers as nodes of our domain. ``layers`` are these by the
     tensor that each writes, and ``formats`` what such tensors hold. ``reasons`` gives, by node,
     why other convolutions are not ours; ``in_file`` describes what ours replaced, by node.
+    ``source`` is the file itself, from the same picture.
     """
 
     name: str
@@ -40,6 +41,7 @@ class MixedNetwork:
     formats: dict[str, Format]
     reasons: dict[str, str]
     in_file: dict[str, FileLayer]
+    source: Graph
 
     def to_onnx(self) -> onnx.ModelProto:
         """A model that stock ONNX Runtime runs, one picture at a time."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bitat_deploy.baseline import IN_FILE
 from bitat_deploy.report.formatting import byte_size, duration, headline, percentage, thread_count
 from bitat_deploy.report.sections import Bars, Cell, Column, Section, Table, Tone
 
@@ -79,14 +80,19 @@ def _notes(document: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]]) 
         "divided by this network's. Model: code and weights of this network, the ONNX file of a "
         f"twin, whose runtime's library has {byte_size(first['runtime_bytes'])}.",
     ]
-    untrained = [twin["name"] for twin in baselines if "top1" not in twin]
-    if untrained:
+    if not any("trained" in twin for twin in baselines):
         notes.append(
             "The twins have the network's shapes and untrained weights: compare latency and size, "
             "not accuracy."
-            if len(untrained) == len(baselines)
-            else f"Untrained, so without an accuracy: {', '.join(untrained)}."
         )
+    for twin in baselines:
+        if twin.get("trained") == IN_FILE:
+            notes.append(f"The {_name(twin)} is the file that the network was built from.")
+        elif "trained" in twin:
+            notes.append(
+                f"The accuracy of the {_name(twin)} is that of the training run "
+                f"'{twin['trained']}'; what was measured has its shapes."
+            )
     emulated = document["device"]["emulated"]
     if emulated:
         notes.append("The processor is emulated: on hardware the ratios are different.")

@@ -109,6 +109,10 @@ def _baseline(baseline: BaselineResult, ours: Latency) -> dict[str, Any]:
         "model_bytes": baseline.model_bytes,
         "runtime_bytes": baseline.runtime_bytes,
     }
+    if baseline.trained:
+        document["trained"] = baseline.trained
+    if baseline.top1 is not None:
+        document["top1"] = baseline.top1
     run = baseline.run
     if run is None:
         return document | {"failure": baseline.failure}

@@ -12,9 +12,8 @@ from bitat_deploy.baseline.float32 import float32_twin
 from bitat_deploy.baseline.int8 import int8_twin
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.bundle.bundle import MODEL_ONNX
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.onnx_format import read_network, to_onnx
-from tests.drawn_networks import draw_network, draw_shortcut_network
+from tests.drawn_networks import draw_network
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +67,6 @@ def test_color_images(tmp_path: Path) -> None:
     onnx.save(to_onnx(draw_network(1, (32, 32, 3), (16, 2), ((32, 2),))), model)
     twin = int8_twin(float32_twin(read_network(model)))
     assert run(twin, (1, 3, 32, 32)).shape == (20, 10)
-
-
-def test_layer_without_a_counterpart() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"'stem' \(Convolution\).*--baseline"):
-        float32_twin(draw_shortcut_network(0))
 
 
 def run(model: onnx.ModelProto, shape: tuple[int, ...] = (1, 1, 28, 28)) -> np.ndarray:
