@@ -51,7 +51,9 @@ def test_bundle(
     assert np.array_equal(run(bundle, emulator, images, tmp_path), reference)
 
 
-def run(bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: Path) -> np.ndarray:
+def run(
+    bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: Path, threads: int = 1
+) -> np.ndarray:
     """The logits that the bundle's own runner writes."""
     images.tofile(folder / "images")
     shape = "x".join(map(str, images.shape[1:]))
@@ -60,7 +62,7 @@ def run(bundle: Bundle, emulator: tuple[str, ...], images: np.ndarray, folder: P
         str(bundle.directory / RUNNER),
         *("--model", str(bundle.directory / bundle.model_file), "--shape", shape),
         *("--images", str(folder / "images"), "--logits", str(folder / "logits")),
-        *("--warmup", "1", "--min-runs", "1", "--min-seconds", "0"),
+        *("--warmup", "1", "--min-runs", "1", "--min-seconds", "0", "--threads", str(threads)),
     ]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

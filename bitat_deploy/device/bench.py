@@ -46,7 +46,7 @@ def bench(
     _check_dataset(bundle, dataset)
     progress("asking the device what it is", 0, 0)
     device = inspect_device(connection)
-    _check_threads(bundle, device, options.threads)
+    _check_threads(device, options.threads)
     with pushed_bundle(bundle, connection, device, dataset.images, progress) as folder:
         measured_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         before = read_health(connection)
@@ -125,11 +125,7 @@ def _with_accuracy(
     return replace(twin, top1=float((logits.argmax(axis=1) == dataset.labels).mean()))
 
 
-def _check_threads(bundle: Bundle, device: Device, threads: int) -> None:
-    if threads > 1 and bundle.manifest.target.is_static:
-        raise InputError(
-            f"a bundle for '{bundle.manifest.target.name}' runs in one thread; leave out --threads"
-        )
+def _check_threads(device: Device, threads: int) -> None:
     if threads > device.cores:
         raise InputError(
             f"'{device.name}' has {device.cores} core{'s' if device.cores > 1 else ''}, too few "

@@ -27,7 +27,7 @@ from tvm.script.ir_builder import tirx as T
 from bitat_deploy.network import Format, pack_bits, packed_bytes
 from bitat_deploy.operators.binary_conv import BinaryConv
 from bitat_deploy.operators.carry_save import add_words_completely, full_adder
-from bitat_deploy.operators.vector_code import keep, load, parts, sharing_threads, splat, store
+from bitat_deploy.operators.vector_code import keep, load, sharing_threads, splat, store, stretches
 from bitat_deploy.target import Target
 
 
@@ -106,89 +106,100 @@ class BinaryDepthwiseConv(BinaryConv):
         return -(-(self.width + 2 * self.layer.padding) // self.layer.stride)
 
     def emit(self, x: Any, constants: Any, y: Any) -> None:
-        """Copy, then every row of outputs vector by vector, the last bytes in smaller ones."""
+        """Copy, then every row of outputs vector by vector, the last bytes in smaller ones.
+
+        Each thread copies the rows that it reads.
+        """
         pixel = packed_bytes(self.channels)
         vector = self._vector_bytes
         height, width = self.out_size
         row_bytes = width * pixel
-        # Slack: a vector of the last tap may not end where the row does.
-        padded_rows = self.height + 2 * self.layer.padding
-        row_size = self.layer.stride * self._phase_columns * pixel
-        copy = T.alloc_buffer([padded_rows * row_size], "uint8")
-        self._emit_copy(x, copy)
         full, rest = divmod(row_bytes, vector)
         repeats = self._period // vector
-
-        def emit_rows(begin: Any, end: Any) -> None:
+        # About four operations for every tap: xor, and a full adder.
+        operations = height * -(-row_bytes // self.target.vector_bytes) * 4 * self._taps
+        with stretches(height, self.target, operations) as (begin, end):
+            copy = self._emit_copy(x, begin, end, sharing_threads(self.target, operations))
             if full:
                 with (
                     T.serial(min(repeats, full)) as part,
                     T.serial(begin, end) as row,
                     T.serial((full - 1 - part) // repeats + 1) as repeat,
                 ):
-                    offset = (repeat * repeats + part) * vector
-                    self._emit_vector(copy, constants, y, row, offset, part * vector, vector)
+                    offset, line = (repeat * repeats + part) * vector, row - begin
+                    place = (line, row, offset, part * vector)
+                    self._emit_vector(copy, constants, y, place, vector)
             if rest:
                 with T.serial(begin, end) as row:
                     start = full * vector
                     while start < row_bytes:
                         size = 1 << ((row_bytes - start).bit_length() - 1)
-                        within = start % self._period
-                        self._emit_vector(copy, constants, y, row, start, within, size)
+                        place = (row - begin, row, start, start % self._period)
+                        self._emit_vector(copy, constants, y, place, size)
                         start += size
 
-        # About four operations for every tap: xor, and a full adder.
-        operations = height * -(-row_bytes // self.target.vector_bytes) * 4 * self._taps
-        threads = min(sharing_threads(self.target, operations), height)
-        if threads == 1:
-            emit_rows(0, height)
-        else:
-            with parts(threads, self.target) as index:
-                emit_rows(index * height // threads, (index + 1) * height // threads)
+    def _emit_copy(self, x: Any, begin: Any, end: Any, threads: int) -> Any:
+        """Copy what the output's rows from ``begin`` to ``end`` read, inside of a border of ones.
 
-    def _emit_copy(self, x: Any, copy: Any) -> None:
-        """Copy x to [row][column % stride][column // stride][byte] inside of a border of ones."""
+        Rows are [column % stride][column // stride][byte].
+        """
         pixel = packed_bytes(self.channels)
-        padded_width = self.width + 2 * self.layer.padding
-        columns, stride, padding = self._phase_columns, self.layer.stride, self.layer.padding
+        layer, columns = self.layer, self._phase_columns
+        stride, padding = layer.stride, layer.padding
+        padded_width = self.width + 2 * padding
         row_bytes = stride * columns * pixel
+        most_rows = (-(-self.out_size[0] // threads) - 1) * stride + layer.kernel
+        copy = T.alloc_buffer([most_rows * row_bytes], "uint8")
 
-        def address(row: Any, column: Any) -> Any:
-            return row * row_bytes + ((column % stride) * columns + column // stride) * pixel
+        def address(line: Any, column: Any) -> Any:
+            return line * row_bytes + ((column % stride) * columns + column // stride) * pixel
 
-        def fill(row: Any, column: Any) -> None:
-            with T.serial(pixel) as byte:
-                T.buffer_store(copy, splat(0xFF, "uint8", 1), [address(row, column) + byte])
+        def fill(line: Any, first: int, count: int) -> None:
+            with T.serial(count) as column, T.serial(pixel) as byte:
+                place = address(line, column + first) + byte
+                T.buffer_store(copy, splat(0xFF, "uint8", 1), [place])
 
-        with T.serial(self.height) as row:
+        def copy_row(line: Any, row: Any) -> None:
             if stride == 1:
                 run = self.width * pixel
                 with T.serial(run) as byte:
-                    target = (row + padding) * row_bytes + padding * pixel + byte
-                    T.buffer_store(copy, x[row * run + byte], [target])
+                    value = x[row * run + byte]
+                    T.buffer_store(copy, value, [line * row_bytes + padding * pixel + byte])
             else:
                 with T.serial(self.width) as column, T.serial(pixel) as byte:
-                    target = address(row + padding, column + padding) + byte
-                    T.buffer_store(copy, x[(row * self.width + column) * pixel + byte], [target])
+                    value = x[(row * self.width + column) * pixel + byte]
+                    T.buffer_store(copy, value, [address(line, column + padding) + byte])
             if padding:
-                with T.serial(padding) as column:
-                    fill(row + padding, column)
-                    fill(row + padding, padded_width - 1 - column)
-        if padding:
-            with T.serial(padding) as row, T.serial(padded_width) as column:
-                fill(row, column)
-                fill(self.height + 2 * padding - 1 - row, column)
+                fill(line, 0, padding)
+                fill(line, padded_width - padding, padding)
+
+        with T.serial((end - begin - 1) * stride + layer.kernel) as line:
+            row = begin * stride + line - padding
+            if not padding:
+                copy_row(line, row)
+            else:
+                with T.If(T.And(row >= 0, row < self.height)):
+                    with T.Then():
+                        copy_row(line, row)
+                    with T.Else():
+                        fill(line, 0, padded_width)
+        return copy
 
     def _emit_vector(
-        self, copy: Any, constants: Any, y: Any, row: Any, offset: Any, within: Any, size: int
+        self, copy: Any, constants: Any, y: Any, place: tuple[Any, Any, Any, Any], size: int
     ) -> None:
-        """``size`` bytes of a row of outputs; their constants are at ``within`` in the period."""
+        """``size`` bytes of a row of outputs.
+
+        A place is the row in the copy, the output's row, the first byte, and where in the period
+        the constants are.
+        """
+        copied, row, offset, within = place
         pixel = packed_bytes(self.channels)
         columns, kernel, stride = self._phase_columns, self.layer.kernel, self.layer.stride
         words = []
         for i in range(kernel):
             for j in range(kernel):
-                line = (row * stride + i) * stride + j % stride
+                line = (copied * stride + i) * stride + j % stride
                 start = (line * columns + j // stride) * pixel + offset
                 tap = (i * kernel + j) * self._period + within
                 words.append(keep(load(copy, start, size) ^ load(constants, tap, size)))

@@ -31,7 +31,7 @@ from bitat_deploy.network import (
 )
 from bitat_deploy.operators.operator import Operator
 from bitat_deploy.operators.output_stage import StageCode
-from bitat_deploy.operators.vector_code import load, parts, splat, store
+from bitat_deploy.operators.vector_code import load, parts, splat, store, stretches
 
 # finish(row, column, vector, count, value): the output stage of a pixel's vector of channels.
 Finish = Callable[[Any, Any, Any, int, Any], None]
@@ -139,18 +139,14 @@ class ConvolutionOperator(Operator):
             height, width = 1, height * width
         steps_per_row = -(-width // pixels)
         steps = height * steps_per_row
-        count = 1 if self.target.is_static else min(self.target.cores, steps)
 
         def locate(step: Any) -> tuple[Any, Any]:
             row, index = (0, step) if height == 1 else (step // steps_per_row, step % steps_per_row)
             column = index * pixels
             return row, T.min(column, width - pixels) if width % pixels else column
 
-        if count == 1:
-            emit(0, steps, locate)
-        else:
-            with parts(count, self.target) as part:
-                emit(part * steps // count, (part + 1) * steps // count, locate)
+        with stretches(steps, self.target) as (begin, end):
+            emit(begin, end, locate)
 
     def group_vectors(self, lanes: int) -> int:
         """Vectors of a group's output channels."""
@@ -330,7 +326,8 @@ class PaddedCopy:
                 last = pixel * self.pixel + (self.pixel - 1)
                 T.buffer_store(copy, splat(border[1], self.dtype, 1), [last])
         if self.planes * groups == 1:
-            with T.serial(height) as row:
+            elements = self.operator.target.vector_bytes  # at least, of a vector that is copied
+            with parts(height, self.operator.target, self.size // elements) as row:
                 address = self.address(0, 0, row + above, left)
                 emit_run(copy, address, 0, 0, row * width, width * self.pixel)
             return copy

@@ -21,7 +21,7 @@ Instructions.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,10 @@ from bitat_deploy.operators.vector_code import (
     keep,
     load,
     load_word,
-    parts,
     splat,
     store,
     store_mask,
+    stretches,
 )
 from bitat_deploy.target import Target
 
@@ -134,50 +134,47 @@ class CountingKernel:
         return "uint16" if self._channels < np.iinfo(np.uint16).max else "uint32"
 
     def emit(self, x: Any, weight: Any, bound: Any, y: Any) -> None:
-        """Loop over tiles of channels (their weights stay in the cache), then over pixels."""
+        """Loop over tiles of channels (their weights stay in the cache), then over pixels.
+
+        Threads share the pixels: sharing a pixel's bytes, they would wait for each other.
+        """
         schedule = self.schedule
         tile_bytes = schedule.channel_vectors * schedule.lanes // 8
         full_tiles, left = divmod(packed_bytes(self._out_channels), tile_bytes)
-        # Threads share the tiles, or the pixels where tiles are few. Three operations for a word.
-        operations = 3 * self.pixels * self._vectors * self._words
-        alone = replace(self.target, cores=1)
-        few = full_tiles < self.target.cores
-        outer, inner = (alone, self.target) if few else (self.target, alone)
-        if full_tiles:
-            vectors = schedule.channel_vectors
-            with parts(full_tiles, outer, operations) as tile:
-                self._emit_pixels(x, weight, bound, y, inner, _Part(tile, vectors, tile_bytes))
-        if left:
-            vectors = self._vectors - full_tiles * schedule.channel_vectors
-            part = _Part(full_tiles, vectors, left)
-            self._emit_pixels(x, weight, bound, y, self.target, part)
+        operations = 3 * self.pixels * self._vectors * self._words  # three for a word
+        steps = -(-self.pixels // min(schedule.pixels, self.pixels))
+        with stretches(steps, self.target, operations) as (begin, end):
+            if full_tiles:
+                vectors = schedule.channel_vectors
+                with T.serial(full_tiles) as tile, T.serial(begin, end) as step:
+                    self._emit_step(x, weight, bound, y, step, _Part(tile, vectors, tile_bytes))
+            if left:
+                vectors = self._vectors - full_tiles * schedule.channel_vectors
+                with T.serial(begin, end) as step:
+                    self._emit_step(x, weight, bound, y, step, _Part(full_tiles, vectors, left))
 
-    def _emit_pixels(
-        self, x: Any, weight: Any, bound: Any, y: Any, target: Target, part: _Part
-    ) -> None:
-        """All pixels of one tile of channels, on the cores of ``target``."""
+    def _emit_step(self, x: Any, weight: Any, bound: Any, y: Any, step: Any, part: _Part) -> None:
+        """A few pixels of one tile of channels."""
         schedule = self.schedule
         total = self.pixels
         pixels = min(schedule.pixels, total)
         first_vector, vectors = part.tile * schedule.channel_vectors, part.vectors
         weight_offset = first_vector * (self._words * schedule.vector_bytes)
         bytes_per_vector = schedule.lanes // 8
-        operations = 3 * total * vectors * self._words
-        with parts(-(-total // pixels), target, operations) as step:
-            # The last tile is moved back inside: it repeats pixels but needs no code of its own.
-            first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
-            tile = _Tile(x, weight, first, pixels, weight_offset, vectors)
-            masks = self._emit_masks(tile, bound, first_vector)
-            rows = [(first + pixel) * self.out_row + self.out_byte for pixel in range(pixels)]
-            starts = [row + first_vector * bytes_per_vector for row in rows]
-            if self.target.architecture == "aarch64" and schedule.lanes == LANES:
-                store_masks(y, starts, masks, part.size)
-            else:
-                for index, mask in enumerate(masks):
-                    pixel, vector = divmod(index, vectors)
-                    done = vector * bytes_per_vector
-                    written = min(bytes_per_vector, part.size - done)
-                    store_mask(y, starts[pixel] + done, mask, schedule.lanes, written)
+        # The last tile is moved back inside: it repeats pixels but needs no code of its own.
+        first = T.min(step * pixels, total - pixels) if total % pixels else step * pixels
+        tile = _Tile(x, weight, first, pixels, weight_offset, vectors)
+        masks = self._emit_masks(tile, bound, first_vector)
+        rows = [(first + pixel) * self.out_row + self.out_byte for pixel in range(pixels)]
+        starts = [row + first_vector * bytes_per_vector for row in rows]
+        if self.target.architecture == "aarch64" and schedule.lanes == LANES:
+            store_masks(y, starts, masks, part.size)
+        else:
+            for index, mask in enumerate(masks):
+                pixel, vector = divmod(index, vectors)
+                done = vector * bytes_per_vector
+                written = min(bytes_per_vector, part.size - done)
+                store_mask(y, starts[pixel] + done, mask, schedule.lanes, written)
 
     def _emit_masks(self, tile: _Tile, bound: Any, first_vector: Any) -> list[Any]:
         """Whether the count is below the bound, for each pixel and vector of channels."""

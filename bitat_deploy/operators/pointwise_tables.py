@@ -42,7 +42,8 @@ from bitat_deploy.operators.vector_code import (
 from bitat_deploy.target import Target
 
 _WORD = 64  # inputs whose bits are loaded together
-_PIXELS_OF_A_THREAD = 64  # at least: each thread computes the tables
+_PIXELS_OF_A_THREAD = 32  # at least: each thread computes the tables
+_WRITES_ARE_FEW = 256  # inputs from which on a pixel takes so long that its write does not count
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,16 @@ class TableKernel:
         if rest:
             spans.append((whole, 1, rest))
         vector, planes = self.vector_bytes, self._top + 1
-        # Where tiles are fewer than threads, these share the pixels, each with tables of its own.
+        # Threads share the pixels, each with tables of its own, or the tiles: not where they would
+        # often write to the same cache line.
         operations = 2 * self.pixels * self._channels * self._tiles  # two for every input
         threads = sharing_threads(self.target, operations)
-        chunks = max(1, min(threads // self._tiles, self.pixels // _PIXELS_OF_A_THREAD))
+        by_tile = self._tiles >= threads and self._channels >= _WRITES_ARE_FEW
+        most = 1 if by_tile else self.pixels // _PIXELS_OF_A_THREAD
+        chunks = max(1, min(threads, most))
         pixels = -(-self.pixels // chunks)
         with parts(self._tiles * chunks, self.target, operations) as index:
-            tile, chunk = T.truncdiv(index, chunks), T.truncmod(index, chunks)
+            chunk, tile = T.truncdiv(index, self._tiles), T.truncmod(index, self._tiles)
             first_pixel = T.min(chunk * pixels, self.pixels - pixels)
             table = T.alloc_buffer([words * _table_vectors(_WORD) * vector], "uint8")
             waiting = pixels * planes * vector if len(spans) > 1 else 1

@@ -5,7 +5,8 @@ computed (:func:`keep`), so that what we emit is straight-line code of vector in
 buffers are seen flat, so that an address is one number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tvm
@@ -14,25 +15,38 @@ from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.target import Target
 
-# Vector operations below which threads lose: a parallel region takes about 1.2 microseconds, in
-# which one thread does half as many.
-_WORTH_SHARING = 1 << 13
+# Vector operations that a thread must have for itself, at least: starting and ending a loop takes
+# 0.1 to 0.3 microseconds, in which one thread does half as many.
+_WORTH_SHARING = 1 << 11
 
 
 def sharing_threads(target: Target, operations: int) -> int:
     """How many threads share so many vector operations; 1 where sharing does not pay."""
-    alone = target.is_static or operations < _WORTH_SHARING
-    return 1 if alone else target.cores
+    return max(1, min(target.cores, operations // _WORTH_SHARING))
 
 
-def parts(extent: Any, target: Target, operations: int = _WORTH_SHARING) -> Any:
-    """A loop over independent parts of the output, which threads share where that pays.
+@contextmanager
+def stretches(extent: int, target: Target, operations: int | None = None) -> Iterator[Any]:
+    """(begin, end) of what each thread does of ``extent`` independent steps: neighbours.
 
-    Its steps must not write to memory that another step reads. ``operations`` are about the vector
-    operations of all steps; left out where they are many at any shape that matters.
+    Steps must not write to memory that another step reads, nor to its neighbourhood (a cache line).
+    ``operations`` are about the vector operations of all; None where they are many at any shape
+    that matters.
     """
-    alone = sharing_threads(target, operations) == 1
-    return T.serial(extent) if alone else T.parallel(extent)
+    threads = target.cores if operations is None else sharing_threads(target, operations)
+    threads = min(threads, extent)
+    if threads == 1:
+        yield 0, extent
+    else:
+        with T.parallel(threads) as thread:
+            yield thread * extent // threads, (thread + 1) * extent // threads
+
+
+@contextmanager
+def parts(extent: int, target: Target, operations: int | None = None) -> Iterator[Any]:
+    """A loop over independent steps, which threads share where that pays: as :func:`stretches`."""
+    with stretches(extent, target, operations) as (begin, end), T.serial(begin, end) as index:
+        yield index
 
 
 def for_vectors(total: int, lanes: int, emit: Callable[[Any, int], None]) -> None:

@@ -135,10 +135,9 @@ def test_two_networks_in_two_threads(host: Program, images: Path) -> None:
     assert np.array_equal(logits(host("two", host.folder, images)), expected)
 
 
-def test_networks_of_a_process_share_what_they_must(program: Program) -> None:
-    opened, other_threads, *again = program.open(program.folder)
+def test_a_static_network_is_opened_once(program: Program) -> None:
+    opened, *again = program.open(program.folder)
     assert opened == f"{OK} "
-    assert other_threads.startswith(f"{BAD_ARGUMENT} ") and "thread" in other_threads
     is_static = program.folder.name == "rpi-32bit"
     assert again == (["the network of this program is open already; close it first"] * is_static)
 

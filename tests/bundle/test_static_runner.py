@@ -58,6 +58,7 @@ def test_equals_the_reference(name: str, bundles: Callable[[str], Bundle], tmp_p
     expected = reference_logits(bundle.directory / "model.onnx", images)
     for emulator in EMULATORS:
         assert np.array_equal(run(bundle, emulator, images, tmp_path), expected)
+    assert np.array_equal(run(bundle, EMULATORS[0], images, tmp_path, threads=3), expected)
 
 
 def test_needs_no_file_and_says_what_is_wrong(

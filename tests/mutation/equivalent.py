@@ -22,11 +22,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "whether a value is stored or computed again",
     (
         f"{_OPERATORS}/vector_code.py",
-        "_WORTH_SHARING = 1 << 13",
-        "_WORTH_SHARING = 2 << 13",
-    ): "the size from which threads share a layer",
-    (
-        f"{_OPERATORS}/vector_code.py",
         'return f"{dtype}x{lanes}" if lanes > 1 else dtype',
         'return f"{dtype}x{lanes}" if lanes >= 1 else dtype',
     ): "`uint8x1` is also TVM's uint8",

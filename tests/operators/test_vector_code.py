@@ -17,5 +17,5 @@ def test_small_layers_are_not_shared() -> None:
     target = replace(load_target("rpi4"), cores=4)
     assert sharing_threads(target, 10**6) == 4
     assert sharing_threads(target, 1000) == 1
+    assert sharing_threads(target, 2 * 2048) == 2
     assert sharing_threads(replace(target, cores=1), 10**6) == 1
-    assert sharing_threads(replace(load_target("rpi-32bit"), cores=4), 10**6) == 1

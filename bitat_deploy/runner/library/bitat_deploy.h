@@ -45,7 +45,7 @@ typedef struct bitat_network bitat_network;
 /* How to open a network. Start from BITAT_OPTIONS: 0 leaves a choice to the library. */
 typedef struct bitat_options {
   int size;    /* sizeof(bitat_options), by which the library knows the fields */
-  int threads; /* the same for all networks of a process: 0 means as the first one, or 1 */
+  int threads; /* 0 means 1; up to 64, of which the caller of bitat_run is one */
   int batch;   /* images of one run; a network is built for one number */
   /* Of an image. Needed only for a model file without the .txt file that a build puts beside it. */
   int height;
@@ -75,7 +75,8 @@ BITAT_API const char* bitat_error_text(void);
  *
  * `path` is the folder of a bundle or its model file. A program for a static target contains its
  * network: `path` is ignored there, and the network can be opened once at a time. `options` may be
- * NULL. With several threads each thread that runs networks has worker threads of its own. */
+ * NULL. A network of several threads has workers of its own. They wait for a millisecond after a run
+ * before they sleep. */
 BITAT_API bitat_status bitat_open(const char* path, const bitat_options* options,
                                   bitat_network** network);
 

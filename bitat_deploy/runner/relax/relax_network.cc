@@ -1,8 +1,11 @@
 #include "relax_network.h"
 
+#include <dlfcn.h>
+
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
-#include <mutex>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -35,10 +38,14 @@ Result Call(const ffi::Function& function, Arguments&&... arguments) {
   return function.CallExpected<Result>(std::forward<Arguments>(arguments)...).value();
 }
 
+// Without a slash the dynamic loader would look in the system's folders.
+std::string InFolder(const std::string& path) {
+  return path.find('/') == std::string::npos ? "./" + path : path;
+}
+
 ffi::Module LoadModule(const std::string& path) {
-  // Without a slash the dynamic loader would look in the system's folders.
-  const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
-  return Call<ffi::Module>(ffi::Function::GetGlobalRequired("ffi.ModuleLoadFromFile"), file);
+  return Call<ffi::Module>(ffi::Function::GetGlobalRequired("ffi.ModuleLoadFromFile"),
+                           InFolder(path));
 }
 
 ffi::Function GetFunction(const ffi::Module& module, const std::string& name) {
@@ -48,22 +55,14 @@ ffi::Function GetFunction(const ffi::Module& module, const std::string& name) {
   return found.value();
 }
 
-// The number of threads of this process, which is `wanted` if that is not 0. TVM reads it from the
-// environment whenever a thread runs its first parallel loop, so that it must not change.
-int DecideThreads(int wanted) {
-  static std::mutex mutex;
-  static int decided = 0;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (decided == 0) {
-    decided = wanted == 0 ? 1 : wanted;
-    setenv("TVM_NUM_THREADS", std::to_string(decided).c_str(), 1);
-  }
-  if (wanted != 0 && wanted != decided) {
-    throw Failure(BITAT_BAD_ARGUMENT,
-                  "the networks of a process share one number of threads, which is " +
-                      std::to_string(decided) + " since the first was opened");
-  }
-  return decided;
+// Has the parallel loops of the model in `path`, which is loaded, shared by our workers. Its kernels
+// call by a pointer that TVM's runtime sets when it loads them.
+void ShareLoops(const std::string& path) {
+  const std::unique_ptr<void, int (*)(void*)> library(
+      dlopen(InFolder(path).c_str(), RTLD_LAZY | RTLD_NOLOAD), dlclose);
+  if (library == nullptr) throw std::runtime_error("the model cannot be opened a second time");
+  void* const launch = dlsym(library.get(), "__TVMBackendParallelLaunch");
+  if (launch != nullptr) *static_cast<decltype(&Workers::Launch)*>(launch) = Workers::Launch;
 }
 
 ffi::Tensor AllocateImages(const bitat_info& info) {
@@ -77,12 +76,15 @@ ffi::Tensor AllocateImages(const bitat_info& info) {
 RelaxNetwork::RelaxNetwork(const std::string& path, const bitat_info& info)
     : executable_(LoadModule(path)),
       machine_(Call<ffi::Module>(GetFunction(executable_, "vm_load_executable"))),
-      input_(AllocateImages(info)) {
+      input_(AllocateImages(info)),
+      workers_(info.threads) {
+  ShareLoops(path);
   Call(GetFunction(machine_, "vm_initialization"), static_cast<int>(kDLCPU), 0, kPooledAllocator);
   main_ = GetFunction(machine_, "main");
 }
 
 void RelaxNetwork::Run() {
+  const Workers::Region region(workers_);
   ffi::Tensor output = Call<ffi::Tensor>(main_, input_);
   const DLDataType type = output.dtype();
   if (output.ndim() != 2 || output.size(0) != input_.size(0) || output.size(1) < 1 ||
@@ -118,10 +120,9 @@ std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info) 
     throw Failure(BITAT_BAD_FILE, "'" + DescriptionFile(model) +
                                       "' is missing; build again, or give the shape of an image");
   }
+  info.threads = std::clamp(info.threads, 1, Workers::kMost);
   try {
-    auto network = std::make_unique<RelaxNetwork>(model, info);
-    info.threads = DecideThreads(info.threads);
-    return network;
+    return std::make_unique<RelaxNetwork>(model, info);
   } catch (const ffi::Error& error) {
     // TVM's own words for a model of another version are a line of its source.
     if (std::string(error.what()).find("version == ") == std::string::npos) throw;

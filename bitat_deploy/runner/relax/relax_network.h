@@ -15,6 +15,7 @@
 #include <string>
 
 #include "../library/network.h"
+#include "../library/workers.h"
 
 namespace bitat_deploy {
 
@@ -38,6 +39,7 @@ class RelaxNetwork : public Network {
   tvm::ffi::Function main_;
   tvm::ffi::Tensor input_;
   tvm::ffi::Tensor output_;
+  Workers workers_;
   bitat_watcher watcher_ = nullptr;
   void* context_ = nullptr;
 };

@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <mutex>
+
+#include "../library/workers.h"
 
 namespace {
 
 constexpr std::uint64_t kAlignment = 64;  // TVM's kTempAllocaAlignment
 
-// Blocks are kept for the next call, as TVM's runtime does. Kernels run one at a time.
+// A thread's. Blocks are kept for the next call, as TVM's runtime does.
 class Workspace {
  public:
   void* Allocate(std::uint64_t bytes) {
@@ -26,6 +29,10 @@ class Workspace {
     return memory;
   }
 
+  ~Workspace() {
+    for (const auto& block : free_) std::free(block.second);
+  }
+
   void Free(void* memory) {
     const auto block = used_.find(memory);
     free_.emplace(block->second, memory);
@@ -37,7 +44,8 @@ class Workspace {
   std::map<void*, std::uint64_t> used_;
 };
 
-Workspace workspace;
+thread_local Workspace workspace;
+std::mutex mutex;
 std::string error = "out of memory";  // for which kernels set no message
 
 void* AllocateWorkspace(int, int, std::uint64_t bytes, int, int) {
@@ -53,14 +61,17 @@ int FreeWorkspace(int, int, void* memory) {
 
 extern "C" {
 
-// Kernels call these functions (tvm/runtime/c_backend_api.h). The first two are pointers, weak and
-// null in an object file with kernels that need memory; these definitions take their place.
+// Kernels call these functions (tvm/runtime/c_backend_api.h). The first three are pointers, weak and
+// null in an object file with kernels that need them; these definitions take their place.
 extern decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace;
 extern decltype(&FreeWorkspace) __TVMBackendFreeWorkspace;
+extern decltype(&bitat_deploy::Workers::Launch) __TVMBackendParallelLaunch;
 decltype(&AllocateWorkspace) __TVMBackendAllocWorkspace = AllocateWorkspace;
 decltype(&FreeWorkspace) __TVMBackendFreeWorkspace = FreeWorkspace;
+decltype(&bitat_deploy::Workers::Launch) __TVMBackendParallelLaunch = bitat_deploy::Workers::Launch;
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
+  const std::lock_guard<std::mutex> lock(mutex);
   error = std::string(kind) + ": ";
   for (int32_t i = 0; i < count; ++i) error += parts[i];
 }
