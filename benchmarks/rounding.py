@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
 from bitat_deploy.training import (
     Checkpoint,
@@ -19,26 +22,52 @@ from bitat_deploy.training import (
     TrainingProgress,
     quantize_checkpoint,
 )
+from bitat_deploy.training.data import split_training
 
-WEIGHTS = (1, 2, 3, 4)
+WEIGHTS = (1, 2, 3, 4, 8)
 STEPS = 300
 _PLAIN = {"target": "weights"}
-# How the levels are chosen, and whether steps without labels follow.
-METHODS: dict[str, tuple[dict[str, Any], bool]] = {
-    "nearest": ({**_PLAIN, "rounding": "nearest"}, False),
-    "adaround": ({**_PLAIN, "rounding": "adaround"}, False),
-    "gptq": ({**_PLAIN, "rounding": "gptq"}, False),
-    "descent": (_PLAIN, False),
-    "stream": ({}, False),
-    "stream+steps": ({}, True),
+# How the levels are chosen.
+METHODS: dict[str, dict[str, Any]] = {
+    "nearest": {**_PLAIN, "rounding": "nearest"},
+    "adaround": {**_PLAIN, "rounding": "adaround"},
+    "gptq": {**_PLAIN, "rounding": "gptq"},
+    "descent": _PLAIN,
+    "stream": {},
+    "stream+steps": {},
+}
+# What of "stream" was chosen, and with what else: to be measured on validation images.
+CHOICES: dict[str, dict[str, Any]] = {
+    "stream": {},
+    "stream+steps": {},
+    "without-v": {"rounding": "nearest"},
+    "with-adaround": {"rounding": "adaround"},
+    "with-gptq": {"rounding": "gptq"},
+    "no-prior": {"prior": False},
+    "ridge-0.01": {"ridge": 0.01},
+    "ridge-0.03": {"ridge": 0.03},
+    "ridge-0.3": {"ridge": 0.3},
+    "ridge-1": {"ridge": 1.0},
+    "gamma-fit": {"gamma": "fit"},
+    "gamma-keep": {"gamma": "keep"},
 }
 _TITLES = {
     "nearest": "nearest level, scale by output error",
     "adaround": "AdaRound-like",
     "gptq": "GPTQ-like",
     "descent": "descent on the weights",
-    "stream": "stream target, descent",
-    "stream+steps": f"the same, then {STEPS} steps without labels",
+    "stream": "stream target, then descent",
+    "stream+steps": f"the same, then {STEPS} steps",
+    "without-v": "stream target, nearest level (V = I)",
+    "with-adaround": "stream target, AdaRound-like",
+    "with-gptq": "stream target, GPTQ-like",
+    "no-prior": "stream target drawn to 0, not to the weights",
+    "ridge-0.01": "rho 0.01 in place of 0.1",
+    "ridge-0.03": "rho 0.03",
+    "ridge-0.3": "rho 0.3",
+    "ridge-1": "rho 1",
+    "gamma-fit": "gamma fitted at all bits",
+    "gamma-keep": "gamma kept at all bits",
 }
 
 
@@ -57,14 +86,16 @@ class RoundingRow:
         return f"w{self.weights}a{self.activations}-{self.method}-seed{self.seed}"
 
 
-def rows_of(activations: Sequence[int], seeds: Sequence[int]) -> list[RoundingRow]:
+def rows_of(
+    activations: Sequence[int], seeds: Sequence[int], methods: Sequence[str] = tuple(METHODS)
+) -> list[RoundingRow]:
     """All rows of the table."""
     return [
         RoundingRow(weights, bits, method, seed)
         for seed in seeds
         for bits in activations
         for weights in WEIGHTS
-        for method in METHODS
+        for method in methods
     ]
 
 
@@ -80,8 +111,8 @@ def measured(
 
     Raises InputError for bits that the checkpoint's network cannot have.
     """
-    changes, trains = METHODS[row.method]
-    recipe, steps = PostTrainingRecipe(**changes), STEPS if trains else 0
+    recipe = PostTrainingRecipe(**{**METHODS, **CHOICES}[row.method])
+    steps = STEPS if row.method.endswith("+steps") else 0
     options = QuantizeOptions(row.weights, row.activations, recipe, steps, seed=row.seed)
     state = quantize_checkpoint(checkpoint, path, photos, test, options, progress)
     assert state.result is not None
@@ -97,10 +128,30 @@ def measured(
     }
 
 
+def validation_images(
+    checkpoint: Checkpoint, path: Path | None, count: int, seed: int
+) -> tuple[Tensor, ImageSet]:
+    """As :func:`quantization_images`, of the training images alone: those that the run held out
+    are tested on, ``count`` of the others quantize."""
+    data = checkpoint.recipe.data
+    dataset = load_dataset(checkpoint.recipe.dataset, "train", path, data.image_size)
+    training, validation = split_training(dataset, data)
+    order = np.sort(np.random.default_rng(seed).permutation(len(training))[:count])
+    return training.images[torch.from_numpy(order)], validation.middle(data.crop)
+
+
+def data_digest(photos: Tensor, test: ImageSet) -> str:
+    """SHA-256 of images, by which a document knows what it was measured on."""
+    digest = hashlib.sha256()
+    for part in (photos, test.images, test.labels):
+        digest.update(np.ascontiguousarray(part.numpy()).tobytes())
+    return digest.hexdigest()
+
+
 def begin_document(path: Path, checkpoint: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """What the JSON file ``path`` holds already, or ``facts`` and no rows.
 
-    Raises InputError where it is of another checkpoint.
+    Raises InputError where it is of another checkpoint or of other ``facts``.
     """
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     if not path.is_file():
@@ -111,6 +162,12 @@ def begin_document(path: Path, checkpoint: Path, facts: dict[str, Any]) -> dict[
         raise InputError(f"'{path}' is damaged; remove it to begin again") from error
     if document.get("checkpoint_sha256") != digest:
         raise InputError(f"'{path}' is of another checkpoint; give another --json")
+    for name, value in facts.items():
+        if document.get(name) != value:
+            raise InputError(
+                f"'{path}' is of other images ({name} {document.get(name)}, not {value}); give "
+                "another --json"
+            )
     return document
 
 
@@ -135,8 +192,11 @@ def table(document: dict[str, Any]) -> str:
     """Markdown: a table for each number of bits of the activations, a column for the weights'."""
     lines = [
         f"Network `{document['network']}` with real weights: {_percent(document['reference'])} on "
-        f"{document['test_images']} test images.",
+        f"{document['test_images']} {document['split']} images.",
     ]
+    if "onnxruntime_int8" in document:
+        int8 = _percent(document["onnxruntime_int8"])
+        lines += ["", f"ONNX Runtime's static quantization of it, W8A8: {int8}."]
     by_row: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
     for entry in document["rows"]:
         key = (entry["activations"], entry["weights"], entry["method"])

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import rounding
+from benchmarks import rounding, static_int8
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import load_checkpoint
+from bitat_deploy.training.data import ImageSet, images_to_tensor
 from bitat_deploy.training.post_training import quantization_images
 from bitat_deploy.training.progress import TrainingProgress
+from bitat_deploy.training.twin import finished_network
 from tests.training.post_training.small_runs import CLASSES, checkpoint, draw_photos
 
 
@@ -34,8 +36,9 @@ def test_rows_are_measured_once(tmp_path: Path) -> None:
     photos, test = quantization_images(run, tmp_path / "data", 10, 1)
     rows = [row for row in rounding.rows_of([4], [1]) if row.weights == 2]
     assert [row.method for row in rows] == list(rounding.METHODS)
-    facts = {"network": "drawn", "test_images": len(test), "reference": 0.25}
-    document = rounding.begin_document(output, path, facts)
+    digest = rounding.data_digest(photos, test)
+    facts = {"network": "drawn", "split": "test", "test_images": len(test), "data_sha256": digest}
+    document = rounding.begin_document(output, path, facts) | {"reference": 0.25}
     for row in rows[::3]:  # nearest, descent
         record = rounding.measured(row, run, path, photos, test, TrainingProgress())
         share = record["top1"]
@@ -43,7 +46,7 @@ def test_rows_are_measured_once(tmp_path: Path) -> None:
         assert (record["images"], record["evaluation"]) == (10, "integer")
         document["rows"].append(record)
         rounding.write(document, output)
-    again = rounding.begin_document(output, path, {})
+    again = rounding.begin_document(output, path, facts)
     assert again == json.loads(json.dumps(document))
     assert rounding.missing(again, rows) == [rows[1], rows[2], *rows[4:]]
     page = output.with_suffix(".md").read_text()
@@ -51,4 +54,35 @@ def test_rows_are_measured_once(tmp_path: Path) -> None:
     assert "| | W2 |" in page
     assert page.count(" ± ") == 3  # the heading, and two rows
     with pytest.raises(InputError, match="of another checkpoint"):
-        rounding.begin_document(output, output, {})
+        rounding.begin_document(output, output, facts)
+    other = facts | {"data_sha256": rounding.data_digest(photos[1:], test)}
+    with pytest.raises(InputError, match="is of other images"):
+        rounding.begin_document(output, path, other)
+
+
+def test_choices_are_made_on_images_held_out(tmp_path: Path) -> None:
+    for number, name in enumerate(CLASSES):
+        draw_photos(tmp_path / "data" / "train" / name, 8, number)
+        draw_photos(tmp_path / "data" / "test" / name, 1, 9)
+    data = {"batch_size": 8, "image_size": 16, "validation_images": 6}
+    run = load_checkpoint(checkpoint(tmp_path / "twin.pt", data=data))
+    photos, held = rounding.validation_images(run, tmp_path / "data", 10, 1)
+    assert (len(photos), len(held)) == (10, 6)
+    drawn = {image.numpy().tobytes() for image in photos}
+    assert len(drawn) == 10
+    assert not drawn & {image.numpy().tobytes() for image in held.images}
+
+
+def test_onnx_runtime_computes_what_the_network_does(tmp_path: Path) -> None:
+    """Exported in full precision, with the pads of signs too; then in 8 bits."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (300, 16, 16, 3), dtype=torch.uint8, generator=generator)
+    for quantizer in ("uniq", "sign"):
+        path = checkpoint(tmp_path / f"{quantizer}.pt", quantization={"quantizer": quantizer})
+        network = finished_network(load_checkpoint(path))
+        with torch.no_grad():
+            labels = network(images_to_tensor(images)).argmax(dim=1)
+        test = ImageSet(images, labels)
+        static_int8.export_real(network, tmp_path / "real.onnx")
+        assert static_int8.onnx_top1(tmp_path / "real.onnx", test) > 0.99
+        assert static_int8.static_int8_top1(network, images[:100], test) > 0.7

@@ -37,10 +37,11 @@ def kernels() -> ctypes.CDLL | None:
 def kernels_for(values: Tensor) -> ctypes.CDLL | None:
     """The kernels, where they can take ``values``: float32 on the processor; else None.
 
-    Nothing is compiled for other tensors, such as the meta ones that only have shapes.
+    Nothing is compiled for other tensors, such as the meta ones that only have shapes. A tracer,
+    such as torch's export to ONNX, sees PyTorch's own operations.
     """
     fits = values.device.type == "cpu" and values.dtype == torch.float32
-    return kernels() if fits else None
+    return kernels() if fits and not torch.jit.is_tracing() else None
 
 
 def pointer(tensor: Tensor) -> ctypes.c_void_p:
