@@ -4,7 +4,8 @@ A comparison is one YAML file with the keys ``title``, ``text``, ``effort``, ``b
 values), ``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), and optionally
 ``tuning`` and ``findings`` (a text on what the tables show). A row has a ``name``, a ``title``,
 optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same
-seed is its full-precision twin. A row in several tables is run once.
+seed is its full-precision twin. A row in several tables is run once. With ``static_int8`` nothing
+is trained: ONNX Runtime quantizes the twin to 8 bits.
 """
 
 import copy
@@ -28,6 +29,7 @@ class Row:
     twin: str | None = None
     part: str | None = None
     set: dict[str, Any] = field(default_factory=dict)
+    static_int8: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,12 @@ class Comparison:
     def run(self, row: Row, seed: int, rate: float | None = None) -> "Run":
         """The run of a row with a seed; with ``rate`` the short one of the tuning."""
         twin = None if row.twin is None else self._name(self.row(row.twin), seed)
-        values = self._values(row, seed)
+        values = self._values(self.row(row.twin) if row.twin and row.static_int8 else row, seed)
         name = self._name(row, seed)
         if rate is not None and self.tuning is not None:
             name += f"-rate{rate:g}"
             _shorten(values, rate / highest_rate(values), self.tuning.epochs)
-        return Run(name, twin, values, self.archived)
+        return Run(name, twin, values, self.archived, row.static_int8)
 
     def _name(self, row: Row, seed: int) -> str:
         return f"{self.name}-{row.name}-seed{seed}"
@@ -146,18 +148,20 @@ def _stages(values: dict[str, Any]) -> list[dict[str, Any]]:
 class Run:
     """One training run: ``name`` is that of its folder and report, ``twin`` another run's.
 
-    ``archived``: its report was made by an earlier version of training.
+    ``archived``: its report was made by an earlier version of training. ``static_int8``: the
+    recipe is the twin's.
     """
 
     name: str
     twin: str | None
     values: dict[str, Any]
     archived: bool = False
+    static_int8: bool = False
 
     def recipe(self, folder: Path) -> Recipe:
         """The recipe, where all runs are in ``folder``."""
         values = {"name": self.name, **self.values}
-        if self.twin is not None:
+        if self.twin is not None and not self.static_int8:
             values["init"] = str(folder / self.twin / CHECKPOINT_NAME)
         return recipe_from_mapping(values)
 

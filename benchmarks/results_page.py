@@ -45,15 +45,22 @@ _ARCHIVED = (
 )
 
 
-def results_page(comparisons: Sequence[Comparison], reports: Path) -> str:
-    """Markdown for all comparisons; rows without a report are left out and counted."""
+def results_page(
+    comparisons: Sequence[Comparison], reports: Path, costs: dict[str, dict[str, float]]
+) -> str:
+    """Markdown for all comparisons; rows without a report are left out and counted.
+
+    ``costs`` are modelled cycles by row and core, see :mod:`benchmarks.row_cost`.
+    """
     parts = [_HEAD]
     for comparison in comparisons:
-        parts += _section(comparison, reports)
+        parts += _section(comparison, reports, costs)
     return "\n".join([*parts, _CHECKS])
 
 
-def _section(comparison: Comparison, reports: Path) -> list[str]:
+def _section(
+    comparison: Comparison, reports: Path, costs: dict[str, dict[str, float]]
+) -> list[str]:
     runs = comparison.runs()
     found = [report for run in runs if (report := report_of(run, reports)) is not None]
     lines = [f"## {comparison.title}", "", comparison.text.strip(), ""]
@@ -68,7 +75,7 @@ def _section(comparison: Comparison, reports: Path) -> list[str]:
     machines = sorted({_machine(report) for report in found})
     lines += [*([f"Trained on: {'; '.join(machines)}."] if machines else []), ""]
     for table in comparison.tables:
-        lines += _table(comparison, table, reports)
+        lines += _table(comparison, table, reports, costs)
     if comparison.findings:
         lines += ["### Findings", "", comparison.findings.strip(), ""]
     if comparison.tuning is not None:
@@ -76,23 +83,37 @@ def _section(comparison: Comparison, reports: Path) -> list[str]:
     return lines
 
 
-def _table(comparison: Comparison, table: Table, reports: Path) -> list[str]:
+def _table(
+    comparison: Comparison, table: Table, reports: Path, costs: dict[str, dict[str, float]]
+) -> list[str]:
     rows = []
     for row in table.rows:
         kept = [report_of(comparison.run(row, seed), reports) for seed in table.seeds]
         found = [report for report in kept if report is not None]
         if found:
-            rows.append(_row(row, found, len(table.seeds)))
+            cost = costs.get(f"{comparison.name}-{row.name}", {})
+            rows.append(_row(row, found, len(table.seeds)) + _cost(found[0], cost))
     if not rows:
         return []
     return [
         f"### {table.title}",
         "",
-        "| | bits | top-1 [%] | seeds | epochs after the twin | step [ms] | training [min] |",
-        "|---|---|---|---|---|---|---|",
+        "| | bits | top-1 [%] | seeds | epochs after the twin | step [ms] | training [min] "
+        "| million MACs of few bits | weights [KB] | million cycles, A72; A53 (modelled) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
     ]
+
+
+def _cost(report: dict[str, Any], cycles: dict[str, float]) -> str:
+    """The cells of what the network costs; few bits: below 8, of weights and activations."""
+    if "cost" not in report or report["recipe"]["method"] == "full-precision":
+        return "  | | |"
+    macs = {name: count for name, count in report["cost"].items() if name != "weight_bits"}
+    few = sum(count for name, count in macs.items() if "8" not in name)
+    modelled = "; ".join(f"{cycles[core] / 1e6:.2f}" for core in ("A72", "A53") if core in cycles)
+    return f" {few / 1e6:.2f} | {report['cost']['weight_bits'] / 8e3:.1f} | {modelled} |"
 
 
 def _tuning(comparison: Comparison, tuning: Tuning, reports: Path) -> list[str]:
@@ -132,19 +153,19 @@ def _row(row: Row, reports: list[dict[str, Any]], seeds: int) -> str:
         text += f" ({min(accuracy):.2f} to {max(accuracy):.2f})"
     recipe = reports[0]["recipe"]
     bits = "W{weight_bits}A{activation_bits}".format(**recipe["quantization"])
-    if recipe["method"] == "full-precision":
+    if row.static_int8:
+        bits = "W8A8"
+    elif recipe["method"] == "full-precision":
         bits = "32"
     stages: dict[tuple[str, int], float] = {}
     for record in reports[0]["epochs"]:
         stages[record["stage"], 0] = record["epoch"]
     own = sum(epochs for (name, _), epochs in stages.items() if name != "full precision")
-    fastest = min(record["fastest_step_seconds"] for r in reports for record in r["epochs"])
+    steps = [record["fastest_step_seconds"] for r in reports for record in r["epochs"]]
+    fastest = f"{1000 * min(steps):.0f}" if steps else ""
     minutes = statistics.mean(report["elapsed_seconds"] for report in reports) / 60
     count = f"{len(reports)}" if len(reports) == seeds else f"{len(reports)} of {seeds}"
-    return (
-        f"| {row.title} | {bits} | {text} | {count} | {own:.3g} | {1000 * fastest:.0f} "
-        f"| {minutes:.1f} |"
-    )
+    return f"| {row.title} | {bits} | {text} | {count} | {own:.3g} | {fastest} | {minutes:.1f} |"
 
 
 def _machine(report: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,13 @@ from onnxruntime.quantization import (
 )
 from torch import Tensor
 
-from bitat_deploy.training import ImageSet
-from bitat_deploy.training.data import images_to_tensor
+from bitat_deploy.datasets import load_dataset
+from bitat_deploy.training import ImageSet, Recipe
+from bitat_deploy.training.checkpoint import load_checkpoint
+from bitat_deploy.training.data import images_to_tensor, split_training, to_image_set
 from bitat_deploy.training.networks import QuantizedNetwork
+from bitat_deploy.training.report import environment
+from bitat_deploy.training.twin import finished_network
 
 _BATCH = 100
 
@@ -51,6 +56,33 @@ def static_int8_top1(network: QuantizedNetwork, photos: Tensor, test: ImageSet) 
         finally:
             logging.getLogger().setLevel(level)
         return onnx_top1(quantized, test)
+
+
+def static_int8_report(checkpoint: Path, recipe: Recipe, data: Path | None) -> dict[str, Any]:
+    """The report of a row of :mod:`benchmarks.comparison`: the run at ``checkpoint``, quantized.
+
+    On the run's calibration images, of those that it trained on. Raises InputError.
+    """
+    began = time.monotonic()
+    state = load_checkpoint(checkpoint)
+    folder = recipe.data
+    training, test = (
+        load_dataset(recipe.dataset, split, data, folder.image_size) for split in ("train", "test")
+    )
+    photos = split_training(training, folder)[0].middle(folder.crop).images
+    images = to_image_set(test, folder.test_images).middle(folder.crop)
+    network = finished_network(state)
+    top1 = static_int8_top1(network, photos[: folder.calibration_images], images)
+    return {
+        "recipe": recipe.plain(),
+        "seed": recipe.seed,
+        "accuracy": {"images": len(images), "top1": top1, "evaluation": "ONNX Runtime, int8"},
+        "quantized_by": f"onnxruntime {onnxruntime.__version__}, static, QDQ",
+        "stages": [],
+        "epochs": [],
+        "elapsed_seconds": round(time.monotonic() - began, 1),
+        "environment": environment(),
+    }
 
 
 def export_real(network: QuantizedNetwork, path: Path) -> None:

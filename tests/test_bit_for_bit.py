@@ -15,17 +15,24 @@ from bitat_deploy.training.integer_network import integer_logits
 from bitat_deploy.zoo import resolve_model, zoo_names
 
 IMAGES = 1000
+DRAWN = 100
 QEMU = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return load_dataset("fashion-mnist", "test", None).images[:IMAGES]
 
 
 @pytest.fixture(scope="module", params=zoo_names())
 def model(request: pytest.FixtureRequest) -> Path:
     return resolve_model(request.param)
+
+
+@pytest.fixture(scope="module")
+def images(model: Path) -> np.ndarray:
+    """Of the network's data set where it is at hand; else drawn, dark and light ones."""
+    if model.stem.startswith("fashion-mnist"):
+        return load_dataset("fashion-mnist", "test", None).images[:IMAGES]
+    generator = np.random.default_rng(1)
+    shape = (DRAWN, *read_network(model).input_shape)
+    light = generator.integers(1, 256, (DRAWN, 1, 1, 1))
+    return (generator.integers(0, 256, shape) * light // 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "recipe": checkpoint.recipe.plain(),
         "seed": checkpoint.recipe.seed,
+        "input_shape": list(checkpoint.input_shape),
+        "class_names": list(checkpoint.class_names),
         "accuracy": checkpoint.result,
         "cost": network_cost(finished_network(checkpoint)),
         "stages": list(checkpoint.history),

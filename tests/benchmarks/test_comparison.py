@@ -1,6 +1,7 @@
 """Comparisons: their runs, and the page made of the runs' reports."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import yaml
 
 from benchmarks.comparison import Comparison, load_comparison, report_of
 from benchmarks.results_page import results_page
+from benchmarks.row_cost import modelled_costs, read_costs, row_name
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.recipe import read_recipe
 
@@ -81,7 +83,7 @@ def test_the_page_has_mean_and_spread_and_counts_what_is_missing(
 ) -> None:
     for index, top1 in ((1, 0.8), (4, 0.81), (0, 0.9)):
         write_report(comparison, index, top1, tmp_path)
-    page = results_page([comparison], tmp_path)
+    page = results_page([comparison], tmp_path, {})
     assert "3 of 5 runs are available. 2 are missing" in page
     assert "| signs | W1A1 | 80.50 (80.00 to 81.00) | 2 | 2 | 50 | 2.0 |" in page
     assert "| full precision | 32 | 90.00 | 1 of 2 |" in page
@@ -101,7 +103,7 @@ def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None
     assert (quantized.epochs, quantized.warmup_epochs) == (0.5, 0.25)
     for index, top1 in ((1, 0.5), (2, 0.6)):
         write_report(comparison, index, top1, tmp_path)
-    page = results_page([comparison], tmp_path)
+    page = results_page([comparison], tmp_path, {})
     assert "| warm-up | 0.01: **50.00**, 0.1: 60.00 |" in page
     assert "### Findings\n\nNothing.\n" in page
 
@@ -125,7 +127,7 @@ def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
     comparison = load_comparison(path)
     totals = set()
     for run in comparison.runs():
-        if "-rate" in run.name:
+        if "-rate" in run.name or run.static_int8:
             continue
         recipe = run.recipe(Path("runs"))
         sections = recipe.sections.__dict__.items()
@@ -176,6 +178,42 @@ def test_the_committed_page_is_that_of_the_committed_reports() -> None:
     docs = COMMITTED[0].parents[2] / "docs"
     comparisons = [load_comparison(path) for path in COMMITTED]
     assert (
-        results_page(comparisons, docs / "reports" / "training")
+        results_page(
+            comparisons,
+            docs / "reports" / "training",
+            read_costs(docs / "reports" / "training-cycles.json"),
+        )
         == (docs / "results.md").read_text()
     )
+
+
+def test_a_row_quantized_by_onnx_runtime_needs_its_twin_alone(tmp_path: Path) -> None:
+    values = document()
+    int8 = {"name": "int8", "title": "in 8 bits", "twin": "full", "static_int8": True}
+    values["tables"][0]["rows"].append(int8)
+    comparison = load_comparison(written(tmp_path, values))
+    run = next(run for run in comparison.runs() if run.name == "stripes-int8-seed1")
+    assert (run.twin, run.static_int8) == ("stripes-full-seed1", True)
+    assert run.recipe(Path("runs")).method == "full-precision"
+    assert run.recipe(Path("runs")).init is None
+    index = comparison.runs().index(run)
+    write_report(comparison, index, 0.7, tmp_path)
+    page = results_page([comparison], tmp_path, {})
+    assert "| in 8 bits | W8A8 | 70.00 | 1 of 2 |" in page
+
+
+@pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca is not installed")
+def test_a_row_has_the_cost_of_its_network(comparison: Comparison, tmp_path: Path) -> None:
+    write_report(comparison, 1, 0.8, tmp_path)
+    run = comparison.runs()[1]
+    path = tmp_path / f"{run.name}.json"
+    report = json.loads(path.read_text())
+    report["cost"] = {"weight_bits": 16000, "W8A8": 5, "W1A1": 2_000_000}
+    path.write_text(json.dumps(report))
+    report |= {"input_shape": [28, 28, 1], "class_names": list("abcdefghij")}
+    costs = {row_name(run): modelled_costs(run.recipe(Path("runs")), report)}
+    assert row_name(run) == "stripes-signs"
+    assert 0 < costs["stripes-signs"]["A72"] < costs["stripes-signs"]["A53"]
+    page = results_page([comparison], tmp_path, costs)
+    modelled = "; ".join(f"{costs['stripes-signs'][core] / 1e6:.2f}" for core in ("A72", "A53"))
+    assert f"| 2.00 | 2.0 | {modelled} |" in page
