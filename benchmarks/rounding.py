@@ -21,8 +21,8 @@ from bitat_deploy.training import (
     QuantizeOptions,
     TrainingProgress,
     quantize_checkpoint,
+    split_training,
 )
-from bitat_deploy.training.data import split_training
 
 WEIGHTS = (1, 2, 3, 4, 8)
 STEPS = 300

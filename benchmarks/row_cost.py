@@ -6,13 +6,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.comparison import Run
 from bitat_deploy.cycle_model import modelled_network
 from bitat_deploy.target import load_target
-from bitat_deploy.training import Recipe
-from bitat_deploy.training.integer_network import to_integer_network
-from bitat_deploy.training.networks import build_network
-
-from benchmarks.comparison import Run
+from bitat_deploy.training import Recipe, build_network, to_integer_network
 
 TARGETS = {"A72": "rpi4", "A53": "rpi3"}
 

@@ -21,12 +21,17 @@ from onnxruntime.quantization import (
 from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
-from bitat_deploy.training import ImageSet, Recipe
-from bitat_deploy.training.checkpoint import load_checkpoint
-from bitat_deploy.training.data import images_to_tensor, split_training, to_image_set
-from bitat_deploy.training.networks import QuantizedNetwork
-from bitat_deploy.training.report import environment
-from bitat_deploy.training.twin import finished_network
+from bitat_deploy.training import (
+    ImageSet,
+    QuantizedNetwork,
+    Recipe,
+    environment,
+    finished_network,
+    images_to_tensor,
+    load_checkpoint,
+    split_training,
+    to_image_set,
+)
 
 _BATCH = 100
 
@@ -113,7 +118,7 @@ def onnx_top1(path: Path, test: ImageSet) -> float:
     return right / len(test)
 
 
-class _Photos(CalibrationDataReader):  # type: ignore[misc]
+class _Photos(CalibrationDataReader):
     def __init__(self, photos: Tensor) -> None:
         self._batches: Iterator[Tensor] = iter(photos.split(_BATCH))
 

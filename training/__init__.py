@@ -10,14 +10,24 @@ from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
     from bitat_deploy.training.answers import right_answers
-    from bitat_deploy.training.checkpoint import Checkpoint
-    from bitat_deploy.training.data import ImageSet
+    from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+    from bitat_deploy.training.data import (
+        ImageSet,
+        images_to_tensor,
+        split_training,
+        to_image_set,
+    )
     from bitat_deploy.training.distributed import joined_workers
     from bitat_deploy.training.document_recipes import recipe_keys
     from bitat_deploy.training.drawn import drawn_network, seconds_per_image
     from bitat_deploy.training.folder_plan import BITS, TrainingPlan, plan_training
-    from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
+    from bitat_deploy.training.integer_network import (
+        integer_logits,
+        load_checkpoint_network,
+        to_integer_network,
+    )
     from bitat_deploy.training.listing import recipe_table
+    from bitat_deploy.training.networks import QuantizedNetwork, build_network
     from bitat_deploy.training.post_training import (
         PostTrainingRecipe,
         QuantizeOptions,
@@ -31,7 +41,9 @@ if TYPE_CHECKING:
         TrainingProgress,
     )
     from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_file, recipe_from_mapping
+    from bitat_deploy.training.report import environment
     from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
+    from bitat_deploy.training.twin import finished_network
 else:
     __getattr__ = lazy_face(__name__)
 
@@ -44,13 +56,19 @@ __all__ = [
     "ImageSet",
     "PostTrainingRecipe",
     "QuantizeOptions",
+    "QuantizedNetwork",
     "Recipe",
     "ReportedProgress",
     "TrainingPlan",
     "TrainingProgress",
+    "build_network",
     "drawn_network",
+    "environment",
+    "finished_network",
+    "images_to_tensor",
     "integer_logits",
     "joined_workers",
+    "load_checkpoint",
     "load_checkpoint_network",
     "load_recipe",
     "plan_training",
@@ -62,6 +80,9 @@ __all__ = [
     "recipe_table",
     "right_answers",
     "seconds_per_image",
+    "split_training",
+    "to_image_set",
+    "to_integer_network",
     "train",
     "tune_process",
 ]
