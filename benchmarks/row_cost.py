@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.comparison import Run
 from bitat_deploy.cycle_model import modelled_network
 from bitat_deploy.target import load_target
-from bitat_deploy.training import Recipe, build_network, to_integer_network
+from bitat_deploy.training import Recipe, drawn_network
 
 TARGETS = {"A72": "rpi4", "A53": "rpi3"}
 
@@ -22,21 +20,12 @@ def row_name(run: Run) -> str:
 def modelled_costs(recipe: Recipe, report: dict[str, Any]) -> dict[str, float]:
     """Modelled cycles of one image on one core, by the names in TARGETS. Raises InputError.
 
-    Of a network of the recipe's shape and bits that has seen one drawn batch; ``report`` says for
-    how many classes and which images.
+    ``report`` of a run of the recipe says for how many classes and which images it is.
     """
-    shape, classes = report["input_shape"], len(report["class_names"])
-    torch.manual_seed(1)
-    network = build_network(recipe.network, recipe.quantization, tuple(shape), classes)
-    images = torch.rand(16, shape[2], shape[0], shape[1])
-    stages = recipe.stages(network)
-    stages[-1].configure()
-    network.calibrate([images])
-    with torch.no_grad():
-        network(images)
-    integers = to_integer_network(network.eval(), "drawn", report["class_names"], {})
+    height, width, channels = report["input_shape"]
+    network = drawn_network(recipe, (height, width, channels), tuple(report["class_names"]))
     return {
-        core: modelled_network(integers, load_target(target)).cycles
+        core: modelled_network(network, load_target(target)).cycles
         for core, target in TARGETS.items()
     }
 

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
     from bitat_deploy.training.document_recipes import recipe_keys
     from bitat_deploy.training.drawn import drawn_network, seconds_per_image
     from bitat_deploy.training.folder_plan import BITS, TrainingPlan, plan_training
-    from bitat_deploy.training.integer_network import (
-        integer_logits,
-        load_checkpoint_network,
-        to_integer_network,
-    )
+    from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
     from bitat_deploy.training.listing import recipe_table
-    from bitat_deploy.training.networks import QuantizedNetwork, build_network
+    from bitat_deploy.training.networks import QuantizedNetwork
     from bitat_deploy.training.post_training import (
         PostTrainingRecipe,
         QuantizeOptions,
@@ -61,7 +57,6 @@ __all__ = [
     "ReportedProgress",
     "TrainingPlan",
     "TrainingProgress",
-    "build_network",
     "drawn_network",
     "environment",
     "finished_network",
@@ -82,7 +77,6 @@ __all__ = [
     "seconds_per_image",
     "split_training",
     "to_image_set",
-    "to_integer_network",
     "train",
     "tune_process",
 ]
