@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from bitat_deploy.api.bundles import build
 from bitat_deploy.api.networks import export
 from bitat_deploy.api.training_runs import prepare_torch
 from bitat_deploy.bundle import Bundle
+from bitat_deploy.device import Connection
+from bitat_deploy.device import connect as connect_to
 from bitat_deploy.errors import InputError
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.report import html_page, markdown_page, write_file
@@ -44,11 +47,16 @@ class Explored:
 
 
 def explore(
-    options: "ExploreOptions", *, command: str = "", progress: Progress = silent
+    options: "ExploreOptions",
+    *,
+    command: str = "",
+    connect: Callable[[str], Connection] = connect_to,
+    progress: Progress = silent,
 ) -> Explored:
     """Find the best network for pictures, a device and a budget; see ``ExploreOptions``.
 
-    The same call goes on where a stopped one was. ``command`` is told in the report. Raises
+    The same call goes on where a stopped one was. ``command`` is told in the report;
+    ``connect`` opens the connection to a host. Raises
     InputError for bad input, where torch or Optuna is not installed, and for a budget that nothing
     meets; BuildError; OSError.
     """
@@ -64,7 +72,7 @@ def explore(
     )
     from bitat_deploy.exploration import explore as run
 
-    found = run(options, progress)
+    found = run(options, progress, connect)
     folder = options.output
     bundle = _keep_recommended(found, folder / RECOMMENDED, progress)
     document = exploration_document(found, command)
@@ -85,4 +93,4 @@ def _keep_recommended(found: "Exploration", folder: Path, progress: Progress) ->
     write_file(yaml.safe_dump(found.recipe(row), sort_keys=False), folder / "recipe.yaml")
     model = folder / "model.onnx"
     export(checkpoint, model)
-    return build(model, found.setting.options.target, folder / "bundle", progress=progress)
+    return build(model, found.setting.target, folder / "bundle", progress=progress)

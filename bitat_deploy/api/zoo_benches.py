@@ -8,10 +8,10 @@ from pathlib import Path
 from bitat_deploy import device
 from bitat_deploy.api.benches import bench
 from bitat_deploy.api.bundles import build
-from bitat_deploy.device import BenchOptions, BenchResult, Connection, fitting_targets
-from bitat_deploy.errors import DeviceUnsuitableError, UnsupportedOperatorError
+from bitat_deploy.device import BenchOptions, BenchResult, Connection, fitting_target
+from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.progress import Progress, silent
-from bitat_deploy.target import Target, load_target
+from bitat_deploy.target import Target
 from bitat_deploy.zoo import zoo_names
 
 
@@ -38,7 +38,7 @@ def bench_zoo(
         progress(f"connecting to {host}", 0, 0)
         connection = stack.enter_context(connect(host))
         if target is None:
-            target = _target(connection)
+            target = fitting_target(connection)
         for name in networks or zoo_names():
             tell = functools.partial(_tell, progress, name)
             bundle = build(name, target, progress=tell)
@@ -54,16 +54,3 @@ def bench_zoo(
 
 def _tell(progress: Progress, name: str, stage: str, done: int, total: int) -> None:
     progress(f"{name}: {stage}", done, total)
-
-
-def _target(connection: Connection) -> Target:
-    if connection.name == device.LOCAL:
-        return load_target("host")
-    found = device.inspect_device(connection)
-    targets = fitting_targets(found)
-    if not targets:
-        raise DeviceUnsuitableError(
-            f"no target fits '{found.name}'; 'bitat-deploy doctor' says why, and --target takes a "
-            "file of yours"
-        )
-    return targets[0]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bitat_deploy import api
-from bitat_deploy.cli.options import examples
+from bitat_deploy.cli.options import HOST_METAVAR, Connect, examples, ssh_options
 from bitat_deploy.cli.output import say
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration import Budget, ExploreOptions, exploration_report
@@ -53,7 +53,7 @@ _BYTES = _Quantity(
 @click.command(
     epilog=examples(
         "bitat-deploy explore --data photos/ --target rpi4 --budget 5ms",
-        "bitat-deploy explore --data photos/ --target rpi5 --budget 1ms --time 2h --jobs 4",
+        "bitat-deploy explore --data photos/ --host pi@device --budget 5ms --time 2h",
     )
 )
 @click.option(
@@ -65,10 +65,22 @@ _BYTES = _Quantity(
 @click.option(
     "--target",
     "target_name",
-    default="rpi4",
-    show_default=True,
     metavar="NAME|FILE",
-    help="As for build. Its latencies are modelled.",
+    help="As for build. Without --host its latencies are modelled.  [default: rpi4, or what fits "
+    "the first host]",
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar=HOST_METAVAR,
+    help="Measure latencies on this device. Several of one kind share the work.",
+)
+@click.option(
+    "--baseline/--no-baseline",
+    default=True,
+    show_default=True,
+    help="With --host, also measure each shape in ONNX Runtime, in int8 and float32.",
 )
 @click.option(
     "--budget", type=_MILLISECONDS, metavar="TIME", help="The most time for one photo, like 5ms."
@@ -107,9 +119,12 @@ _BYTES = _Quantity(
     show_default=True,
     help="Folder for all runs, the report and the recommended network.",
 )
+@ssh_options()
 def explore(
     data: Path,
-    target_name: str,
+    target_name: str | None,
+    hosts: tuple[str, ...],
+    baseline: bool,
     budget: float | None,
     budget_memory: float | None,
     budget_size: float | None,
@@ -118,25 +133,32 @@ def explore(
     seconds: float | None,
     storage: str | None,
     output: Path,
+    connect: Connect,
 ) -> None:
     """Find the best network for your photos, your board and your budget.
 
     Many networks of several shapes, widths and numbers of bits are costed first, by the cycle
-    model; what the budget allows is trained briefly, the better half of it longer, and so on. The
-    result is a recommendation, a table, a page with a picture of accuracy against latency, and the
-    recommended network: recipe, checkpoint, ONNX file and bundle.
+    model or on your board; what the budget allows is trained briefly, the better half of it longer,
+    and so on. The result is a recommendation, a table, a page with a picture of accuracy against
+    latency, and the recommended network: recipe, checkpoint, ONNX file and bundle.
 
     To go on after Ctrl-C, a kill or the end of --time, give the same command again.
     """
+    if len(set(hosts)) < len(hosts):
+        raise InputError("--host names a device twice; remove one")
+    if target_name is None and not hosts:
+        target_name = "rpi4"
     options = ExploreOptions(
         data,
         output,
-        load_target(target_name),
+        None if target_name is None else load_target(target_name),
+        hosts,
         Budget(budget, budget_memory, budget_size),
         candidates,
         jobs,
         seconds,
         storage,
+        baseline,
     )
     command = shlex.join(["bitat-deploy", *sys.argv[1:]])
     console = Console(stderr=True)
@@ -158,7 +180,9 @@ def explore(
                 say(what, err=True)
 
         try:
-            explored = api.explore(options, command=command, progress=show)
+            explored = api.explore(
+                options, command=command, connect=lambda host: connect(host, bar), progress=show
+            )
         except KeyboardInterrupt:
             raise InterruptedExplorationError(
                 f"stopped; all that was found is in '{output}': the same command goes on"

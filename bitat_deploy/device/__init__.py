@@ -16,7 +16,12 @@ from bitat_deploy.device.execution import classify
 from bitat_deploy.device.health import SINCE_BOOT, Health, read_health, throttle_names
 from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.device.push import RunFolder, push_file, pushed
-from bitat_deploy.device.suitability import check_suitable, diagnose, fitting_targets
+from bitat_deploy.device.suitability import (
+    check_suitable,
+    diagnose,
+    fitting_target,
+    fitting_targets,
+)
 
 __all__ = [
     "HEADLINES",
@@ -47,6 +52,7 @@ __all__ = [
     "connect",
     "diagnose",
     "examine",
+    "fitting_target",
     "fitting_targets",
     "inspect_device",
     "on_boards",

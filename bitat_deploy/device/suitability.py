@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bitat_deploy.device.condition import EMULATED, Finding, Severity, examine
+from bitat_deploy.device.connect import LOCAL
+from bitat_deploy.device.connection import Connection
 from bitat_deploy.device.health import Health
-from bitat_deploy.device.inspect import Device
+from bitat_deploy.device.inspect import Device, inspect_device
 from bitat_deploy.errors import DeviceUnsuitableError
 from bitat_deploy.target import Target, load_target, target_names
 
@@ -141,6 +143,23 @@ def fitting_targets(device: Device) -> list[Target]:
         return not device.board.startswith(board), another_processor, -target.vector_bytes
 
     return sorted(fitting, key=rank)
+
+
+def fitting_target(connection: Connection) -> Target:
+    """The target that fits a device best; for this machine "host".
+
+    Raises DeviceUnsuitableError where none does.
+    """
+    if connection.name == LOCAL:
+        return load_target("host")
+    found = inspect_device(connection)
+    targets = fitting_targets(found)
+    if not targets:
+        raise DeviceUnsuitableError(
+            f"no target fits '{found.name}'; 'bitat-deploy doctor' says why, and --target takes a "
+            "file of yours"
+        )
+    return targets[0]
 
 
 def required_features(target: Target) -> set[str]:

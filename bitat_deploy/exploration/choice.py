@@ -48,9 +48,12 @@ def compared(rows: Sequence[Row]) -> list[Row]:
 
 
 def choose(rows: Sequence[Row], budget: Budget) -> Chosen:
-    """By validation images alone. The faster of two that are equally accurate is better."""
+    """By validation images alone, among our networks: those in float32 are ONNX Runtime's.
+
+    The faster of two that are equally accurate is better.
+    """
     front: list[Row] = []
-    fitting = [row for row in compared(rows) if not budget.excess(row.cost)]
+    fitting = [row for row in compared(rows) if row.candidate.bits and not budget.excess(row.cost)]
     for row in sorted(fitting, key=lambda row: (row.milliseconds, -_accuracy(row))):
         if not front or _accuracy(row) > _accuracy(front[-1]):
             front.append(row)

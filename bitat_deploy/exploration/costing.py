@@ -24,7 +24,7 @@ def model_costs(
     def job(name: str, one: Candidate) -> Job:
         recipe = candidate_recipe(one, setting.images, 1, Path("twin"))
         classes = setting.survey.class_names
-        arguments = (recipe, setting.input_shape(one), classes, setting.options.target)
+        arguments = (recipe, setting.input_shape(one), classes, setting.target)
         return Job(name, modelled_cost, arguments)
 
     def done(job: Job, cost: Cost) -> None:

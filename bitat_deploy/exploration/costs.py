@@ -1,6 +1,7 @@
 """What a candidate costs on a device: time, memory, size; kept in a file as they become known."""
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +35,8 @@ class Timing:
 class Cost:
     """``origin`` is MODELLED or the name of the board. Bytes: of memory at its peak, and of the
     model; modelled, they are activations and weights alone. ``failure`` says why nothing is known.
-    ``others``: the same shape in other runtimes on the same board, by name.
+    ``others``: the same shape in other runtimes on the same board, by name; ``doubts``: why the
+    board's times are not trustworthy.
     """
 
     origin: str
@@ -43,6 +45,7 @@ class Cost:
     size_bytes: int | None = None
     failure: str = ""
     others: dict[str, Timing] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class CostFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self.costs: dict[str, Cost] = {}
         if path.exists():
             try:
@@ -142,8 +146,9 @@ class CostFile:
                 ) from error
 
     def add(self, name: str, cost: Cost) -> None:
-        """Keep one more. Raises OSError."""
-        self.costs[name] = cost
-        document = {name: asdict(one) for name, one in self.costs.items()}
-        with whole_file(self._path) as file:
-            file.write(json.dumps(document, indent=1).encode())
+        """Keep one more; from any thread. Raises OSError."""
+        with self._lock:
+            self.costs[name] = cost
+            document = {name: asdict(one) for name, one in self.costs.items()}
+            with whole_file(self._path) as file:
+                file.write(json.dumps(document, indent=1).encode())

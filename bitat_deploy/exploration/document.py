@@ -1,15 +1,15 @@
 """What an exploration found, as a JSON document, from which page and table are made."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from bitat_deploy.cycle_model import model_error
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration.choice import Row
-from bitat_deploy.exploration.costs import MODELLED
 from bitat_deploy.exploration.run import Exploration
 from bitat_deploy.exploration.work import Score
+from bitat_deploy.host_system import usable_cores
 from bitat_deploy.version import __version__
 
 SCHEMA_VERSION = 1
@@ -21,7 +21,8 @@ def exploration_document(found: Exploration, command: str = "") -> Document:
     setting, survey = found.setting, found.setting.survey
     options = setting.options
     validation = setting.images.validation
-    origins = {row.cost.origin for row in found.rows if row.cost.origin}
+    doubts = sorted({doubt for row in found.rows for doubt in row.cost.doubts})
+    target = setting.target
     return {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
@@ -34,12 +35,14 @@ def exploration_document(found: Exploration, command: str = "") -> Document:
             "test": sum(survey.test),
         },
         "target": {
-            "name": options.target.name,
-            "description": options.target.description,
-            "clock_mhz": options.target.clock_mhz,
+            "name": target.name,
+            "description": target.description,
+            "clock_mhz": target.clock_mhz,
         },
-        "modelled": origins <= {MODELLED},
-        "latency_from": found.latency_from,
+        "modelled": not options.hosts,
+        "boards": sorted({row.cost.origin for row in found.rows if row.cost.origin}),
+        "doubts": doubts,
+        "latency_from": _latency_from(found),
         "budget": {
             "milliseconds": options.budget.milliseconds,
             "memory_bytes": options.budget.memory_bytes,
@@ -48,13 +51,20 @@ def exploration_document(found: Exploration, command: str = "") -> Document:
         "epochs": found.epochs,
         "seconds": round(found.seconds),
         "jobs": options.jobs,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "complete": found.complete,
         "networks": [_network(row) for row in found.rows],
         "front": [row.candidate.name for row in found.chosen.front],
         "recommended": found.chosen.front[-1].candidate.name,
         "left_out": found.setting.left_out,
     }
+
+
+def _latency_from(found: Exploration) -> str:
+    """A sentence on the latencies' intervals."""
+    if found.setting.options.hosts:
+        return "99 % intervals of the medians, by bootstrap; they know one session alone"
+    return model_error(found.setting.target).sentence
 
 
 def _network(row: Row) -> Document:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bitat_deploy.report import (
     Axis,
+    Banner,
     Cell,
     Column,
     Fact,
@@ -55,7 +56,7 @@ def exploration_report(document: Mapping[str, Any]) -> Report:
     return Report(
         title=f"Which network for {target['name']} and {pictures['name']}",
         subtitle=recommendation(document),
-        banner=None,
+        banner=_banner(document),
         figures=figures,
         sections=[
             picture(document),
@@ -63,6 +64,18 @@ def exploration_report(document: Mapping[str, Any]) -> Report:
             _facts(document),
             *_other_tables(document),
         ],
+    )
+
+
+def _banner(document: Mapping[str, Any]) -> Banner | None:
+    """What makes measured times doubtful."""
+    if not document["doubts"]:
+        return None
+    return Banner(
+        "NOT TRUSTWORTHY",
+        "Do not choose by these latencies:",
+        Tone.BAD,
+        tuple(document["doubts"]),
     )
 
 
@@ -78,7 +91,7 @@ def picture(document: Mapping[str, Any], title: str = "Accuracy against latency"
             series.setdefault(one["series"], []).append(_point(one, *place, marks))
         for name, other in one["others"].items():
             place = (other["milliseconds"], other["interval"])
-            series.setdefault(name, []).append(_point(one, *place, {}))
+            series.setdefault(name, []).append(_point(one, *place, {}, name))
     how = "modelled" if document["modelled"] else "measured"
     budget = document["budget"]["milliseconds"]
     notes = [
@@ -107,6 +120,29 @@ def alike(document: Mapping[str, Any]) -> list[str]:
     return [name for name in document["front"][:-1] if not _differ(networks[name], chosen)]
 
 
+def rivals(document: Mapping[str, Any]) -> list[str]:
+    """What in another runtime is at least as good as the recommended network: no reason to use
+    bitat-deploy."""
+    networks = _by_name(document)
+    chosen = networks[document["recommended"]]
+    found = []
+    for one in document["networks"]:
+        if not _comparable(one, document) or _share(one["validation"]) < _share(
+            chosen["validation"]
+        ):
+            continue
+        others = dict(one["others"])
+        if one["series"] == _FLOAT and one["milliseconds"] is not None:
+            others["float32, ONNX Runtime"] = one
+        for name, other in others.items():
+            if other["milliseconds"] <= chosen["milliseconds"]:
+                found.append(
+                    f"{one['name']} in {name} is at least as good ({_accuracy(one['validation'])}, "
+                    f"{duration(other['milliseconds'])}): take that instead."
+                )
+    return found
+
+
 def _differ(one: Network, other: Network) -> bool:
     first, second = one["validation"], other["validation"]
     images = (first["images"], second["images"])
@@ -132,12 +168,12 @@ def _front_table(document: Mapping[str, Any], front: Sequence[Network]) -> Table
             _accuracy(one["validation"]),
             "-" if one["test"] is None else _accuracy(one["test"]),
             byte_size(one["size_bytes"]),
-            byte_size(one["memory_bytes"]),
+            "-" if one["memory_bytes"] is None else byte_size(one["memory_bytes"]),
         ]
         for mark, one in zip(_MARKS, front, strict=False)
     ]
     same = alike(document)
-    notes: list[str] = []
+    notes: list[str] = [*rivals(document)]
     if same:
         notes.append(
             f"{document['recommended']} and {', '.join(same)} do not differ: on so few validation "
@@ -170,7 +206,12 @@ def _facts(document: Mapping[str, Any]) -> Facts:
             f"{pictures['training']:,} for training, {pictures['validation']:,} for "
             f"validation, {pictures['test']:,} for testing, {len(pictures['classes'])} classes",
         ),
-        Fact("Device", f"{document['target']['name']}: {document['target']['description']}"),
+        Fact(
+            "Device",
+            f"{document['target']['name']}: {document['target']['description']}"
+            if document["modelled"]
+            else f"{', '.join(document['boards'])}, built for {document['target']['name']}",
+        ),
         Fact("Budget", ", ".join(limits) or "none"),
         Fact(
             "Training",
@@ -259,16 +300,19 @@ def _point(
     milliseconds: float,
     interval: Sequence[float] | None,
     marks: Mapping[str, str],
+    runtime: str = "",
 ) -> Point:
     score = one["validation"]
-    size = "" if one["size_bytes"] is None else f", {byte_size(one['size_bytes'])}"
+    known = one["size_bytes"] is not None and not runtime
+    size = f", {byte_size(one['size_bytes'])}" if known else ""
+    what = f"{one['name']} in {runtime}" if runtime else one["name"]
     return Point(
         milliseconds,
         _share(score),
         None if interval is None else (interval[0], interval[1]),
         accuracy_interval(_share(score), score["images"]),
         marks.get(one["name"], ""),
-        f"{one['name']}: {duration(milliseconds)}, {_accuracy(score)}{size}",
+        f"{what}: {duration(milliseconds)}, {_accuracy(score)}{size}",
     )
 
 

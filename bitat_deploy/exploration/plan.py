@@ -20,10 +20,10 @@ _RESERVE = 0.85  # of the time; the rest is for the end, and for what was misjud
 
 @dataclass(frozen=True)
 class Plan:
-    """``subject`` is what must not change: candidates, images, target or boards.
+    """``subject`` is what must not change: candidates, images, and whether latencies are measured.
 
     ``owner`` names the output folder in a shared database. Epochs are 0 until they are decided.
-    ``seconds`` were used by earlier commands.
+    ``seconds`` were used by earlier commands; ``target`` is the name of what is built for.
     """
 
     subject: str
@@ -31,6 +31,7 @@ class Plan:
     twin_epochs: int = 0
     epochs: int = 0
     seconds: float = 0.0
+    target: str = ""
     schema_version: int = SCHEMA_VERSION
 
 

@@ -1,14 +1,14 @@
 """One exploration in one folder: starts it, or goes on where it was stopped."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitat_deploy.cycle_model import model_error
+from bitat_deploy.device import connect as connect_to
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration import choice
-from bitat_deploy.exploration.candidates import Candidate
+from bitat_deploy.exploration.boards import Connect, find_target, measure_costs
+from bitat_deploy.exploration.candidates import Candidate, load_space
 from bitat_deploy.exploration.choice import Chosen, Row
 from bitat_deploy.exploration.costing import model_costs, within_budget
 from bitat_deploy.exploration.costs import Budget, Cost, CostFile
@@ -16,10 +16,17 @@ from bitat_deploy.exploration.halving import Standing
 from bitat_deploy.exploration.plan import PlanFile, subject_of
 from bitat_deploy.exploration.pool import Clock, OutOfTimeError, Workers
 from bitat_deploy.exploration.recipes import candidate_recipe
-from bitat_deploy.exploration.setting import ExploreOptions, Setting, read_setting
+from bitat_deploy.exploration.setting import (
+    ExploreOptions,
+    Setting,
+    read_candidates,
+    read_pictures,
+)
 from bitat_deploy.exploration.training_runs import TrainingRuns, open_halving
 from bitat_deploy.exploration.work import CHECKPOINT, Score, test_run
+from bitat_deploy.host_system import usable_cores
 from bitat_deploy.progress import Progress, silent
+from bitat_deploy.target import Target, load_target
 from bitat_deploy.tuning import worker_processes
 
 PLAN, COSTS = "plan.json", "costs.json"
@@ -30,7 +37,7 @@ class Exploration:
     """What came of it: ``rows`` of all candidates, of which ``chosen`` takes some.
 
     ``epochs`` is the full length of a run, ``seconds`` the time of all commands together;
-    ``complete``: the time sufficed. ``latency_from`` is a sentence on the latencies' errors.
+    ``complete``: the time sufficed.
     """
 
     setting: Setting
@@ -39,7 +46,6 @@ class Exploration:
     epochs: int
     seconds: float
     complete: bool
-    latency_from: str
 
     def checkpoint(self, row: Row) -> Path:
         """Of a row's longest run."""
@@ -51,27 +57,42 @@ class Exploration:
         return candidate_recipe(row.candidate, self.setting.images, row.epochs, twin)
 
 
-def explore(options: ExploreOptions, progress: Progress = silent) -> Exploration:
+def explore(
+    options: ExploreOptions, progress: Progress = silent, connect: Connect = connect_to
+) -> Exploration:
     """Cost the candidates, train those that the budget allows by halving, and choose.
 
-    The same call goes on where a stopped one was. Raises InputError for bad input, or a budget
-    that nothing meets; BuildError where the database cannot be used, OSError.
+    The same call goes on where a stopped one was. ``connect`` opens the connection to a host.
+    Raises InputError for bad input, or a budget that nothing meets; BuildError where the database
+    cannot be used; a board's error where none is left; OSError.
     """
-    setting = read_setting(options)
-    survey = setting.survey
+    space = load_space(options.candidates)
+    candidates, left_out = read_candidates(space)
+    survey = read_pictures(options, space)
     options.output.mkdir(parents=True, exist_ok=True)
-    subject = subject_of(setting.space, (*survey.training, *survey.test), options.target.name)
+    where = options.target.name if options.target and not options.hosts else "boards"
+    subject = subject_of(space, (*survey.training, *survey.test), where)
     plan = PlanFile(options.output / PLAN, subject)
+    target = _target(options, plan, connect)
+    setting = Setting(options, target, space, survey, candidates, left_out)
     clock = Clock(plan.value.seconds, options.seconds)
     file = CostFile(options.output / COSTS)
-    threads = max(len(os.sched_getaffinity(0)) // options.jobs, 1)
+    threads = max(usable_cores() // options.jobs, 1)
+
+    def tell(what: str, done: int, total: int) -> None:
+        plan.update(seconds=round(clock.used, 1))  # a kill loses no more than this
+        progress(what, done, total)
+
     complete = True
     try:
         with worker_processes(options.jobs) as pool:
             workers = Workers(pool, options.jobs, threads, clock)
-            costs = model_costs(setting, file, workers, progress)
-            candidates = within_budget(setting.candidates, costs, options.budget)
-            TrainingRuns(setting, plan, workers, progress, candidates, costs).run()
+            if options.hosts:
+                costs = measure_costs(setting, file, workers, connect, tell)
+            else:
+                costs = model_costs(setting, file, workers, tell)
+            allowed = within_budget(candidates, costs, options.budget)
+            TrainingRuns(setting, plan, workers, tell, allowed, costs).run()
     except OutOfTimeError:
         complete = False
     finally:
@@ -93,10 +114,24 @@ def explore(options: ExploreOptions, progress: Progress = silent) -> Exploration
     chosen = choice.with_test(chosen, scores)
     tested = {row.candidate.name: row for row in chosen.front}
     rows = tuple(tested.get(row.candidate.name, row) for row in rows)
-    error = model_error(options.target)
-    return Exploration(
-        setting, rows, chosen, plan.value.epochs, clock.used, complete, error.sentence
-    )
+    return Exploration(setting, rows, chosen, plan.value.epochs, clock.used, complete)
+
+
+def _target(options: ExploreOptions, plan: PlanFile, connect: Connect) -> Target:
+    """What to build for. It is kept: the boards need not be there when training goes on."""
+    if options.target is not None:
+        target = options.target
+    elif plan.value.target:
+        target = load_target(plan.value.target)
+    else:
+        target = find_target(options.hosts, connect)
+    if plan.value.target not in ("", target.name):
+        raise InputError(
+            f"'{options.output}' holds an exploration for target '{plan.value.target}'; give "
+            "another --output"
+        )
+    plan.update(target=target.name)
+    return target
 
 
 def _rows(setting: Setting, plan: PlanFile, costs: dict[str, Cost]) -> tuple[Row, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bitat_deploy.datasets import FolderSurvey, HeldOut, survey_folder
 from bitat_deploy.errors import InputError
-from bitat_deploy.exploration.candidates import Candidate, Space, combinations, load_space
+from bitat_deploy.exploration.candidates import Candidate, Space, combinations
 from bitat_deploy.exploration.costs import Budget
 from bitat_deploy.exploration.recipes import Images
 from bitat_deploy.exploration.work import CHECKPOINT
@@ -19,25 +19,38 @@ CHANNELS = 3
 class ExploreOptions:
     """What to explore; ``candidates`` None: the file in the package.
 
+    Latencies are measured on ``hosts``, boards of one kind, or modelled where there are none.
+    ``target`` None: what fits the first board. ``baseline``: the 8-bit networks' twins in ONNX
+    Runtime are measured, too.
     ``seconds`` limits this and earlier commands in the folder ``output`` together. ``jobs`` runs
     train side by side. ``storage`` is the URL of a database, None: SQLite in ``output``.
     """
 
     data: Path
     output: Path
-    target: Target
+    target: Target | None = None
+    hosts: tuple[str, ...] = ()
     budget: Budget = field(default_factory=Budget)
     candidates: Path | None = None
     jobs: int = field(default_factory=default_jobs)
     seconds: float | None = None
     storage: str | None = None
+    baseline: bool = True
+
+    def __post_init__(self) -> None:
+        if self.target is None and not self.hosts:
+            raise InputError("give a target to model the latencies of, or hosts to measure on")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """``candidates`` make sense; ``left_out`` says why others do not, by name."""
+    """``candidates`` make sense; ``left_out`` says why others do not, by name.
+
+    They are built for ``target``.
+    """
 
     options: ExploreOptions
+    target: Target
     space: Space
     survey: FolderSurvey
     candidates: tuple[Candidate, ...]
@@ -46,8 +59,7 @@ class Setting:
     @property
     def images(self) -> Images:
         """How the pictures are used."""
-        share = self.space.training.validation_share
-        return Images(self.space.training, max(round(sum(self.survey.training) * share), 1))
+        return Images(self.space.training, validation_images(self.space, self.survey))
 
     def twin_folder(self, candidate: Candidate) -> Path:
         """The run of a candidate's full-precision twin."""
@@ -56,6 +68,10 @@ class Setting:
     def twin_checkpoint(self, candidate: Candidate) -> Path:
         """Where a candidate begins."""
         return self.twin_folder(candidate) / CHECKPOINT
+
+    def bundle_folder(self, candidate: Candidate) -> Path:
+        """Its bundle with drawn weights, to be measured."""
+        return self.options.output.absolute() / "bundles" / candidate.name
 
     def run_folder(self, candidate: Candidate, epochs: int) -> Path:
         """A candidate's run of this length."""
@@ -66,21 +82,29 @@ class Setting:
         return candidate.image_size, candidate.image_size, CHANNELS
 
 
-def read_setting(options: ExploreOptions) -> Setting:
-    """Read the candidates file and look at the pictures. Raises InputError."""
-    space = load_space(options.candidates)
+def read_pictures(options: ExploreOptions, space: Space) -> FolderSurvey:
+    """Look at the pictures. Raises InputError, also where they are too few."""
+    training = space.training
+    survey = survey_folder(options.data, HeldOut(training.test_share, training.group))
+    total = sum(survey.training)
+    validation = validation_images(space, survey)
+    if total - validation < training.batch_size:
+        raise InputError(
+            f"'{options.data}' has {total} training images, which leave no batch of "
+            f"{training.batch_size} besides {validation} for validation; add photos"
+        )
+    return survey
+
+
+def validation_images(space: Space, survey: FolderSurvey) -> int:
+    """How many of the training images choose."""
+    return max(round(sum(survey.training) * space.training.validation_share), 1)
+
+
+def read_candidates(space: Space) -> tuple[tuple[Candidate, ...], dict[str, str]]:
+    """Those that make sense, and why others do not. Raises InputError where none does."""
     candidates, left_out = combinations(space)
     if not candidates:
         name, reason = next(iter(left_out.items()))
         raise InputError(f"no combination of the candidates file makes sense: of {name}, {reason}")
-    held_out = HeldOut(space.training.test_share, space.training.group)
-    survey = survey_folder(options.data, held_out)
-    setting = Setting(options, space, survey, tuple(candidates), left_out)
-    left = sum(survey.training) - setting.images.validation
-    if left < space.training.batch_size:
-        raise InputError(
-            f"'{options.data}' has {sum(survey.training)} training images, which leave no batch of "
-            f"{space.training.batch_size} besides {setting.images.validation} for validation; add "
-            "photos"
-        )
-    return setting
+    return tuple(candidates), left_out
