@@ -9,7 +9,7 @@ from typing import Any
 
 from bitat_deploy.compiler import LoweredLayer, lower_layers
 from bitat_deploy.cycle_model import modelled_network
-from bitat_deploy.errors import InputError
+from bitat_deploy.errors import BuildError, InputError
 from bitat_deploy.files import whole_file
 from bitat_deploy.network import IMAGE
 from bitat_deploy.plain_values import build_record
@@ -81,7 +81,7 @@ def modelled_cost(
     class_names: tuple[str, ...],
     target: Target,
 ) -> Cost:
-    """Of a recipe's network with drawn weights. What cannot be built has a ``failure``.
+    """Of a recipe's network with drawn weights. What cannot be built or followed has a ``failure``.
 
     Raises InputError where there is no model of the target's processor or no llvm-mca.
     """
@@ -92,7 +92,10 @@ def modelled_cost(
     except InputError as error:
         return Cost(MODELLED, failure=str(error))
     records = load_records(target)
-    modelled = modelled_network(network, target, records)
+    try:
+        modelled = modelled_network(network, target, records)
+    except BuildError as error:
+        return Cost(MODELLED, failure=str(error))
     milliseconds = modelled.milliseconds
     if milliseconds is None:
         raise InputError(
