@@ -1,7 +1,8 @@
 """The errors that users may see, each with its exit code.
 
 A message is one or two sentences: what is wrong, where, and what to do about it. The command line
-prints it without a traceback and exits with the class's ``exit_code``; README lists the codes.
+prints it without a traceback and exits with the class's ``exit_code``;
+docs/command-line.md lists the codes.
 """
 
 _LONGEST = 2000  # characters of a message: a screenful; only quotations are longer

@@ -8,7 +8,8 @@ from PIL import Image
 
 from bitat_deploy.device import BenchResult
 
-_LARGEST = 160  # pixels of a side; a page shows them in columns
+# Pixels of a side; a page shows them in columns. Small ones are enlarged, so that no browser blurs.
+_LARGEST, _SMALL = 160, 80
 
 
 def mistake_pictures(result: BenchResult) -> dict[int, bytes]:
@@ -25,6 +26,10 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
     pixels = image[..., 0] if image.shape[2] == 1 else image[..., :3]
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((_LARGEST, _LARGEST))
+    factor = _LARGEST // max(picture.size) if max(picture.size) <= _SMALL else 1
+    if factor > 1:
+        size = (factor * picture.width, factor * picture.height)
+        picture = picture.resize(size, Image.Resampling.NEAREST)
     with io.BytesIO() as file:
         picture.save(file, "JPEG", quality=90, subsampling=0)
         return file.getvalue()
