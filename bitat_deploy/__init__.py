@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Outcome, connect
     from bitat_deploy.errors import BitatDeployError
     from bitat_deploy.exploration import Budget, ExploreOptions
-    from bitat_deploy.foreign import Preprocessing
+    from bitat_deploy.network import Preprocessing
     from bitat_deploy.progress import Progress
     from bitat_deploy.report import bench_document, html_report, json_report, markdown_report
     from bitat_deploy.target import Target, load_target, target_names

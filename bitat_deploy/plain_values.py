@@ -60,7 +60,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3, without a point, as text
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if kind is not Any and type(value) is not kind:
         raise _wrong(where, f"of type {kind.__name__}", value)

@@ -1,16 +1,19 @@
 """From trained floats to the integer network, and its evaluation in PyTorch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitat_deploy.datasets import dataset_shape
 from bitat_deploy.errors import InputError
-from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.network import OWN, IntegerNetwork, Preprocessing
 from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
 from bitat_deploy.training.folding import fold_layers
 from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.networks import QuantizedNetwork
+from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.twin import finished_network
 
 _BATCH = 500
@@ -41,14 +44,24 @@ def checkpoint_network(checkpoint: Checkpoint) -> IntegerNetwork:
         "seed": str(recipe.seed),
         "method": recipe.sections.description(),
     }
-    if recipe.data.crop is not None:  # of images of this size, or of their own
-        metadata["cropped_from"] = str(recipe.data.image_size or "")
     if recipe.data.held_out is not None:
         metadata |= recipe.data.held_out.metadata()
     if checkpoint.top1 is not None:
         metadata |= {"top1": f"{checkpoint.top1:.4f}", "images": str(checkpoint.test_images)}
     network = finished_network(checkpoint)
-    return to_integer_network(network, recipe.name, checkpoint.class_names, metadata)
+    integers = to_integer_network(network, recipe.name, checkpoint.class_names, metadata)
+    return replace(integers, preprocessing=_preprocessing(recipe))
+
+
+def _preprocessing(recipe: Recipe) -> Preprocessing:
+    """What training did to pictures before the network saw them."""
+    if recipe.data.crop is None:
+        return OWN
+    known = dataset_shape(recipe.dataset, recipe.data.image_size)
+    side = recipe.data.image_size
+    if known is not None:
+        return replace(OWN, resized_to=known[0][:2])
+    return replace(OWN, fit="middle") if side is None else replace(OWN, resized_to=(side, side))
 
 
 def to_integer_network(

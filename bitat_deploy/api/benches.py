@@ -137,11 +137,8 @@ def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
         if data is None:
             return drawn_dataset(model.input_shape, images)
         name = IMAGE_FOLDER
-    height, width, channels = model.input_shape
-    held_out = HeldOut.recorded(model.metadata)
-    cropped_from = model.metadata.get("cropped_from")
-    if cropped_from is None:
-        return load_dataset(name, "test", data, model.input_shape, held_out)
-    side = int(cropped_from) if cropped_from.isdecimal() else None
-    whole = load_dataset(name, "test", data, side and (side, side, channels), held_out)
-    return whole.middle(height, width)
+    held_out, preprocessing = HeldOut.recorded(model.metadata), model.preprocessing
+    dataset = load_dataset(name, "test", data, model.input_shape, held_out, preprocessing)
+    if preprocessing.fit == "middle" or preprocessing.resized_to is not None:
+        return dataset.middle(*model.input_shape[:2])  # of a data set of one size
+    return dataset

@@ -1,17 +1,14 @@
 """A network to a bundle."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bitat_deploy.api.networks import onnx_file
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.bundle import Bundle, build_bundle
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.target import Target, load_target
 from bitat_deploy.zoo import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
 
 
 def build(
@@ -21,7 +18,7 @@ def build(
     *,
     batch: int = 1,
     use_cache: bool = True,
-    preprocessing: "Preprocessing | None" = None,
+    preprocessing: Preprocessing | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress = silent,
 ) -> Bundle:

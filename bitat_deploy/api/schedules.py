@@ -15,7 +15,7 @@ from bitat_deploy.tuning import TuneOptions
 from bitat_deploy.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
+    from bitat_deploy.network import Preprocessing
     from bitat_deploy.tuning import Tuned
 
 
@@ -26,7 +26,7 @@ def tune(
     options: TuneOptions | None = None,
     *,
     records: str | Path | None = None,
-    preprocessing: "Preprocessing | None" = None,
+    preprocessing: Preprocessing | None = None,
     limits: Limits = DEFAULT_LIMITS,
     connect: Callable[[str], Connection] = connect_to,
     progress: Progress = silent,

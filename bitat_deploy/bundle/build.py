@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.bundle import build_cache
@@ -30,13 +30,11 @@ from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.compiler import CompiledModel
 from bitat_deploy.files import scratch_folder
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.onnx_format import data_file, is_ours
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.plain_text import as_file_name
 from bitat_deploy.target import Target
-
-if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
 
 _VERSIONS = ("bitat-deploy", "apache-tvm", "apache-tvm-ffi", "ziglang")
 
@@ -48,7 +46,7 @@ def build_bundle(
     status: Callable[[str], None] = lambda message: None,
     *,
     use_cache: bool = True,
-    preprocessing: "Preprocessing | None" = None,
+    preprocessing: Preprocessing | None = None,
     batch: int = 1,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Bundle:
@@ -84,7 +82,7 @@ def build_bundle(
 
 
 def _cache_key(
-    model: Path, target: Target, preprocessing: "Preprocessing | None", batch: int
+    model: Path, target: Target, preprocessing: Preprocessing | None, batch: int
 ) -> str | None:
     """Checksum of all input of a build; None if the model cannot be read: compiling says why.
 
@@ -105,7 +103,7 @@ def _compile(
     model: Path,
     target: Target,
     workspace: Path,
-    preprocessing: "Preprocessing | None",
+    preprocessing: Preprocessing | None,
     batch: int,
     limits: Limits,
     status: Callable[[str], None],
@@ -138,6 +136,7 @@ def _compile(
             class_names=compiled.class_names,
             metadata=compiled.metadata,
             batch=batch,
+            preprocessing=compiled.preprocessing,
         ),
         target=target,
         layers=compiled.layers,

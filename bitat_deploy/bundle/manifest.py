@@ -4,17 +4,19 @@ import json
 import re
 import reprlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from bitat_deploy.compiler import LayerReport
 from bitat_deploy.errors import BundleError, InputError
+from bitat_deploy.network import OWN, Preprocessing, preprocessing_of
 from bitat_deploy.plain_text import NAME_RULE, is_name
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.target import Target
 
-SCHEMA_VERSION = 2  # 2: layers say by what record they are tuned
+SCHEMA_VERSION = 3  # 2: layers say by what record they are tuned; 3: the preprocessing
+_READABLE = (2, 3)
 
 # Several hundred layers take some 100 kB.
 MAXIMUM_MANIFEST_BYTES = 16_000_000
@@ -54,7 +56,7 @@ class ModelIdentity:
     """The network; ``sha256`` is that of the ONNX file.
 
     ``input_shape`` is (height, width, channels) of the uint8 image; the compiled network takes
-    ``batch`` images at once.
+    ``batch`` images at once, made from pictures by ``preprocessing``.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ModelIdentity:
     class_names: tuple[str, ...]
     metadata: dict[str, str]
     batch: int = 1
+    preprocessing: Preprocessing = OWN
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,16 @@ def parse_manifest(text: str) -> Manifest:
         raise BundleError(f"is not JSON ({error})") from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise BundleError("has no schema_version")
-    if document["schema_version"] != SCHEMA_VERSION:
+    if document["schema_version"] not in _READABLE:
         version = reprlib.repr(document["schema_version"])
         raise BundleError(f"has schema version {version}, this program reads {SCHEMA_VERSION}")
     try:
         manifest: Manifest = build_record(Manifest, document, "manifest")
+        if "preprocessing" not in document["model"]:
+            preprocessing, _ = preprocessing_of(manifest.model.metadata)
+            model = replace(manifest.model, preprocessing=preprocessing)
+            manifest = replace(manifest, model=model)
+        manifest.model.preprocessing.check(manifest.model.input_shape)
     except InputError as error:
         raise BundleError(f"has a wrong value: {error}") from error
     _check_files(manifest.files)

@@ -1,7 +1,6 @@
 """``bitat-deploy build``: a network to a bundle for a target."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,15 +11,13 @@ from bitat_deploy.bundle import MAXIMUM_BATCH, remember_last_build
 from bitat_deploy.cli.model import foreign_options
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say, shown
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.report import layer_table
 from bitat_deploy.target import Target, load_target
 from bitat_deploy.zoo import DEFAULT_MODEL
 
-if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
-
 # What the manifest says of networks from elsewhere, and how the line begins.
-_FACTS = {"preprocessing": "Input", "import": "Import", "note": "Note", "recognised": "Binarized"}
+_FACTS = {"import": "Import", "note": "Note", "recognised": "Binarized"}
 
 
 @click.command(
@@ -59,7 +56,7 @@ def build(
     output: Path | None,
     batch: int,
     no_cache: bool,
-    preprocessing: "Preprocessing | None",
+    preprocessing: Preprocessing | None,
     limits: Limits,
 ) -> None:
     """Compile MODEL for a target and write a bundle, with all that the device needs.
@@ -92,6 +89,8 @@ def build(
     except OSError as error:  # the bundle is there
         say(f"Warning: bench will not find this build by itself ({error.strerror})", err=True)
     console.print(layer_table(bundle.manifest.layers))
+    model_identity = bundle.manifest.model
+    say(f"Input: {model_identity.preprocessing.describe(model_identity.input_shape)}")
     for key, words in _FACTS.items():
         if key in bundle.manifest.model.metadata:
             say(f"{words}: {bundle.manifest.model.metadata[key]}")

@@ -1,15 +1,14 @@
 """The options of build and tune for networks from elsewhere."""
 
 import functools
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
-
-if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.network import FILTERS, FITS, ORDERS, Preprocessing
 
 _GIB = 1 << 30
 
@@ -29,6 +28,28 @@ _FOREIGN_OPTIONS = (
         type=float,
         metavar="FACTOR",
         help="Of networks from elsewhere: factor of the pixel's byte.  [default: 1/255]",
+    ),
+    click.option(
+        "--fit",
+        type=click.Choice(FITS),
+        help="Of networks from elsewhere: what of a picture is used: its middle in the network's "
+        "proportions, all of it stretched, or its middle pixels without resizing.  [default: crop]",
+    ),
+    click.option(
+        "--resize",
+        type=click.Choice(FILTERS),
+        help="Of networks from elsewhere: how a picture is resized.  [default: bicubic]",
+    ),
+    click.option(
+        "--resized-to",
+        metavar="N|HxW",
+        help="Of networks from elsewhere: the size before the network's middle is taken from it, "
+        "like 256 for a network of 224.  [default: the network's own]",
+    ),
+    click.option(
+        "--order",
+        type=click.Choice(ORDERS),
+        help="Of networks from elsewhere: the order of the colours.  [default: rgb]",
     ),
     click.option(
         "--import-memory",
@@ -52,7 +73,7 @@ _FOREIGN_OPTIONS = (
 def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options for networks from elsewhere: the command's ``preprocessing`` and ``limits``.
 
-    The former is None where neither ``--mean`` nor ``--std`` nor ``--input-scale`` was given.
+    The former is None where no option of it was given.
     """
 
     @functools.wraps(command)
@@ -61,34 +82,45 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
         mean: str | None,
         std: str | None,
         input_scale: float | None,
+        fit: str | None,
+        resize: str | None,
+        resized_to: str | None,
+        order: str | None,
         import_memory: float,
         import_time: float,
         **others: Any,
     ) -> None:
         limits = Limits(round(import_memory * _GIB), import_time)
-        command(preprocessing=_preprocessing(mean, std, input_scale), limits=limits, **others)
+        options: dict[str, Any] = {
+            "mean": None if mean is None else _numbers("mean", mean),
+            "std": None if std is None else _numbers("std", std),
+            "scale": input_scale,
+            "fit": fit,
+            "resize": resize,
+            "resized_to": None if resized_to is None else _size(resized_to),
+            "order": order,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        preprocessing = Preprocessing(**given) if given else None
+        command(preprocessing=preprocessing, limits=limits, **others)
 
     for option in reversed(_FOREIGN_OPTIONS):
         option(with_foreign)
     return with_foreign
 
 
-def _preprocessing(
-    mean: str | None, std: str | None, scale: float | None
-) -> "Preprocessing | None":
-    if mean is None and std is None and scale is None:
-        return None
-    from bitat_deploy.foreign import Preprocessing  # imports ONNX Runtime
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(
+            f"--{name} takes numbers separated by commas, like 0.5,0.5,0.5; not '{text}'"
+        ) from error
 
-    given: dict[str, Any] = {}
-    for name, text in (("mean", mean), ("std", std)):
-        if text is not None:
-            try:
-                given[name] = tuple(float(number) for number in text.split(","))
-            except ValueError as error:
-                raise click.UsageError(
-                    f"--{name} takes numbers separated by commas, like 0.5,0.5,0.5; not '{text}'"
-                ) from error
-    if scale is not None:
-        given["scale"] = scale
-    return Preprocessing(**given)
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of "N" or "HxW"."""
+    match = re.fullmatch("([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    if match is None:
+        raise click.UsageError(f"--resized-to takes a size, like 256 or 240x320; not '{text}'")
+    return int(match[1]), int(match[2] or match[1])

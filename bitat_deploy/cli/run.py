@@ -46,9 +46,9 @@ def run(
     """Show the five most likely classes of each picture FILE, computed on a device.
 
     BUNDLE is a folder; without it, the last build is used. A picture may have any size and common
-    format; it is resized to the network's by bicubic interpolation, stretched if the
-    proportions differ, and converted to grey if the network takes grey images. It should look like
-    the images that the network was trained on: for Fashion-MNIST one garment, bright on black.
+    format; it is cropped and resized as the bundle records, which 'build' shows, just as bench and
+    the device library do. It should look like the images that the network was trained on: for
+    Fashion-MNIST one garment, bright on black.
     """
     if paths and not paths[0].exists():
         raise InputError(f"there is no bundle or picture '{paths[0]}'")
@@ -58,7 +58,9 @@ def run(
         raise click.UsageError("Missing a picture: give at least one with --image FILE.")
     bundle = read_bundle(paths[0] if has_bundle else last_build())
     model = bundle.manifest.model
-    pixels = np.stack([load_picture(path, model.input_shape) for path in pictures])
+    pixels = np.stack(
+        [load_picture(path, model.input_shape, model.preprocessing) for path in pictures]
+    )
     console = Console(stderr=True)
     with (
         console.status(shown(f"connecting to {host}")) as status,

@@ -1,7 +1,6 @@
 """``bitat-deploy tune``: find the fastest schedule of each layer on a board."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,14 +11,12 @@ from bitat_deploy.bounded_process import Limits
 from bitat_deploy.cli.model import foreign_options
 from bitat_deploy.cli.options import Connect, examples, ssh_options
 from bitat_deploy.cli.output import say
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.report import tuning_table
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning import MOST_JOBS, Effort, TuneOptions, default_jobs
 from bitat_deploy.zoo import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from bitat_deploy.foreign import Preprocessing
 
 
 @click.command(
@@ -102,7 +99,7 @@ def tune(
     max_noise: float,
     timeout: float,
     records: Path | None,
-    preprocessing: "Preprocessing | None",
+    preprocessing: Preprocessing | None,
     limits: Limits,
     connect: Connect,
 ) -> None:

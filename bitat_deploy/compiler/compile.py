@@ -7,7 +7,8 @@ from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
 from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.errors import BitatDeployError, InputError
-from bitat_deploy.foreign import MixedNetwork, Preprocessing, load_network
+from bitat_deploy.foreign import MixedNetwork, load_network
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.records import load_records
 from bitat_deploy.target import Target
 
@@ -42,6 +43,7 @@ def compile_model(
         input_shape=network.input_shape,
         classes=layers[-1].report.output_shape[-1],
         class_names=network.class_names,
+        preprocessing=network.preprocessing,
         metadata={k: v for k, v in network.metadata.items() if k != LOGITS_TOLERANCE},
         layers=tuple(layer.report for layer in layers),
         onnx=path,
@@ -70,6 +72,7 @@ def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> Compi
         input_shape=network.input_shape,
         classes=len(network.class_names),
         class_names=network.class_names,
+        preprocessing=network.preprocessing,
         metadata=network.metadata | {LOGITS_TOLERANCE: f"{FLOAT_TOLERANCE:g}"},
         layers=reports,
         onnx=reference,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitat_deploy.network import Preprocessing
+
 # In the metadata of a network that is partly computed in float32: how far logits may be off,
 # relative to the largest. Sums of float32 in another order differ by less than this.
 LOGITS_TOLERANCE = "logits_tolerance"
@@ -62,6 +64,7 @@ class CompiledModel:
     input_shape: tuple[int, int, int]
     classes: int
     class_names: tuple[str, ...]
+    preprocessing: Preprocessing
     metadata: dict[str, str]
     layers: tuple[LayerReport, ...]
     onnx: Path

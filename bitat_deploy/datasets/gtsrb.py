@@ -20,6 +20,7 @@ from bitat_deploy.datasets.image_folder import (
 )
 from bitat_deploy.datasets.source import Source, open_source, shown
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import OWN, Preprocessing
 
 NAME = "gtsrb"
 DEFAULT_SIZE = 32  # pixels; the frames have 15 to 250
@@ -42,8 +43,13 @@ _SPLITS = {
 }
 
 
-def load_gtsrb(split: str, path: Path | None, image_size: Size) -> Dataset:
-    """Load ``split``: the middle square of each frame, uint8 [N, H, W, C].
+def load_gtsrb(
+    split: str,
+    path: Path | None,
+    image_size: Size,
+    preprocessing: Preprocessing = OWN,
+) -> Dataset:
+    """Load ``split``: each frame as ``preprocessing`` makes it, uint8 [N, H, W, C].
 
     Without ``image_size`` 32 pixels. Raises InputError for missing or unsuitable files.
     """
@@ -53,9 +59,8 @@ def load_gtsrb(split: str, path: Path | None, image_size: Size) -> Dataset:
             "unpacked, or a tar archive of it"
         )
     size = image_size or DEFAULT_SIZE
-    return load_pictures(
-        NAME, open_source(path), split, size, Arrangement(_find, _belongs, CLASS_NAMES)
-    )
+    arrangement = Arrangement(_find, _belongs, CLASS_NAMES)
+    return load_pictures(NAME, open_source(path), split, size, arrangement, preprocessing)
 
 
 def _belongs(name: str, split: str) -> bool:

@@ -24,10 +24,12 @@ from bitat_deploy.datasets.pictures import decode_picture, large_pictures_refuse
 from bitat_deploy.datasets.source import FolderSource, Source, open_source, shown
 from bitat_deploy.datasets.splitting import HeldOut
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import OWN, Preprocessing
 
 NAME = "image-folder"
 Size = int | tuple[int, int, int] | None  # side, or height, width and channels
 _FOLDERS = {"train": ("train",), "test": ("test", "val")}
+_DECODING = "2"  # 2: all of a JPEG's pixels, before it is resized
 _ALONE = ""  # in place of a split's folder: classes that are in no such folder
 _TOGETHER = 32  # images a thread decodes in one go: switching threads costs as much as a small one
 _T = TypeVar("_T")
@@ -56,14 +58,18 @@ class Arrangement:
 
 
 def load_image_folder(
-    split: str, path: Path | None, image_size: Size, held_out: HeldOut | None = None
+    split: str,
+    path: Path | None,
+    image_size: Size,
+    held_out: HeldOut | None = None,
+    preprocessing: Preprocessing = OWN,
 ) -> Dataset:
     """Load ``split`` of any images: uint8 [N, H, W, C], of 3 channels unless ``image_size`` says.
 
     Where the folder has no test images, ``held_out`` says which they are.
 
-    With ``image_size`` the middle of each, in its proportions, is resized to it; without, all must
-    have one size. Decoded images are kept in the cache. Raises InputError for a missing or
+    With ``image_size`` each is brought to it by ``preprocessing``; without, all must have one size.
+    Decoded images are kept in the cache. Raises InputError for a missing or
     unsuitable folder and for a file that is not an image.
     """
     if path is None:
@@ -72,7 +78,7 @@ def load_image_folder(
             "train/CLASS/IMAGE and test/CLASS/IMAGE"
         )
     arrangement = class_folders(None, held_out)
-    return load_pictures(NAME, open_source(path), split, image_size, arrangement)
+    return load_pictures(NAME, open_source(path), split, image_size, arrangement, preprocessing)
 
 
 def load_class_folders(
@@ -87,7 +93,12 @@ def load_class_folders(
 
 
 def load_pictures(
-    name: str, source: Source, split: str, image_size: Size, arrangement: Arrangement
+    name: str,
+    source: Source,
+    split: str,
+    image_size: Size,
+    arrangement: Arrangement,
+    preprocessing: Preprocessing = OWN,
 ) -> Dataset:
     """As :func:`load_image_folder`, of any arrangement."""
 
@@ -99,13 +110,14 @@ def load_pictures(
                 f"'{source.path}' holds no images in {split}/CLASS/, but classes alone, which are "
                 "test images; arrange them as train/CLASS/IMAGE and test/CLASS/IMAGE"
             )
-        shape = _decode(source, files, image_size, file)
+        shape = _decode(source, files, image_size, preprocessing, file)
         names = tuple(name.rpartition("/")[2] for name in files)
         return Facts(shape, labels, found.class_names, names)
 
     if isinstance(source, FolderSource):  # the other split may have changed since it was decoded
         arrangement.find(source)
-    decoded = decoded_once(_entry(source, split, image_size, arrangement), decode)
+    entry = _entry(source, split, image_size, arrangement, preprocessing)
+    decoded = decoded_once(entry, decode)
     return Dataset(name, decoded.images, decoded.labels, decoded.class_names, decoded.files)
 
 
@@ -129,8 +141,16 @@ def class_folders(
     )
 
 
-def _entry(source: Source, split: str, image_size: Size, arrangement: Arrangement) -> Entry:
-    what = (str(source.path.absolute()), split, str(image_size), *arrangement.facts)
+def _entry(
+    source: Source,
+    split: str,
+    image_size: Size,
+    arrangement: Arrangement,
+    preprocessing: Preprocessing = OWN,
+) -> Entry:
+    how = (preprocessing.fit, preprocessing.resize, preprocessing.resized_to, preprocessing.order)
+    made = (str(image_size), *map(str, how), _DECODING)
+    what = (str(source.path.absolute()), split, *made, *arrangement.facts)
     return Entry(what, source.fingerprint(lambda file: arrangement.belongs(file, split)))
 
 
@@ -253,7 +273,11 @@ def _spread(classes: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.int
 
 
 def _decode(
-    source: Source, files: list[str], image_size: Size, target: BinaryIO
+    source: Source,
+    files: list[str],
+    image_size: Size,
+    preprocessing: Preprocessing,
+    target: BinaryIO,
 ) -> tuple[int, int, int]:
     """Write the images to ``target``, each at its place in ``files``; returns their shape."""
     place = {name: index for index, name in enumerate(files)}
@@ -264,10 +288,8 @@ def _decode(
     channels = 3 if size is None else size[2]
 
     def decoded(group: list[tuple[str, bytes]]) -> list[tuple[str, NDArray[np.uint8]]]:
-        return [
-            (name, decode_picture(content, shown(source, name), size and size[:2], channels))
-            for name, content in group
-        ]
+        how = (size and size[:2], channels, preprocessing)
+        return [(name, decode_picture(data, shown(source, name), *how)) for name, data in group]
 
     with large_pictures_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
         groups = _grouped(source.read(files), _TOGETHER)

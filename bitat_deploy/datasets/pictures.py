@@ -12,45 +12,86 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import OWN, Preprocessing
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
-def load_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A picture as uint8 of ``shape`` (H, W, C), for the user's own pictures.
+def prepare_picture(
+    picture: Image.Image, shape: tuple[int, int, int], preprocessing: Preprocessing, shown: str
+) -> NDArray[np.uint8]:
+    """``picture`` as the uint8 image [H, W, C] of ``shape`` that a network gets.
 
-    It is turned upright as its EXIF data says, laid over black where it is transparent, made grey
-    for one channel, and resized by bicubic interpolation without regard to its proportions.
-    Raises InputError for a file that is no such picture, or a network with other channels.
+    The device library does the same to a camera's frames, bit for bit. ``shown`` names the picture
+    in messages. Raises InputError for other numbers of channels than 1, 3 and 4, and for a picture
+    that is smaller than the middle that is wanted of it.
     """
     height, width, channels = shape
-    mode = _mode(channels)
+    picture = picture.convert(_mode(channels))
+    rows, columns = preprocessing.resized_to or (height, width)
+    method = _FILTERS[preprocessing.resize]
+    if preprocessing.fit == "stretch":
+        picture = picture.resize((columns, rows), method)
+    elif preprocessing.fit == "crop":
+        picture = ImageOps.fit(picture, (columns, rows), method)
+    if picture.height < height or picture.width < width:
+        raise InputError(
+            f"{shown} has {picture.width}x{picture.height} pixels, the network takes the middle "
+            f"{width}x{height}: give a larger one"
+        )
+    pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
+    top, left = (picture.height - height) // 2, (picture.width - width) // 2
+    return in_order(pixels[top : top + height, left : left + width], preprocessing)
+
+
+def in_order(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Images [..., C], whose colours are red, green and blue, in the network's order."""
+    channels = images.shape[-1]
+    if preprocessing.order == "rgb" or channels < 3:
+        return images
+    return images[..., [2, 1, 0, 3][:channels]]
+
+
+def load_picture(
+    path: Path, shape: tuple[int, int, int], preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
+    """The user's own picture as :func:`prepare_picture` makes it.
+
+    First it is turned upright as its EXIF data says, and laid over black where it is transparent.
+    Raises InputError for a file that is no such picture, or a network with other channels.
+    """
+    _mode(shape[2])
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"'{path}' is no plain file, so it cannot be read as a picture")
     try:
         with large_pictures_refused(), path.open("rb") as file:
-            picture = _opaque(file, f"'{path}'", None)
+            picture = _opaque(file, f"'{path}'")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"there is no picture '{path}'") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
-    resized = picture.convert(mode).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized, dtype=np.uint8).reshape(shape)
+    return prepare_picture(picture, shape, preprocessing, f"'{path}'")
 
 
 def decode_picture(
-    content: bytes, shown: str, size: tuple[int, int] | None, channels: int = 3
+    content: bytes,
+    shown: str,
+    size: tuple[int, int] | None,
+    channels: int = 3,
+    preprocessing: Preprocessing = OWN,
 ) -> NDArray[np.uint8]:
     """A data set's image as uint8 [H, W, C]; ``shown`` names it in messages.
 
-    With ``size`` (height, width) the middle of these proportions is resized to it by bicubic
-    interpolation; without, the picture keeps its size. Raises InputError for what is not a picture.
+    With ``size`` (height, width) it is what :func:`prepare_picture` makes, as :func:`load_picture`
+    does; without, the picture keeps its size. Raises InputError for what is not a picture.
     Call it inside :func:`large_pictures_refused`.
     """
     mode = _mode(channels)
-    picture = _opaque(io.BytesIO(content), shown, size and max(size)).convert(mode)
-    if size is not None and picture.size != size[::-1]:
-        picture = ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC)
+    picture = _opaque(io.BytesIO(content), shown)
+    if size is not None:
+        return prepare_picture(picture, (*size, channels), preprocessing, shown)
+    picture = picture.convert(mode)
     return np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
 
 
@@ -78,13 +119,14 @@ def large_pictures_refused() -> Iterator[None]:
         yield
 
 
-def _opaque(file: BinaryIO, shown: str, size: int | None) -> Image.Image:
-    """The picture upright and over black; a JPEG may come smaller, but above twice ``size``."""
+def _opaque(file: BinaryIO, shown: str) -> Image.Image:
+    """The picture upright and over black.
+
+    All of its pixels are decoded, though JPEG offers fewer: a device gets them all from its camera.
+    """
     with _damage_named(shown), Image.open(file) as picture:
         if picture.mode.startswith(("I", "F")):
             raise InputError(f"{shown} has more than 8 bits a channel; save it with 8")
-        if size is not None:
-            picture.draft(None, (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(picture)
         if not upright.has_transparency_data:
             return upright if upright.mode in ("L", "RGB") else upright.convert("RGB")

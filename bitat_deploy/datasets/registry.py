@@ -1,18 +1,24 @@
 """Data sets by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bitat_deploy.datasets import fashion_mnist, gtsrb, image_folder
 from bitat_deploy.datasets.cifar import CIFAR_10, CIFAR_100, CIFAR_SHAPE, load_cifar
 from bitat_deploy.datasets.dataset import Dataset
+from bitat_deploy.datasets.pictures import in_order
 from bitat_deploy.datasets.splitting import HeldOut
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import OWN, Preprocessing
 
-_LOADERS: dict[str, Callable[[str, Path | None, image_folder.Size], Dataset]] = {
-    fashion_mnist.NAME: lambda split, path, _: fashion_mnist.load_fashion_mnist(split, path),
-    CIFAR_10.name: lambda split, path, _: load_cifar(CIFAR_10, split, path),
-    CIFAR_100.name: lambda split, path, _: load_cifar(CIFAR_100, split, path),
+# Of pictures as they are, and of pictures of any size.
+_ARRAYS: dict[str, Callable[[str, Path | None], Dataset]] = {
+    fashion_mnist.NAME: fashion_mnist.load_fashion_mnist,
+    CIFAR_10.name: lambda split, path: load_cifar(CIFAR_10, split, path),
+    CIFAR_100.name: lambda split, path: load_cifar(CIFAR_100, split, path),
+}
+_PICTURES: dict[str, Callable[..., Dataset]] = {
     gtsrb.NAME: gtsrb.load_gtsrb,
 }
 # Height, width, channels and number of classes, where the data set fixes them.
@@ -25,7 +31,7 @@ _SHAPES = {
 
 def dataset_names() -> list[str]:
     """Names :func:`load_dataset` knows, sorted."""
-    return sorted([*_LOADERS, image_folder.NAME])
+    return sorted([*_ARRAYS, *_PICTURES, image_folder.NAME])
 
 
 def dataset_shape(
@@ -47,16 +53,18 @@ def load_dataset(
     path: Path | None = None,
     image_size: image_folder.Size = None,
     held_out: HeldOut | None = None,
+    preprocessing: Preprocessing = OWN,
 ) -> Dataset:
     """Load ``split`` ("train" or "test") of the data set ``name``.
 
     ``path`` is a folder with the data set's files or an archive of them; without it Fashion-MNIST
     is looked for in the cache and the system's packages, then downloaded. ``image_size`` is the
     side in pixels to which the images of "image-folder" (None: they have one size already) and
-    "gtsrb" (None: 32) are brought, or height, width and channels; the other data sets have a size
-    of their own. ``held_out`` says which images of "image-folder" are for testing where the folder
-    does not; without it a folder of CLASS/IMAGE holds test images only. Raises InputError (unknown
-    name, damaged files) or BuildError (download failed, disk full).
+    "gtsrb" (None: 32) are brought by ``preprocessing``, or height, width and channels; the other
+    data sets have a size of their own, and only the order of the colours is changed. ``held_out``
+    says which images of "image-folder" are for testing where the folder does not; without it a
+    folder of CLASS/IMAGE holds test images only. Raises InputError (unknown name, damaged files) or
+    BuildError (download failed, disk full).
     """
     if name not in dataset_names():
         raise InputError(f"unknown data set '{name}'; choose one of: {', '.join(dataset_names())}")
@@ -65,5 +73,8 @@ def load_dataset(
     if isinstance(image_size, int) and image_size < 1:
         raise InputError(f"the image size must be positive, not {image_size}")
     if name == image_folder.NAME:
-        return image_folder.load_image_folder(split, path, image_size, held_out)
-    return _LOADERS[name](split, path, image_size)
+        return image_folder.load_image_folder(split, path, image_size, held_out, preprocessing)
+    if name in _PICTURES:
+        return _PICTURES[name](split, path, image_size, preprocessing)
+    dataset = _ARRAYS[name](split, path)
+    return replace(dataset, images=in_order(dataset.images, preprocessing))

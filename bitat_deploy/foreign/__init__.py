@@ -17,14 +17,14 @@ from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.graph import describe as describe_node
 from bitat_deploy.foreign.importing import import_foreign, load_network
 from bitat_deploy.foreign.mixed_network import MixedNetwork
-from bitat_deploy.foreign.preprocessing import Preprocessing
+from bitat_deploy.foreign.preprocessing import USUAL
 
 __all__ = [
+    "USUAL",
     "FloatLayer",
     "Graph",
     "ImportMismatchError",
     "MixedNetwork",
-    "Preprocessing",
     "describe_float_layer",
     "describe_node",
     "float_layer_macs",

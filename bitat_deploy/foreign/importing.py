@@ -17,10 +17,15 @@ from bitat_deploy.foreign.graph import Graph
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.not_finite import refuse_not_finite
-from bitat_deploy.foreign.preprocessing import Preprocessing, with_picture_input
+from bitat_deploy.foreign.preprocessing import USUAL, with_picture_input
 from bitat_deploy.foreign.recognised import describe_recognised
 from bitat_deploy.foreign.rewrite import rewrite
-from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.network import (
+    IntegerNetwork,
+    Preprocessing,
+    class_names_of,
+    preprocessing_of,
+)
 from bitat_deploy.onnx_format import OPTIMIZATIONS, is_ours, read_network
 from bitat_deploy.plain_text import LONGEST_NAME, as_file_name, foreign_text
 from bitat_deploy.target import Target
@@ -46,7 +51,7 @@ def load_network(
         if batch > 1:
             raise InputError(f"'{path}' takes one image at a time; leave out --batch")
         try:
-            return import_foreign(path, preprocessing or Preprocessing())
+            return import_foreign(path, preprocessing or USUAL)
         except (BitatDeployError, MemoryError):
             raise
         except Exception as error:  # of ONNX or ONNX Runtime, which have no common base
@@ -71,7 +76,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     The result has been compared with the file in ONNX Runtime. Raises InputError,
     UnsupportedOperatorError naming a node, and ImportMismatchError.
     """
-    original, shape = with_picture_input(load_graph(path), preprocessing)
+    original, shape, preprocessing = with_picture_input(load_graph(path), preprocessing)
     pictures = drawn_pictures(shape)
     wanted = logits_of(original, pictures)
     refuse_not_finite(path, original, pictures, wanted)
@@ -82,10 +87,10 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     if hidden:
         rewritten = with_eight_bit_layers(rewrite(original, _spread(original, zeros | hidden)))
     comparison = compare(original, rewritten.exact, rewritten.graph, pictures, wanted)
-    metadata = _printable(original.metadata)
-    names = metadata.pop("class_names", "")
+    _, metadata = preprocessing_of(_printable(original.metadata))
+    names = class_names_of(metadata.pop("class_names", ""))
     classes = original.types[original.output].shape[1]
-    class_names = tuple(names.split(",")) if names else tuple(f"class {i}" for i in range(classes))
+    class_names = names or tuple(f"class {i}" for i in range(classes))
     if len(class_names) != classes:
         raise InputError(f"'{path}' names {len(class_names)} classes and has {classes} logits")
     metadata["import"] = comparison.describe()
@@ -104,6 +109,7 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
         reasons=rewritten.reasons,
         in_file=rewritten.in_file,
         source=original,
+        preprocessing=preprocessing,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import onnx
 
 from bitat_deploy.foreign.graph import Graph
-from bitat_deploy.network import Convolution, Format, MaxPool, QuantizeFloat
+from bitat_deploy.network import Convolution, Format, MaxPool, Preprocessing, QuantizeFloat
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class MixedNetwork:
     tensor that each writes, and ``formats`` what such tensors hold. ``reasons`` gives, by node,
     why other convolutions are not ours; ``in_file`` describes what ours replaced, by node.
     ``source`` is the file itself, from the same picture.
+    ``preprocessing`` is what is done to a picture; its arithmetic is part of the graph.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MixedNetwork:
     reasons: dict[str, str]
     in_file: dict[str, FileLayer]
     source: Graph
+    preprocessing: Preprocessing
 
     def to_onnx(self) -> onnx.ModelProto:
         """A model that stock ONNX Runtime runs, one picture at a time."""

@@ -1,6 +1,6 @@
 """Converts the picture's bytes to a foreign network's input, as part of the network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,62 +10,38 @@ from onnx import TensorProto, helper
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign.graph import Graph, TensorType
-from bitat_deploy.network import IMAGE
+from bitat_deploy.network import IMAGE, Preprocessing
 
 _USUAL_CHANNELS = (1, 3, 4)  # tell [1, H, W, C] from [1, C, H, W]
 _SIGNED_ZERO = 128  # an int8 pixel is the byte minus this
 LOGITS = "logits"
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """(pixel * ``scale`` - mean) / std, with ``mean`` and ``std`` for each channel or for all."""
-
-    scale: float = 1 / 255
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    def describe(self) -> str:
-        """The formula, for the manifest and for people."""
-        scale = "pixel / 255" if self.scale == 1 / 255 else f"pixel * {self.scale:g}"
-        if set(self.mean) == {0.0} and set(self.std) == {1.0}:
-            return scale
-        mean, std = (
-            ", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std)
-        )
-        return f"({scale} - [{mean}]) / [{std}]"
-
-    def check(self, channels: int) -> None:
-        """Raise InputError if it does not fit a picture of ``channels``."""
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, channels):
-                raise InputError(
-                    f"--{name} has {len(values)} values, the network's picture {channels} "
-                    "channels; give one value, or one for each channel"
-                )
-        numbers = (self.scale, *self.mean, *self.std)
-        if not np.isfinite(numbers).all() or self.scale == 0 or 0.0 in self.std:
-            raise InputError("--input-scale and --std are finite and not 0, --mean is finite")
+# What most networks are trained on, assumed where nobody says.
+USUAL = Preprocessing(assumed=True)
 
 
 def with_picture_input(
     graph: Graph, preprocessing: Preprocessing
-) -> tuple[Graph, tuple[int, int, int]]:
+) -> tuple[Graph, tuple[int, int, int], Preprocessing]:
     """The graph from uint8 ``image`` [1, H, W, C] to float32 ``logits`` [1, classes].
 
-    An int8 input gets the byte minus 128. Also returns (H, W, C); the graph's metadata has the
-    formula of a pixel. Raises InputError if input or output has an unsupported form.
+    An int8 input gets the byte minus 128. Also returns (H, W, C) and what is done to a picture,
+    which the graph's metadata has too. Raises InputError if input or output has an unsupported
+    form.
     """
-    graph, shape = _picture(graph, preprocessing)
-    return _logits(graph), shape
+    graph, shape, preprocessing = _picture(graph, preprocessing)
+    return _logits(graph), shape, preprocessing
 
 
-def _picture(graph: Graph, preprocessing: Preprocessing) -> tuple[Graph, tuple[int, int, int]]:
+def _picture(
+    graph: Graph, preprocessing: Preprocessing
+) -> tuple[Graph, tuple[int, int, int], Preprocessing]:
     if IMAGE in graph.types and graph.input != IMAGE:
         raise InputError(f"the network has a tensor '{IMAGE}' besides its input; rename it")
     kind = graph.types[graph.input]
     height, width, channels, channels_last = _sizes(kind.shape)
-    formula = _check_preprocessing(kind, preprocessing, channels)
+    preprocessing = _fitting(kind, preprocessing, (height, width, channels))
     original = graph.input if graph.input != IMAGE else f"{IMAGE}.original"
     if original != graph.input:
         nodes = tuple(_with_input(node, IMAGE, original) for node in graph.nodes)
@@ -92,8 +68,8 @@ def _picture(graph: Graph, preprocessing: Preprocessing) -> tuple[Graph, tuple[i
         plane = np.array(kind.shape, np.int64)
         picture.add("Reshape", kind.element, plane, shape=kind.shape)
     graph = picture.before(original)
-    metadata = graph.metadata | {"preprocessing": formula}
-    return without_identities(replace(graph, metadata=metadata)), (height, width, channels)
+    graph = replace(graph, metadata=graph.metadata | preprocessing.in_metadata())
+    return without_identities(graph), (height, width, channels), preprocessing
 
 
 def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
@@ -106,17 +82,21 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
     return second, third, first, False
 
 
-def _check_preprocessing(kind: TensorType, preprocessing: Preprocessing, channels: int) -> str:
-    """The formula of a pixel. Raises InputError if the options do not apply to the input."""
-    preprocessing.check(channels)
+def _fitting(
+    kind: TensorType, preprocessing: Preprocessing, shape: tuple[int, int, int]
+) -> Preprocessing:
+    """What is done to a picture. Raises InputError if the options do not apply to the input."""
+    preprocessing.check(shape)
     if kind.is_float:
-        return preprocessing.describe()
-    if preprocessing != Preprocessing():
+        return preprocessing
+    given = (preprocessing.scale, preprocessing.mean, preprocessing.std)
+    if given != (USUAL.scale, USUAL.mean, USUAL.std):
         raise InputError(
             "the network reads the picture's bytes as they are; leave out --mean, --std and "
             "--input-scale"
         )
-    return "pixel" if kind.element == TensorProto.UINT8 else f"pixel - {_SIGNED_ZERO}"
+    subtracted = 0 if kind.element == TensorProto.UINT8 else _SIGNED_ZERO
+    return replace(preprocessing, scale=1.0, mean=(float(subtracted),), std=(1.0,))
 
 
 def _reading_bytes(graph: Graph) -> Graph:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bitat_deploy.network.formats import Format, tensor_formats
 from bitat_deploy.network.layers import Layer
+from bitat_deploy.network.preprocessing import OWN, Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,7 +13,9 @@ class IntegerNetwork:
 
     ``input_shape`` is (height, width, channels). The last layer's output is the network's.
     ``class_names`` labels the logits; ``metadata`` (dataset, recipe, seed, accuracy ...) is
-    copied into the ONNX file. Raises ValueError if a layer contradicts itself or what it reads.
+    copied into the ONNX file. ``preprocessing`` is what is done to a picture, of which our layers
+    do nothing: they read the bytes as they are. Raises ValueError if a layer contradicts itself or
+    what it reads.
     """
 
     name: str
@@ -20,6 +23,7 @@ class IntegerNetwork:
     layers: tuple[Layer, ...]
     class_names: tuple[str, ...]
     metadata: dict[str, str]
+    preprocessing: Preprocessing = OWN
 
     def __post_init__(self) -> None:
         self.formats()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import external_data_helper, helper, numpy_helper
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import Preprocessing, class_names_of, preprocessing_of
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
 from bitat_deploy.plain_text import NAME_RULE, is_name
 
@@ -34,6 +35,7 @@ class Model:
     nodes: tuple[onnx.NodeProto, ...]
     initializers: dict[str, NDArray[Any]]
     class_names: tuple[str, ...]
+    preprocessing: Preprocessing
     metadata: dict[str, str]
 
 
@@ -71,16 +73,23 @@ def read_model(path: Path) -> Model:
             f"the network in '{path}' is called {reprlib.repr(graph.name)}; a network's name must "
             f"be {NAME_RULE}: export it again by another name"
         )
-    class_names = metadata.pop("class_names", "")
+    shape = _image_shape(path, inputs[0])
+    try:
+        class_names = class_names_of(metadata.pop("class_names", ""))
+        preprocessing, metadata = preprocessing_of(metadata)
+        preprocessing.check(shape)
+    except InputError as error:
+        raise InputError(f"'{path}' has damaged metadata: {error}; export it again") from error
     return Model(
         path=path,
         name=graph.name,
         input_name=inputs[0].name,
         output_name=graph.output[0].name,
-        input_shape=_image_shape(path, inputs[0]),
+        input_shape=shape,
         nodes=tuple(graph.node),
         initializers=initializers,
-        class_names=tuple(class_names.split(",")) if class_names else (),
+        class_names=class_names,
+        preprocessing=preprocessing,
         metadata=metadata,
     )
 

@@ -111,7 +111,12 @@ def read_network(path: Path) -> IntegerNetwork:
     try:
         layers = tuple(_layer(group, model) for group in groups)
         network = IntegerNetwork(
-            model.name, model.input_shape, layers, model.class_names, model.metadata
+            model.name,
+            model.input_shape,
+            layers,
+            model.class_names,
+            model.metadata,
+            model.preprocessing,
         )
         formats = network.formats()
         for group, layer in zip(groups, layers, strict=True):

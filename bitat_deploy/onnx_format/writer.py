@@ -33,6 +33,7 @@ from bitat_deploy.network import (
     Requantize,
     RPReLU,
     Stream,
+    class_names_to_text,
     pack_codes,
     packed_bytes,
 )
@@ -61,9 +62,9 @@ def to_onnx(network: IntegerNetwork) -> onnx.ModelProto:
         producer_name="bitat-deploy",
         producer_version=__version__,
     )
-    helper.set_model_props(
-        model, {**network.metadata, "class_names": ",".join(network.class_names)}
-    )
+    recorded = {"class_names": class_names_to_text(network.class_names)}
+    recorded |= network.preprocessing.in_metadata()
+    helper.set_model_props(model, network.metadata | recorded)
     return model
 
 

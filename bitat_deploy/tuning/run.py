@@ -10,7 +10,7 @@ from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
-from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.records import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder

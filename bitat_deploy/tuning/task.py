@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.compiler import LoweredLayer, lower_layers
-from bitat_deploy.foreign import Preprocessing, load_network
-from bitat_deploy.network import IntegerNetwork
+from bitat_deploy.foreign import load_network
+from bitat_deploy.network import IntegerNetwork, Preprocessing
 from bitat_deploy.onnx_format import is_ours
 from bitat_deploy.operators import Operator, TensorSpec
 from bitat_deploy.target import Target

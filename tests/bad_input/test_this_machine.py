@@ -12,6 +12,7 @@ from bitat_deploy.cli.project_file import Project, read_project
 from bitat_deploy.datasets import load_dataset, load_picture
 from bitat_deploy.device.reference import cached_reference_logits
 from bitat_deploy.errors import BuildError, InputError
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.onnx_format import to_onnx
 from bitat_deploy.paths import cache_directory, data_directory
 from tests.bench_command import COMMAND
@@ -131,7 +132,7 @@ def test_a_pipe_where_a_file_should_be(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(InputError, match="is no plain file"):
-        load_picture(pipe, (8, 8, 1))
+        load_picture(pipe, (8, 8, 1), Preprocessing())
     with pytest.raises(InputError, match="neither a folder nor a plain file"):
         load_dataset("cifar-10", "test", pipe)
 

@@ -12,6 +12,7 @@ from bitat_deploy.cli.main import cli
 from bitat_deploy.datasets.pictures import load_picture
 from bitat_deploy.device import classify, connect
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.onnx_format import reference_logits
 from tests.ssh_devices import LocalSshd
 
@@ -33,7 +34,7 @@ def run(*arguments: object) -> Result:
 def test_pictures_by_ssh(local_sshd: LocalSshd, host_bundle: Path, pictures: list[Path]) -> None:
     result = run(host_bundle, "--host", local_sshd.host, "-F", local_sshd.ssh_config, *pictures)
     assert result.exit_code == 0, result.output
-    images = np.stack([load_picture(path, (28, 28, 1)) for path in pictures])
+    images = np.stack([load_picture(path, (28, 28, 1), Preprocessing()) for path in pictures])
     logits = reference_logits(host_bundle / "model.onnx", images)
     positions = [result.stdout.index(path.name) for path in pictures]
     answers = [result.stdout[positions[0] : positions[1]], result.stdout[positions[1] :]]
@@ -47,7 +48,7 @@ def test_pictures_by_ssh(local_sshd: LocalSshd, host_bundle: Path, pictures: lis
 
 
 def test_a_grey_picture_of_the_right_size_is_not_changed(pictures: list[Path]) -> None:
-    grey = load_picture(pictures[0], (28, 28, 1))
+    grey = load_picture(pictures[0], (28, 28, 1), Preprocessing())
     assert (grey[..., 0] == np.asarray(Image.open(pictures[0]))).all()
 
 
@@ -57,10 +58,10 @@ def test_upright_and_transparent_pictures(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     turned.save(tmp_path / "turned.png", exif=exif)
-    loaded = load_picture(tmp_path / "turned.png", (4, 2, 3))
+    loaded = load_picture(tmp_path / "turned.png", (4, 2, 3), Preprocessing())
     assert loaded[0, 1].tolist() == [255, 255, 255] and loaded.sum() == 3 * 255
     Image.new("RGBA", (3, 3), (255, 255, 255, 0)).save(tmp_path / "clear.png")
-    assert load_picture(tmp_path / "clear.png", (3, 3, 1)).max() == 0
+    assert load_picture(tmp_path / "clear.png", (3, 3, 1), Preprocessing()).max() == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture", b"\x89PNG\r\n\x1a\n", "cut", "deep"])

@@ -9,8 +9,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
-from bitat_deploy.foreign import Preprocessing, import_foreign
+from bitat_deploy.foreign import import_foreign
 from bitat_deploy.foreign.check import logits_of
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.onnx_format import OPTIMIZATIONS, reference_logits
 from tests.foreign.answers import differences
 from tests.foreign.drawn_models import Model
@@ -41,7 +42,7 @@ def test_int8_pixels_are_bytes_less_128(transposed: bool, tmp_path: Path) -> Non
     path = tmp_path / "int8.onnx"
     onnx.save(with_input(model.classify(), TensorProto.INT8, shape), path)
     network = import_foreign(path, Preprocessing())
-    assert network.metadata["preprocessing"] == "pixel - 128"
+    assert network.preprocessing.arithmetic == "pixel - 128"
     casts = [node for node in network.graph.nodes if node.op_type == "Cast"]
     assert len(casts) == (2 if transposed else 0)
 

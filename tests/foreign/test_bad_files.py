@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
-from bitat_deploy.foreign import Preprocessing, import_foreign
+from bitat_deploy.foreign import import_foreign
+from bitat_deploy.network import Preprocessing
 from tests.foreign.drawn_models import Model
 
 QONNX = "qonnx.custom_op.general"
@@ -93,8 +94,8 @@ def test_one_sentence(draw, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preprocessing", "words"),
     [
-        (Preprocessing(mean=(0.5, 0.5)), "--mean has 2 values"),
-        (Preprocessing(std=(1.0, 0.0, 1.0)), "not 0"),
+        (Preprocessing(mean=(0.5, 0.5)), "mean has 2 values"),
+        (Preprocessing(resized_to=(8, 7)), "smaller than the network's 12x12"),
     ],
 )
 def test_preprocessing_that_does_not_fit(

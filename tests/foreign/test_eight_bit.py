@@ -14,10 +14,10 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from bitat_deploy.bundle.build import build_bundle
-from bitat_deploy.foreign import Preprocessing, import_foreign
+from bitat_deploy.foreign import import_foreign
 from bitat_deploy.foreign.check import logits_of
 from bitat_deploy.foreign.eight_bit import int8_levels
-from bitat_deploy.network import Convolution
+from bitat_deploy.network import Convolution, Preprocessing
 from bitat_deploy.target import load_target
 from tests.foreign.drawn_models import Model
 from tests.test_bit_for_bit import run

@@ -16,7 +16,7 @@ from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, classify, connect
 from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
-from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.target import load_target
 from tests.foreign.answers import differences
 from tests.foreign.drawn_models import Model
@@ -84,7 +84,7 @@ def test_a_network_written_with_sign(tmp_path: Path) -> None:
     close = np.abs(logits - expected).max(axis=1) <= 1e-3 * np.abs(expected).max()
     assert close.mean() >= 0.9
     assert (logits.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95
-    assert "0.5, 0.4, 0.3" in bundle.manifest.model.metadata["preprocessing"]
+    assert "0.5, 0.4, 0.3" in bundle.manifest.model.preprocessing.arithmetic
     assert sum(layer.binarized for layer in bundle.manifest.layers) == 4
 
 

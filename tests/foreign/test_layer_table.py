@@ -6,7 +6,8 @@ import numpy as np
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.mixed_module import mixed_module
-from bitat_deploy.foreign import Preprocessing, import_foreign
+from bitat_deploy.foreign import import_foreign
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.records.choice import Records
 from bitat_deploy.target import load_target
 from tests.foreign.drawn_models import Model

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bitat_deploy.foreign import Preprocessing, import_foreign
-from bitat_deploy.network import Codes, Convolution
+from bitat_deploy.foreign import import_foreign
+from bitat_deploy.network import Codes, Convolution, Preprocessing
 
 PREPROCESSING = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

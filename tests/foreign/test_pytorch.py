@@ -16,8 +16,8 @@ from torch import nn
 
 from bitat_deploy.bundle import build
 from bitat_deploy.errors import InputError
-from bitat_deploy.foreign import Preprocessing, import_foreign
-from bitat_deploy.network import Convolution
+from bitat_deploy.foreign import import_foreign
+from bitat_deploy.network import Convolution, Preprocessing
 from bitat_deploy.target import load_target
 from tests.test_bit_for_bit import QEMU, run
 

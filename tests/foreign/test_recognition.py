@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bitat_deploy.datasets import drawn_pictures
-from bitat_deploy.foreign import MixedNetwork, Preprocessing, import_foreign
+from bitat_deploy.foreign import MixedNetwork, import_foreign
 from bitat_deploy.foreign.check import logits_of
 from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.preprocessing import with_picture_input
-from bitat_deploy.network import Codes, Convolution, MaxPool, Quantize
+from bitat_deploy.network import Codes, Convolution, MaxPool, Preprocessing, Quantize
 from tests.foreign.drawn_models import Model
 
 QONNX = "qonnx.custom_op.general"
@@ -22,7 +22,7 @@ def imported(model: Model, folder: Path) -> MixedNetwork:
     """The mixed network, after its logits were found equal to the file's on drawn pictures."""
     path = model.save(folder)
     network = import_foreign(path, Preprocessing())
-    original, shape = with_picture_input(load_graph(path), Preprocessing())
+    original, shape, _ = with_picture_input(load_graph(path), Preprocessing())
     pictures = drawn_pictures(shape, 12)
     wanted, given = logits_of(original, pictures), logits_of(network.graph, pictures)
     close = np.abs(wanted - given).max(axis=1) <= 1e-4 * np.abs(wanted).max()

@@ -171,7 +171,7 @@ def test_the_network_sees_the_middle(data: Path, tmp_path: Path) -> None:
     state = trained(trainer)
     assert state.input_shape == (20, 20, 1)
     integers = load_checkpoint_network(tmp_path / "checkpoint.pt")
-    assert integers.metadata["cropped_from"] == ""
+    assert integers.preprocessing.resized_to == (28, 28)
     test = load_dataset("fashion-mnist", "test", data).middle(20, 20)
     assert test.images.shape[1:] == (20, 20, 1)
     assert state.top1 == integer_top1(integers, test.images[:20], test.labels[:20])

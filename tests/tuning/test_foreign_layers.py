@@ -7,7 +7,7 @@ import pytest
 
 from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.errors import InputError
-from bitat_deploy.foreign import Preprocessing
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.records.files import own_records_path
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.task import expected_answers, network_layers, tuning_tasks
