@@ -80,7 +80,8 @@ class OnnxNetwork : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info) {
+std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info,
+                                     Description&) {
   if (access(path.c_str(), R_OK) != 0) {
     throw Failure(BITAT_BAD_FILE, "cannot read the model '" + path + "'");
   }

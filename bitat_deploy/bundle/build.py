@@ -122,7 +122,7 @@ def _compile(
         contents[SOURCE_ONNX] = compiled.source
     if not target.is_static:
         contents[MODEL_DESCRIPTION] = workspace / MODEL_DESCRIPTION
-        contents[MODEL_DESCRIPTION].write_text(_description(compiled, batch))
+        contents[MODEL_DESCRIPTION].write_text(compiled.description, encoding="utf-8")
     contents |= _programs(network, target, status)
     contents[NOTICES].write_text(notices(target), encoding="utf-8")
     status("writing the bundle")
@@ -143,15 +143,6 @@ def _compile(
         files=describe_files(contents),
     )
     return manifest, contents
-
-
-def _description(compiled: CompiledModel, batch: int) -> str:
-    """The text that ``runner/relax/model_file.cc`` reads: a key and its values on each line.
-
-    It ignores unknown keys, so that more can be added.
-    """
-    shape = " ".join(map(str, compiled.input_shape))
-    return f"bitat-deploy network 1\nshape {shape}\nbatch {batch}\nclasses {compiled.classes}\n"
 
 
 def _compile_model(*arguments: Any) -> CompiledModel:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bitat_deploy.compiler.description import device_description
 from bitat_deploy.compiler.layer_report import FLOAT_TOLERANCE, LOGITS_TOLERANCE, CompiledModel
 from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.compiler.relax_module import build_shared_library, relax_module
@@ -34,14 +35,16 @@ def compile_model(
     if isinstance(network, MixedNetwork):
         return _compile_mixed(network, target, output)
     layers = lower_layers(network, target, load_records(target))
+    classes = layers[-1].report.output_shape[-1]
+    description = device_description(network, batch, classes)
     if target.is_static:
-        build_object(layers, target, output)
+        build_object(layers, target, output, description)
     else:
         build_shared_library(relax_module(network.input_shape, layers, batch), target, output)
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,
-        classes=layers[-1].report.output_shape[-1],
+        description=description,
         class_names=network.class_names,
         preprocessing=network.preprocessing,
         metadata={k: v for k, v in network.metadata.items() if k != LOGITS_TOLERANCE},
@@ -70,7 +73,7 @@ def _compile_mixed(network: MixedNetwork, target: Target, output: Path) -> Compi
     return CompiledModel(
         name=network.name,
         input_shape=network.input_shape,
-        classes=len(network.class_names),
+        description=device_description(network, 1, len(network.class_names)),
         class_names=network.class_names,
         preprocessing=network.preprocessing,
         metadata=network.metadata | {LOGITS_TOLERANCE: f"{FLOAT_TOLERANCE:g}"},

@@ -53,8 +53,8 @@ def layer_symbols(names: Sequence[str]) -> list[str]:
 class CompiledModel:
     """What a bundle has to know of the network it carries.
 
-    ``input_shape`` is (height, width, channels) of the uint8 image; ``classes`` counts the logits,
-    which ``class_names`` may leave unnamed. ``onnx`` is the file that
+    ``input_shape`` is (height, width, channels) of the uint8 image; there may be no
+    ``class_names``. ``description`` is what the device library reads. ``onnx`` is the file that
     stock ONNX Runtime computes the reference with: the one that was compiled, or, of a network
     that is not ours, one with its preprocessing and our layers in it. ``source`` is that network's
     own file with the preprocessing; None of ours.
@@ -62,10 +62,10 @@ class CompiledModel:
 
     name: str
     input_shape: tuple[int, int, int]
-    classes: int
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     metadata: dict[str, str]
     layers: tuple[LayerReport, ...]
+    description: str
     onnx: Path
     source: Path | None = None

@@ -28,11 +28,14 @@ _ALIGNMENT = 64  # what TVM's kernels take for granted
 _TYPE_CODES = {"i": "kDLInt", "u": "kDLUInt", "f": "kDLFloat"}
 
 
-def build_object(layers: Sequence[LoweredLayer], target: Target, output: Path) -> None:
+def build_object(
+    layers: Sequence[LoweredLayer], target: Target, output: Path, description: str
+) -> None:
     """Compile layers to a relocatable object file for ``target``.
 
     Each layer comes after those that it reads; the last one writes the logits. The file defines
-    ``bitat_deploy_plan`` as in ``runner/static/plan.h``. Raises BuildError.
+    ``bitat_deploy_plan`` as in ``runner/static/plan.h``, with ``description`` in it. Raises
+    BuildError.
     """
     symbols = layer_symbols([layer.report.name for layer in layers])
     functions = {
@@ -50,6 +53,7 @@ def build_object(layers: Sequence[LoweredLayer], target: Target, output: Path) -
         constants = _Constants()
         plan.write_text(plan_source(layers, symbols, constants), encoding="utf-8")
         (folder / "constants").write_bytes(constants.content())
+        (folder / "description").write_text(description, encoding="utf-8")
         includes = [headers, Path(tvm_ffi.libinfo.find_include_path())]
         compile_c(plan, folder / "plan.o", target, include_directories=includes)
         link_relocatable([kernels, folder / "plan.o"], output, target)
@@ -148,12 +152,16 @@ def plan_source(
         f"alignas({_ALIGNMENT}) static const uint8_t constants[] = {{",
         '#embed "constants"',
         "};",
+        "static const char description[] = {",
+        '#embed "description"',
+        ", 0};",
         *tensors,
         *calls,
         "static const struct Call calls[] = {",
         *entries,
         "};",
-        f"const struct Plan bitat_deploy_plan = {{calls, {len(operators)}, &input, &{current}}};",
+        "const struct Plan bitat_deploy_plan = "
+        f"{{calls, {len(operators)}, &input, &{current}, description}};",
     ]
     return "\n".join(lines) + "\n"
 

@@ -30,11 +30,10 @@ def prepare_picture(
     height, width, channels = shape
     picture = picture.convert(_mode(channels))
     rows, columns = preprocessing.resized_to or (height, width)
-    method = _FILTERS[preprocessing.resize]
-    if preprocessing.fit == "stretch":
-        picture = picture.resize((columns, rows), method)
-    elif preprocessing.fit == "crop":
-        picture = ImageOps.fit(picture, (columns, rows), method)
+    if preprocessing.fit != "middle":
+        used = preprocessing.fit == "crop"
+        box = _middle(picture, columns / rows) if used else (0, 0, picture.width, picture.height)
+        picture = _resized(picture, (columns, rows), box, _FILTERS[preprocessing.resize])
     if picture.height < height or picture.width < width:
         raise InputError(
             f"{shown} has {picture.width}x{picture.height} pixels, the network takes the middle "
@@ -43,6 +42,33 @@ def prepare_picture(
     pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
     top, left = (picture.height - height) // 2, (picture.width - width) // 2
     return in_order(pixels[top : top + height, left : left + width], preprocessing)
+
+
+def _middle(picture: Image.Image, proportion: float) -> tuple[float, float, float, float]:
+    """The largest box in the middle whose width is ``proportion`` times its height."""
+    width, height = float(picture.width), float(picture.height)
+    if width / height > proportion:
+        width = proportion * height
+    elif width / height < proportion:
+        height = width / proportion
+    left, top = (picture.width - width) * 0.5, (picture.height - height) * 0.5
+    return left, top, left + width, top + height
+
+
+def _resized(
+    picture: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    method: Image.Resampling,
+) -> Image.Image:
+    """What is in ``box``, resized to ``size`` (width, height).
+
+    Rows first and columns then, each by a call of its own: which comes first changes the result,
+    and Pillow 13 no longer decides it as all versions before.
+    """
+    (width, height), (left, top, right, bottom) = size, box
+    narrow = picture.resize((width, picture.height), method, (left, 0, right, picture.height))
+    return narrow.resize((width, height), method, (0, top, width, bottom))
 
 
 def in_order(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

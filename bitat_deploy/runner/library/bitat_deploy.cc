@@ -7,10 +7,13 @@
 #include <utility>
 
 #include "network.h"
+#include "prepare.h"
 
 struct bitat_network {
   std::unique_ptr<bitat_deploy::Network> network;
   bitat_info info;
+  bitat_deploy::Description description;
+  bitat_deploy::Preparer preparer;
   bool has_run;
 };
 
@@ -119,8 +122,10 @@ bitat_status bitat_open(const char* path, const bitat_options* options, bitat_ne
   return Guard([&] {
     Require(network != nullptr, "there is no place for the network: the pointer is NULL");
     bitat_info info = bitat_deploy::Wanted(options);
-    auto loaded = bitat_deploy::LoadNetwork(path == nullptr ? "" : path, info);
-    *network = new bitat_network{std::move(loaded), info, false};
+    bitat_deploy::Description description;
+    auto loaded = bitat_deploy::LoadNetwork(path == nullptr ? "" : path, info, description);
+    const bitat_deploy::Preparer preparer(description.preparation, info);
+    *network = new bitat_network{std::move(loaded), info, std::move(description), preparer, false};
   });
 }
 
@@ -134,6 +139,17 @@ const bitat_info* bitat_describe(const bitat_network* network) {
 
 uint8_t* bitat_input(bitat_network* network) {
   return network == nullptr ? nullptr : network->network->input();
+}
+
+bitat_status bitat_put_frame(bitat_network* network, int image, const bitat_frame* frame) {
+  return Guard([&] {
+    Require(network != nullptr, "there is no network: the pointer is NULL");
+    Require(frame != nullptr, "there is no frame: the pointer is NULL");
+    const bitat_info& info = network->info;
+    Require(image >= 0 && image < info.batch, "the network takes no such image at once");
+    const std::size_t bytes = static_cast<std::size_t>(info.height) * info.width * info.channels;
+    network->preparer.Prepare(*frame, network->network->input() + image * bytes);
+  });
 }
 
 bitat_status bitat_run(bitat_network* network) {
@@ -151,6 +167,24 @@ bitat_status bitat_run(bitat_network* network) {
 
 const float* bitat_logits(const bitat_network* network) {
   return network == nullptr || !network->has_run ? nullptr : network->network->logits();
+}
+
+const char* bitat_name(const bitat_network* network) {
+  return network == nullptr ? nullptr : network->description.name.c_str();
+}
+
+const char* bitat_built_by(const bitat_network* network) {
+  return network == nullptr ? nullptr : network->description.version.c_str();
+}
+
+const char* bitat_preparation(const bitat_network* network) {
+  return network == nullptr ? nullptr : network->description.input.c_str();
+}
+
+const char* bitat_class_name(const bitat_network* network, int index) {
+  if (network == nullptr || index < 0) return nullptr;
+  const auto& classes = network->description.classes;
+  return static_cast<std::size_t>(index) < classes.size() ? classes[index].c_str() : nullptr;
 }
 
 bitat_status bitat_watch(bitat_network* network, bitat_watcher watcher, void* context) {

@@ -6,9 +6,10 @@
  *     fprintf(stderr, "%s\n", bitat_error_text());
  *     return 1;
  *   }
- *   const bitat_info* info = bitat_describe(network);
- *   memcpy(bitat_input(network), pixels, (size_t)info->height * info->width * info->channels);
- *   if (bitat_run(network) == BITAT_OK) use(bitat_logits(network), info->classes);
+ *   bitat_frame frame = {pixels, 640, 480, 0, BITAT_RGB};
+ *   if (bitat_put_frame(network, 0, &frame) == BITAT_OK && bitat_run(network) == BITAT_OK) {
+ *     use(bitat_logits(network), bitat_describe(network)->classes);
+ *   }
  *   bitat_close(network);
  *
  * Threads: different networks may be used by different threads at the same time. Calls for one
@@ -30,7 +31,7 @@ extern "C" {
 #define BITAT_API __attribute__((visibility("default")))
 
 /* Increased with each addition to this header. */
-#define BITAT_VERSION 1
+#define BITAT_VERSION 2 /* 2: frames, class names and what else a bundle says of its network */
 
 typedef enum bitat_status {
   BITAT_OK = 0,
@@ -89,11 +90,44 @@ BITAT_API const bitat_info* bitat_describe(const bitat_network* network);
 /* Where images go: uint8 [batch, height, width, channels]. The address never changes. */
 BITAT_API uint8_t* bitat_input(bitat_network* network);
 
+/* How a pixel of a frame lies in memory, a byte for each colour. */
+typedef enum bitat_format {
+  BITAT_RGB = 0,
+  BITAT_BGR = 1,
+  BITAT_GREY = 2,
+  BITAT_RGBX = 3, /* the fourth byte is ignored */
+  BITAT_BGRX = 4
+} bitat_format;
+
+/* A picture in the program's memory, such as one from a camera. */
+typedef struct bitat_frame {
+  const uint8_t* pixels; /* the upper left one */
+  int width;             /* 1 to 16384, as height */
+  int height;
+  int stride; /* bytes from a row to the next, negative where that lies before it; 0: no gaps */
+  bitat_format format;
+} bitat_frame;
+
+/* Makes image number `image` of the input, from 0, of a frame of any size: crops and resizes it,
+ * and changes its colours, as the network's bundle records it, and as `bench` and `run` do to
+ * pictures, bit for bit. The frame is not needed afterwards. The network keeps some memory for the
+ * next frame of the same size. */
+BITAT_API bitat_status bitat_put_frame(bitat_network* network, int image, const bitat_frame* frame);
+
 /* Computes the logits of the images in the input, which stay there. */
 BITAT_API bitat_status bitat_run(bitat_network* network);
 
 /* Of the last run: float32 [batch, classes]. Lives until the next run; NULL before the first. */
 BITAT_API const float* bitat_logits(const bitat_network* network);
+
+/* What the bundle says of its network: one line of UTF-8 each, "" where it says nothing, NULL where
+ * there is no network. They live as long as the network. */
+BITAT_API const char* bitat_name(const bitat_network* network);
+BITAT_API const char* bitat_built_by(const bitat_network* network); /* version of bitat-deploy */
+BITAT_API const char* bitat_preparation(const bitat_network* network); /* of frames, in words */
+
+/* The name of a class, one line of UTF-8; NULL where there is no such class, or it has no name. */
+BITAT_API const char* bitat_class_name(const bitat_network* network, int index);
 
 /* Called before (`after` is 0) and after each function that a run calls. Must not use the network.
  * `function` lives as long as the call. */

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bitat_deploy.h"
+#include "description.h"
 
 namespace bitat_deploy {
 
@@ -42,8 +43,10 @@ class Network {
 };
 
 // Loads a network. `info` is what the options say, 0 where they say nothing, and becomes what the
-// network is. Each runtime has its own definition. Throws std::exception.
-std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info);
+// network is; `description` becomes what else is known of it. Each runtime has its own definition.
+// Throws std::exception.
+std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info,
+                                     Description& description);
 
 // Completes `info` by what is known of the network, 0 where nothing is, leaving threads alone.
 // Throws Failure where the options ask for something else.

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <vector>
 
@@ -17,6 +16,8 @@
 namespace bitat_deploy {
 
 namespace {
+
+constexpr std::size_t kLongestDescription = 16 << 20;
 
 // Whether `size` bytes from `offset` on lie within `total`.
 bool Fits(std::uint64_t offset, std::uint64_t size, std::uint64_t total) {
@@ -78,29 +79,15 @@ std::string DescriptionFile(const std::string& model) {
   return (has_ending ? model.substr(0, dot) : model) + ".txt";
 }
 
-bitat_info ReadDescription(const std::string& model) {
-  bitat_info info{};
+Description ReadDescription(const std::string& model) {
   const std::string path = DescriptionFile(model);
-  if (access(path.c_str(), F_OK) != 0) return info;
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line) || line != "bitat-deploy network 1") {
-    throw std::runtime_error("'" + path + "' is of another version; build the bundle again");
-  }
-  bool sound = true;
-  while (std::getline(file, line)) {
-    std::istringstream words(line);
-    std::string key;
-    words >> key;
-    if (key == "shape") sound &= static_cast<bool>(words >> info.height >> info.width >> info.channels);
-    if (key == "batch") sound &= static_cast<bool>(words >> info.batch);
-    if (key == "classes") sound &= static_cast<bool>(words >> info.classes);
-  }
-  for (const int value : {info.height, info.width, info.channels, info.batch, info.classes}) {
-    sound &= value > 0;
-  }
-  if (!sound) throw std::runtime_error("'" + path + "' is damaged; build the bundle again");
-  return info;
+  if (access(path.c_str(), F_OK) != 0) return {};
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kLongestDescription + 1, '\0');
+  file.read(&text[0], static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > kLongestDescription) text.resize(0);
+  return ParseDescription(text, "'" + path + "'");
 }
 
 }  // namespace bitat_deploy

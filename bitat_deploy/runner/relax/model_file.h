@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "../library/bitat_deploy.h"
+#include "../library/description.h"
 
 namespace bitat_deploy {
 
@@ -18,8 +18,7 @@ void CheckModelFile(const std::string& model);
 // The text beside `model` that says what the network is: model.txt for model.so.
 std::string DescriptionFile(const std::string& model);
 
-// What that file says of shape, batch and classes; zeros where there is none. Throws
-// std::exception where it is damaged.
-bitat_info ReadDescription(const std::string& model);
+// What that file says; nothing where there is none. Throws std::exception where it is damaged.
+Description ReadDescription(const std::string& model);
 
 }  // namespace bitat_deploy

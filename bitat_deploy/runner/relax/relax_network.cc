@@ -111,10 +111,12 @@ int RelaxNetwork::Instrument(void* self, const TVMFFIAny* arguments, int count, 
   TVM_FFI_SAFE_CALL_END();
 }
 
-std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info) {
+std::unique_ptr<Network> LoadNetwork(const std::string& path, bitat_info& info,
+                                     Description& description) {
   const std::string model = ModelFile(path);
   CheckModelFile(model);
-  Settle(info, ReadDescription(model));
+  description = ReadDescription(model);
+  Settle(info, description.info);
   if (info.batch == 0) info.batch = 1;
   if (info.height == 0 || info.width == 0 || info.channels == 0) {
     throw Failure(BITAT_BAD_FILE, "'" + DescriptionFile(model) +

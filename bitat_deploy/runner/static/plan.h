@@ -22,6 +22,7 @@ struct Plan {
   int32_t count;
   const DLTensor* input;  /* uint8 [1, height, width, channels] */
   const DLTensor* output; /* float32 [1, classes] */
+  const char* description; /* the text that a bundle with shared libraries has in model.txt */
 };
 
 extern const struct Plan bitat_deploy_plan;

@@ -51,12 +51,14 @@ class StaticNetwork : public Network {
 }  // namespace
 
 // The kernels take one image at a time; the path is of no use.
-std::unique_ptr<Network> LoadNetwork(const std::string&, bitat_info& info) {
+std::unique_ptr<Network> LoadNetwork(const std::string&, bitat_info& info,
+                                     Description& description) {
   const std::int64_t* const shape = bitat_deploy_plan.input->shape;
   const std::int64_t classes = bitat_deploy_plan.output->shape[1];
   const auto whole = [](std::int64_t value) { return static_cast<int>(value); };
   Settle(info, {1, 1, whole(shape[1]), whole(shape[2]), whole(shape[3]), whole(classes)});
   info.threads = std::clamp(info.threads, 1, Workers::kMost);
+  description = ParseDescription(bitat_deploy_plan.description, "the network's description");
   if (is_open.exchange(true)) {
     throw Failure(BITAT_BAD_ARGUMENT, "the network of this program is open already; close it first");
   }
