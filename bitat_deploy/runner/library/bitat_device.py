@@ -12,11 +12,14 @@ lib/libbitat_deploy.so, whose header bitat_deploy.h says more. The logits are th
 other ways to run the bundle, bit for bit.
 """
 
+from __future__ import annotations
+
 import ctypes
 import math
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 __all__ = ["DeviceError", "Network"]
 
@@ -28,7 +31,7 @@ _OK = 0
 class DeviceError(Exception):
     """What the library says; ``status`` is its code, a ``bitat_status`` of bitat_deploy.h."""
 
-    def __init__(self, status, text):
+    def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
 
@@ -59,8 +62,8 @@ class Network:
     used by several threads; their calls wait for each other. Raises DeviceError, OSError.
     """
 
-    def __init__(self, folder=None, threads=0):
-        self._network = None
+    def __init__(self, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> None:
+        self._network: ctypes.c_void_p | None = None
         folder = Path(__file__).parent if folder is None else Path(folder)
         self._library = _load(str(folder.resolve() / "lib" / "libbitat_deploy.so"))
         options = _Options(ctypes.sizeof(_Options), threads)
@@ -86,7 +89,16 @@ class Network:
             f"class {index}" if name is None else name.decode() for index, name in enumerate(names)
         ]
 
-    def classify(self, frame, format="rgb", *, count=5, width=None, height=None, stride=0):
+    def classify(
+        self,
+        frame: Any,
+        format: str = "rgb",
+        *,
+        count: int = 5,
+        width: int | None = None,
+        height: int | None = None,
+        stride: int = 0,
+    ) -> list[tuple[str, float]]:
         """The likeliest classes of ``frame``: (name, score), the scores of all adding up to 1.
 
         ``frame`` is an array of uint8 [height, width, channels] or, in grey, [height, width], as
@@ -101,7 +113,15 @@ class Network:
         total = math.fsum(shares)
         return [(self.class_names[index], shares[index] / total) for index in order]
 
-    def logits(self, frame, format="rgb", *, width=None, height=None, stride=0):
+    def logits(
+        self,
+        frame: Any,
+        format: str = "rgb",
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        stride: int = 0,
+    ) -> list[float]:
         """The network's output for ``frame``, as for ``classify``: a float for each class."""
         with self._lock:
             self._put(frame, format, width, height, stride)
@@ -109,44 +129,54 @@ class Network:
             classes = self._info().classes
             return self._library.bitat_logits(self._handle())[:classes]
 
-    def image(self, frame, format="rgb", *, width=None, height=None, stride=0):
+    def image(
+        self,
+        frame: Any,
+        format: str = "rgb",
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        stride: int = 0,
+    ) -> bytes:
         """The bytes of the image that the network would get of ``frame``: uint8 of ``shape``."""
         with self._lock:
             self._put(frame, format, width, height, stride)
             size = self.shape[0] * self.shape[1] * self.shape[2]
             return ctypes.string_at(self._library.bitat_input(self._handle()), size)
 
-    def close(self):
+    def close(self) -> None:
         """Free the network; it cannot be used any more."""
         if self._network is not None:
             self._library.bitat_close(self._network)
             self._network = None
 
-    def __enter__(self):
+    def __enter__(self) -> Network:
         return self
 
-    def __exit__(self, *ignored):
+    def __exit__(self, *ignored: object) -> None:
         self.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.close()
 
-    def _handle(self):
+    def _handle(self) -> ctypes.c_void_p:
         if self._network is None:
             raise ValueError("the network is closed")
         return self._network
 
-    def _info(self):
+    def _info(self) -> Any:
         return self._library.bitat_describe(self._handle()).contents
 
-    def _text(self, function):
+    def _text(self, function: str) -> str:
         return getattr(self._library, function)(self._network).decode()
 
-    def _check(self, status):
+    def _check(self, status: int) -> None:
         if status != _OK:
             raise DeviceError(status, self._library.bitat_error_text().decode(errors="replace"))
 
-    def _put(self, frame, format, width, height, stride):
+    def _put(
+        self, frame: Any, format: str, width: int | None, height: int | None, stride: int
+    ) -> None:
         if format not in FORMATS:
             raise ValueError(f"unknown format {format!r}; there are {', '.join(FORMATS)}")
         number, bytes_each = FORMATS[format]
@@ -159,12 +189,14 @@ class Network:
         del owner  # until here the pixels had to stay
 
 
-def _of_array(frame, bytes_each):
+def _of_array(frame: Any, bytes_each: int) -> tuple[_Frame, Any]:
     """A frame with a shape: the structure for it, and what keeps its pixels."""
     facts = getattr(frame, "__array_interface__", None)
-    view = None if facts is not None else memoryview(frame)
-    shape = tuple(view.shape if facts is None else facts["shape"])
-    kind = view.format if facts is None else facts["typestr"]
+    if facts is None:
+        view = memoryview(frame)
+        shape, kind = view.shape or (), view.format
+    else:
+        shape, kind = tuple(facts["shape"]), facts["typestr"]
     channels = 1 if len(shape) == 2 else shape[-1]
     if len(shape) not in (2, 3) or channels != bytes_each or kind not in ("B", "|u1"):
         raise ValueError(
@@ -172,9 +204,8 @@ def _of_array(frame, bytes_each):
             f"{'' if bytes_each == 1 else f', {bytes_each}'}], or bytes with width and height"
         )
     if facts is None:
-        return _of_bytes(
-            view.cast("B") if view.contiguous else view.tobytes(), bytes_each, shape[1], shape[0], 0
-        )
+        pixels = view.cast("B") if view.c_contiguous else view.tobytes()
+        return _of_bytes(pixels, bytes_each, shape[1], shape[0], 0)
     strides = facts.get("strides")
     if strides is None:
         strides = (shape[1] * bytes_each, bytes_each, 1)
@@ -183,23 +214,21 @@ def _of_array(frame, bytes_each):
     return _Frame(facts["data"][0], shape[1], shape[0], strides[0]), frame
 
 
-def _of_bytes(pixels, bytes_each, width, height, stride):
+def _of_bytes(
+    pixels: Any, bytes_each: int, width: int, height: int, stride: int
+) -> tuple[_Frame, Any]:
     view = memoryview(pixels).cast("B")
     row = stride or width * bytes_each
     if width < 1 or height < 1 or row < width * bytes_each:
         raise ValueError("width and height are at least 1, and a stride at least a row's bytes")
     if len(view) < row * (height - 1) + width * bytes_each:
         raise ValueError(f"{len(view)} bytes are too few for {width}x{height} pixels")
-    if view.readonly:
-        owner = bytes(view)
-        address = ctypes.cast(ctypes.c_char_p(owner), ctypes.c_void_p).value
-    else:
-        owner = (ctypes.c_char * len(view)).from_buffer(view)
-        address = ctypes.addressof(owner)
-    return _Frame(address, width, height, row), owner
+    owner: Any = bytes(view) if view.readonly else (ctypes.c_char * len(view)).from_buffer(view)
+    pixel = ctypes.c_char_p(owner) if view.readonly else ctypes.pointer(owner)
+    return _Frame(ctypes.cast(pixel, ctypes.c_void_p), width, height, row), owner
 
 
-def _load(path):
+def _load(path: str) -> ctypes.CDLL:
     library = ctypes.CDLL(path)
     pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     for name, result, *arguments in (
