@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         export,
         plan_training,
         quantize,
+        sdk,
         train,
         tune,
     )
@@ -77,6 +78,7 @@ __all__ = [
     "plan_training",
     "quantize",
     "read_bundle",
+    "sdk",
     "target_names",
     "train",
     "tune",

@@ -11,7 +11,7 @@ from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
     from bitat_deploy.api.benches import bench, bench_boards
-    from bitat_deploy.api.bundles import build
+    from bitat_deploy.api.bundles import build, sdk
     from bitat_deploy.api.explorations import Explored, explore
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
@@ -40,6 +40,7 @@ __all__ = [
     "plan_training",
     "prepare_torch",
     "quantize",
+    "sdk",
     "train",
     "tune",
 ]

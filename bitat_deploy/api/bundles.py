@@ -4,11 +4,26 @@ from pathlib import Path
 
 from bitat_deploy.api.networks import onnx_file
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
-from bitat_deploy.bundle import Bundle, build_bundle
+from bitat_deploy.bundle import Bundle, build_bundle, write_sdk
 from bitat_deploy.network import Preprocessing
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.target import Target, load_target
 from bitat_deploy.zoo import DEFAULT_MODEL
+
+
+def sdk(
+    target: str | Path | Target = "host",
+    output: str | Path = "sdk",
+    progress: Progress = silent,
+) -> tuple[Path, ...]:
+    """Write the device library with its headers to the folder ``output``, for users' own programs.
+
+    ``target`` is as for :func:`build`. Returns the files, relative to ``output``. Raises InputError
+    where the folder contains something else, BuildError.
+    """
+    if not isinstance(target, Target):
+        target = load_target(str(target))
+    return write_sdk(target, Path(output), lambda message: progress(message, 0, 0))
 
 
 def build(

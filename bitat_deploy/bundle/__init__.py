@@ -20,6 +20,7 @@ from bitat_deploy.bundle.last_build import last_build, remember_last_build
 from bitat_deploy.bundle.manifest import MAXIMUM_BATCH, BundleFile, Manifest, ModelIdentity
 from bitat_deploy.bundle.native_program import native_program
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
+from bitat_deploy.bundle.sdk import write_sdk
 from bitat_deploy.bundle.wheel_libraries import WheelLibraries
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "runner_folder",
     "runtime_libraries",
     "write_bundle",
+    "write_sdk",
 ]

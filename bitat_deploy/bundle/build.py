@@ -1,5 +1,6 @@
 """From an ONNX file to a bundle: compile, add the runner and runtime, write."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
@@ -10,6 +11,7 @@ from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.bundle import build_cache
 from bitat_deploy.bundle.bundle import (
     DEVICE_LIBRARY,
+    DEVICE_MODULE,
     LIBRARY_FOLDER,
     MODEL_DESCRIPTION,
     MODEL_LIBRARY,
@@ -24,7 +26,12 @@ from bitat_deploy.bundle.bundle import (
     file_sha256,
     write_bundle,
 )
-from bitat_deploy.bundle.device_library import device_library, runner_program, static_runner
+from bitat_deploy.bundle.device_library import (
+    device_library,
+    runner_folder,
+    runner_program,
+    static_runner,
+)
 from bitat_deploy.bundle.manifest import SCHEMA_VERSION, Manifest, ModelIdentity
 from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
@@ -123,6 +130,7 @@ def _compile(
     if not target.is_static:
         contents[MODEL_DESCRIPTION] = workspace / MODEL_DESCRIPTION
         contents[MODEL_DESCRIPTION].write_text(compiled.description, encoding="utf-8")
+        contents[DEVICE_MODULE] = _copied_module(workspace)
     contents |= _programs(network, target, status)
     contents[NOTICES].write_text(notices(target), encoding="utf-8")
     status("writing the bundle")
@@ -151,6 +159,11 @@ def _compile_model(*arguments: Any) -> CompiledModel:
     from bitat_deploy.compiler import compile_model
 
     return compile_model(*arguments)
+
+
+def _copied_module(workspace: Path) -> Path:
+    with runner_folder() as folder:
+        return Path(shutil.copy(folder / "library" / DEVICE_MODULE, workspace))
 
 
 def _programs(network: Path, target: Target, status: Callable[[str], None]) -> dict[str, Path]:

@@ -27,10 +27,10 @@ RUNNER = "runner"
 NOTICES = "NOTICES.txt"
 LIBRARY_FOLDER = "lib"
 DEVICE_LIBRARY = "libbitat_deploy.so"
+DEVICE_MODULE = "bitat_device.py"  # the same for programs in Python on the device
 
-_STAYS_HERE = frozenset(
-    {MODEL_ONNX, SOURCE_ONNX, NETWORK_OBJECT, NOTICES}
-)  # the device needs none of them
+# What bench and run do not need on the device.
+_STAYS_HERE = frozenset({MODEL_ONNX, SOURCE_ONNX, NETWORK_OBJECT, NOTICES, DEVICE_MODULE})
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ _COMMANDS = {
     "clean": "Remove what benches left on a device.",
     "compare": "Show what changed between two reports of bench.",
     "targets": "List what a network can be built for.",
+    "sdk": "Write what programs in C and C++ are built with.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
     "train": "Train a binarized network from a recipe.",
     "quantize": "Quantize a trained network to few bits, on photos without labels.",

@@ -59,6 +59,8 @@ def tvm_target(target: Target) -> TvmTarget:
             f"{target.triple}; {remedy}"
         )
     processor: dict[str, Any] = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu}
+    if target.triple.endswith("eabihf"):
+        processor["mfloat-abi"] = "hard"  # said in the object file, which linkers compare
     # What is switched on that LLVM knows is then there, also where the processor lacks it.
     switched_on = [f"+{feature[1:]}" for feature in target.features]
     known = set(codegen.llvm_get_cpu_features(TvmTarget({**processor, "mattr": switched_on})))

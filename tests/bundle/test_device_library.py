@@ -160,13 +160,24 @@ def test_files_that_are_not_right(host: Program, tmp_path: Path) -> None:
     (tmp_path / "model.so").write_bytes(content)
 
     text = (host.bundle / "model.txt").read_text()
+    unnamed = re.sub("(?m)^class .*\n", "", text)
     for damaged, sentence in [
         ("", "of another version"),
         (text.replace("network 1", "network 2"), "of another version"),
         (text.replace("batch 1", "batch"), "is damaged"),
         (text.replace("shape 28 28", "shape 28 -28"), "is damaged"),
         (text.replace("classes", "colours"), "is damaged"),
-        (text.replace("classes 10", "classes 11"), "another number of classes"),
+        (text.replace("classes 10", "classes 11"), "is damaged"),
+        (unnamed.replace("classes 10", "classes 11"), "another number of classes"),
+        (text.replace("classes 10", "classes 10 11"), "is damaged"),
+        (text.replace("class 3", "class 3\x1b"), "is damaged"),
+        (text.replace("class 3", "3" * 3000), "is damaged"),
+        (text.replace("class 3", f"name {'3' * 3000}"), "is damaged"),
+        (text.replace("fit crop", "fit squeeze"), "is damaged"),
+        (text.replace("order rgb", "order"), "is damaged"),
+        (f"{text}resized 27 28\n", "is damaged"),
+        (f"{text}resized 28 99999\n", "is damaged"),
+        (f"{text}resized 28\n", "is damaged"),
     ]:
         (tmp_path / "model.txt").write_text(damaged)
         failed(BAD_NETWORK, sentence)
@@ -183,7 +194,7 @@ def test_the_library_exports_what_the_header_declares(rpi4_bundle: Path) -> None
     with runner_folder() as sources:
         header = (sources / "library" / "bitat_deploy.h").read_text()
     declared = re.findall(r"^BITAT_API [^(]*?(\w+)\(", header, re.M)
-    assert len(declared) == 9
+    assert len(declared) == 14
     assert sorted(line.split()[0] for line in listed.splitlines()) == sorted(declared)
 
 

@@ -1,0 +1,1 @@
+"""What ``bitat-deploy sdk`` writes besides headers and libraries: CMake's files and the example."""
