@@ -8,6 +8,7 @@ from bitat_deploy.api.networks import onnx_file
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
 from bitat_deploy.device import LOCAL, Connection
 from bitat_deploy.device import connect as connect_to
+from bitat_deploy.network import Preprocessing
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.records import own_records_path
 from bitat_deploy.target import Target, load_target
@@ -15,7 +16,6 @@ from bitat_deploy.tuning import TuneOptions
 from bitat_deploy.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from bitat_deploy.network import Preprocessing
     from bitat_deploy.tuning import Tuned
 
 
