@@ -3,6 +3,7 @@
  *   program run PATH IMAGES BATCH THREADS   prints a line of logits for each image
  *   program two PATH IMAGES                 the same from two networks in two threads, checked
  *   program open PATH SIZE THREADS BATCH HEIGHT WIDTH CHANNELS   prints the status and the text
+ *   program frames PATH FRAMES WIDTH HEIGHT   the same of RGB frames of that size, with strides
  *   program nulls                           calls everything without a network
  */
 #include <pthread.h>
@@ -40,6 +41,41 @@ static int run(const char* path, const char* images, int batch, int threads) {
     }
   }
   bitat_close(network);
+  fclose(file);
+  return 0;
+}
+
+/* Rows lie in memory with a gap, and every second frame upside down. */
+static int frames(const char* path, const char* name, int width, int height) {
+  const int tight = width * 3, stride = tight + 7;
+  bitat_network* network = NULL;
+  FILE* file = fopen(name, "rb");
+  uint8_t* memory = malloc((size_t)stride * (size_t)height);
+  int count = 0;
+  if (file == NULL || memory == NULL || bitat_open(path, NULL, &network) != BITAT_OK) return fail();
+  for (;; ++count) {
+    bitat_frame frame = {NULL, 0, 0, 0, BITAT_RGB};
+    int row = 0;
+    const int reversed = count % 2;
+    for (; row < height; ++row) {
+      uint8_t* to = memory + (size_t)stride * (size_t)(reversed ? height - 1 - row : row);
+      if (fread(to, (size_t)tight, 1, file) != 1) break;
+    }
+    if (row < height) break;
+    frame.pixels = reversed ? memory + (size_t)stride * (size_t)(height - 1) : memory;
+    frame.width = width;
+    frame.height = height;
+    frame.stride = reversed ? -stride : stride;
+    if (bitat_put_frame(network, 0, &frame) != BITAT_OK || bitat_run(network) != BITAT_OK) {
+      return fail();
+    }
+    for (int i = 0; i < bitat_describe(network)->classes; ++i) {
+      printf("%.9g ", (double)bitat_logits(network)[i]);
+    }
+    printf("\n");
+  }
+  bitat_close(network);
+  free(memory);
   fclose(file);
   return 0;
 }
@@ -131,6 +167,9 @@ static int nulls(void) {
     return 5;
   }
   printf("%d %s\n", (int)bitat_open("", NULL, NULL), bitat_error_text());
+  if (bitat_name(NULL) != NULL || bitat_class_name(NULL, 0) != NULL) return 5;
+  if (bitat_built_by(NULL) != NULL || bitat_preparation(NULL) != NULL) return 5;
+  printf("%d %s\n", (int)bitat_put_frame(NULL, 0, NULL), bitat_error_text());
   printf("%d %s\n", (int)bitat_run(NULL), bitat_error_text());
   printf("%d %s\n", (int)bitat_watch(NULL, NULL, NULL), bitat_error_text());
   return bitat_version() == BITAT_VERSION ? 0 : 6;
@@ -139,6 +178,9 @@ static int nulls(void) {
 int main(int count, char** values) {
   if (count == 6 && strcmp(values[1], "run") == 0) {
     return run(values[2], values[3], atoi(values[4]), atoi(values[5]));
+  }
+  if (count == 6 && strcmp(values[1], "frames") == 0) {
+    return frames(values[2], values[3], atoi(values[4]), atoi(values[5]));
   }
   if (count == 4 && strcmp(values[1], "two") == 0) return two(values[2], values[3]);
   if (count == 9 && strcmp(values[1], "open") == 0) return open_once(values + 2);

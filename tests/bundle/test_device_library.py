@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bitat_deploy.bundle import build_program, read_bundle, runner_folder
 from bitat_deploy.bundle.build import build_bundle
+from bitat_deploy.datasets.pictures import prepare_picture
 from bitat_deploy.errors import BundleError
+from bitat_deploy.network import OWN
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.target import load_target
 
@@ -104,8 +107,20 @@ def test_equals_the_reference(program: Program, images: Path) -> None:
 
 def test_no_call_needs_a_network(program: Program) -> None:
     lines = program("nulls").splitlines()
-    assert [line.split()[0] for line in lines] == [str(BAD_ARGUMENT)] * 3
+    assert [line.split()[0] for line in lines] == [str(BAD_ARGUMENT)] * 4
     assert all("NULL" in line for line in lines)
+
+
+def test_frames(program: Program, tmp_path: Path) -> None:
+    """Of any size, with strides, cropped and resized as the bundle says."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, (4, 45, 60, 3), dtype=np.uint8)
+    frames.tofile(tmp_path / "frames")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    images = [prepare_picture(picture, (28, 28, 1), OWN, "it") for picture in pictures]
+    expected = reference_logits(program.bundle / "model.onnx", np.stack(images))
+    printed = program("frames", program.folder, tmp_path / "frames", 60, 45)
+    assert np.array_equal(logits(printed), expected)
 
 
 def test_wrong_options(program: Program) -> None:
