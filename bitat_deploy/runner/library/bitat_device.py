@@ -58,8 +58,8 @@ class _Frame(ctypes.Structure):
 class Network:
     """The network of the bundle in ``folder``, loaded; free it with ``close`` or ``with``.
 
-    ``threads`` is how many a run uses, the same for all networks of a process. A network may be
-    used by several threads; their calls wait for each other. Raises DeviceError, OSError.
+    ``threads`` is how many a run uses, 0 for one. A network may be used by several threads; their
+    calls wait for each other. Raises DeviceError, OSError.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> None:
