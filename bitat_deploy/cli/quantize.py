@@ -57,6 +57,14 @@ _BITS = click.IntRange(1, 8)
     help="How levels are chosen; the others are there to be compared with.",
 )
 @click.option(
+    "--layer-bits",
+    "layers",
+    multiple=True,
+    metavar="LAYER=BITS",
+    help="Other bits for the weights of one layer, or of all that a pattern fits: *.depthwise=8. "
+    "scripts/choose-bits chooses them.",
+)
+@click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for checkpoint and report.  [default: runs/NAME-wWaA]",
@@ -71,6 +79,7 @@ def quantize(
     count: int,
     steps: int,
     rounding: str,
+    layers: tuple[str, ...],
     output: Path | None,
     seed: int,
     threads: int | None,
@@ -85,7 +94,8 @@ def quantize(
     from bitat_deploy.training import ConsoleProgress, PostTrainingRecipe, QuantizeOptions
 
     recipe = PostTrainingRecipe(rounding=rounding)
-    options = QuantizeOptions(weights, activations, recipe, steps, seed=seed)
+    layer_bits = dict(map(_layer_bits, layers))
+    options = QuantizeOptions(weights, activations, recipe, steps, seed=seed, layer_bits=layer_bits)
     with ConsoleProgress(Console()) as progress:
         quantized = api.quantize(
             path, options, data, output, images=count, threads=threads, progress=progress
@@ -104,3 +114,11 @@ def quantize(
         f"{state.recipe.data.calibration_images} pictures in {state.elapsed:.0f} s; "
         f"{quantized.file}"
     )
+
+
+def _layer_bits(option: str) -> tuple[str, int]:
+    """What LAYER=BITS says; which bits there are the recipe checks."""
+    layer, _, bits = option.rpartition("=")
+    if not layer or not bits.isdecimal():
+        raise click.UsageError(f"--layer-bits '{option}' is not LAYER=BITS")
+    return layer, int(bits)

@@ -7,6 +7,7 @@ on the output error (:mod:`bitat_deploy.training.rounding`). Tags as in
 target, the descent over levels, what happens to batch normalisations.
 """
 
+from bitat_deploy.training.post_training.bit_choice import choose_bits
 from bitat_deploy.training.post_training.layerwise import (
     GAMMAS,
     TARGETS,
@@ -20,6 +21,7 @@ from bitat_deploy.training.post_training.quantize import (
     reference_network,
 )
 from bitat_deploy.training.post_training.run import quantization_images, quantize_run
+from bitat_deploy.training.post_training.sensitivity import layer_sensitivities
 from bitat_deploy.training.post_training.stage import PostTraining
 from bitat_deploy.training.post_training.stream_target import (
     Moments,
@@ -37,6 +39,8 @@ __all__ = [
     "PostTraining",
     "PostTrainingRecipe",
     "QuantizeOptions",
+    "choose_bits",
+    "layer_sensitivities",
     "quantization_images",
     "quantize_checkpoint",
     "quantize_layers",

@@ -70,6 +70,10 @@ class PostTrainingRecipe:
         if self.positions < 1:
             raise InputError("positions must be positive")
 
+    def fits(self, bits: int) -> bool:
+        """Whether gamma is fitted for weights of so many bits."""
+        return self.gamma == "fit" or (self.gamma == "auto" and bits > 1)
+
 
 @dataclass(frozen=True)
 class LayerRecord:
@@ -97,6 +101,23 @@ def quantize_layers(
     """
     reference.eval()
     network.eval()
+    pairs = layer_pairs(reference, network)
+    latents: dict[str, Tensor] = {}
+    for part in network.modules():  # from the bottom to the top
+        if isinstance(part, Activation):
+            _renew_statistics(network, part, images)
+        elif isinstance(part, BinaryLayer):
+            error, latents[part.name] = _quantize(pairs[part.name], images, recipe)
+            watch(LayerRecord(part.name, error))
+        elif isinstance(part, EightBitLayer):
+            others = set(network.modules()) - {part.normalization}
+            reestimate_normalization(network, others, small_batches(images()))
+    _watch_streams(network, images)
+    return latents
+
+
+def layer_pairs(reference: QuantizedNetwork, network: QuantizedNetwork) -> "dict[str, LayerPair]":
+    """The binary layers of ``network`` with those of ``reference``, by their names."""
     twins = dict(zip(network.modules(), reference.modules(), strict=True))
     blocks = {
         layer: part
@@ -104,25 +125,16 @@ def quantize_layers(
         if isinstance(part, StreamBlock)
         for layer in part.layers
     }
-    latents: dict[str, Tensor] = {}
-    for part in network.modules():  # from the bottom to the top
-        if isinstance(part, Activation):
-            _renew_statistics(network, part, images)
-        elif isinstance(part, BinaryLayer):
-            block, twin = blocks.get(part), twins[part]
-            assert isinstance(twin, BinaryLayer)
-            pair = _Pair(network, reference, part, twin, block, twins)
-            error, latents[part.name] = _quantize(pair, images, recipe)
-            watch(LayerRecord(part.name, error))
-        elif isinstance(part, EightBitLayer):
-            others = set(network.modules()) - {part.normalization}
-            reestimate_normalization(network, others, _small(images()))
-    _watch_streams(network, images)
-    return latents
+    pairs: dict[str, LayerPair] = {}
+    for layer in network.binary_layers():
+        twin = twins[layer]
+        assert isinstance(twin, BinaryLayer)
+        pairs[layer.name] = LayerPair(network, reference, layer, twin, blocks.get(layer), twins)
+    return pairs
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
+class LayerPair:
     """A layer of the network and its twin in the reference, each with its block."""
 
     network: QuantizedNetwork
@@ -178,30 +190,46 @@ def _arriving(
 
 
 def _quantize(
-    pair: _Pair, images: Callable[[], Iterable[Tensor]], recipe: PostTrainingRecipe
+    pair: LayerPair, images: Callable[[], Iterable[Tensor]], recipe: PostTrainingRecipe
 ) -> tuple[float, Tensor]:
     """One layer; its relative output error and its latent weights."""
     layer = pair.layer
+    problem = layer_problem(pair, images, recipe)
+    rounded = ROUNDINGS[recipe.rounding](problem.metric, problem.target, layer.weight_bits)
+    layer.commit(rounded.levels, rounded.alpha)
+    latent = latent_weights(problem.metric, problem.target, rounded, layer.weight_bits)
+    error = set_normalization(layer, problem.moments, rounded, recipe.fits(layer.weight_bits))
+    return error, layer.ungrouped(latent).to(layer.weight.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """What a layer's levels are chosen for: ``target`` T and ``metric`` H of
+    :mod:`~bitat_deploy.training.rounding`, and the moments that they are made of."""
+
+    moments: Moments
+    target: Tensor
+    metric: Tensor
+
+
+def layer_problem(
+    pair: LayerPair, images: Callable[[], Iterable[Tensor]], recipe: PostTrainingRecipe
+) -> LayerProblem:
+    """The problem of a layer whose inputs are those of the network as it is now."""
     moments = _moments(pair, images, recipe.positions)
     scale, _ = scale_and_shift(pair.twin.normalization)
-    weight = layer.grouped(pair.twin.weight * scale[:, None, None, None]).double()
-    if recipe.target == "stream":
-        target = stream_target(moments, weight, recipe.ridge, recipe.prior)
-        metric = ridge_of(moments.covariance, recipe.ridge)
-    else:
-        target, metric = weight, ridge_of(moments.covariance, _NO_RIDGE)
-    rounded = ROUNDINGS[recipe.rounding](metric, target, layer.weight_bits)
-    layer.commit(rounded.levels, rounded.alpha)
-    keeps = recipe.gamma == "keep" or (recipe.gamma == "auto" and layer.weight_bits == 1)
-    latent = layer.ungrouped(latent_weights(metric, target, rounded, layer.weight_bits))
-    return _normalize(layer, moments, rounded, not keeps), latent.to(layer.weight.dtype)
+    weight = pair.layer.grouped(pair.twin.weight * scale[:, None, None, None]).double()
+    if recipe.target == "weights":
+        return LayerProblem(moments, weight, ridge_of(moments.covariance, _NO_RIDGE))
+    target = stream_target(moments, weight, recipe.ridge, recipe.prior)
+    return LayerProblem(moments, target, ridge_of(moments.covariance, recipe.ridge))
 
 
-def _moments(pair: _Pair, images: Callable[[], Iterable[Tensor]], positions: int) -> Moments:
+def _moments(pair: LayerPair, images: Callable[[], Iterable[Tensor]], positions: int) -> Moments:
     sums = MomentSums()
     generator = torch.Generator().manual_seed(0)
     groups = pair.layer.groups
-    for batch in _small(images()):
+    for batch in small_batches(images()):
         inputs, wanted = pair.wanted(batch)
         rows = wanted.permute(0, 2, 3, 1).reshape(-1, wanted.shape[1])
         columns = pair.layer.columns(pair.layer.operand(inputs))
@@ -214,7 +242,7 @@ def _moments(pair: _Pair, images: Callable[[], Iterable[Tensor]], positions: int
     return sums.read()
 
 
-def _normalize(layer: BinaryLayer, moments: Moments, rounded: Rounded, fit: bool) -> float:
+def set_normalization(layer: BinaryLayer, moments: Moments, rounded: Rounded, fit: bool) -> float:
     """Set the layer's normalisation; its relative output error with the gamma that fits best."""
     weight, normalization = rounded.weight(), layer.normalization
     assert normalization.running_mean is not None and normalization.running_var is not None
@@ -241,7 +269,7 @@ def _renew_statistics(
     if normalization is None:
         return
     sums = MomentSums()
-    for batch in _small(images()):
+    for batch in small_batches(images()):
         (stream,) = _arriving(network, [activation], batch)
         channels = stream.transpose(0, 1).flatten(1).unsqueeze(2)  # [C, positions, 1]
         sums.add(channels, channels)
@@ -256,12 +284,12 @@ def _watch_streams(network: QuantizedNetwork, images: Callable[[], Iterable[Tens
     ranges = [part for part in network.modules() if isinstance(part, StreamRange)]
     for part in ranges:
         part.train()
-    for batch in _small(images() if ranges else ()):
+    for batch in small_batches(images() if ranges else ()):
         network(batch)
     network.eval()
 
 
-def _small(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+def small_batches(batches: Iterable[Tensor]) -> Iterator[Tensor]:
     """The same images in batches that fit the memory."""
     for batch in batches:
         size = max(1, min(_LARGEST_BATCH, _PIXELS // (batch.shape[2] * batch.shape[3])))

@@ -38,8 +38,9 @@ _LARGEST_BATCH = 64
 class QuantizeOptions:
     """Bits of weights and activations, and how.
 
-    ``steps`` (batches of 64 or of all images) train batch normalisations, stem and classifier
-    afterwards, towards the answers that the network gave before.
+    ``layer_bits``: other bits of the weights of single layers, as in a recipe. ``steps`` (batches
+    of 64 or of all images) train batch normalisations, stem and classifier afterwards, towards the
+    answers that the network gave before.
     """
 
     weight_bits: int
@@ -48,6 +49,7 @@ class QuantizeOptions:
     steps: int = 0
     learning_rate: float = 1e-3
     seed: int = 1
+    layer_bits: dict[str, int] = field(default_factory=dict)
 
 
 def quantize_checkpoint(
@@ -66,13 +68,13 @@ def quantize_checkpoint(
     """
     began = time.monotonic()
     reference = reference_network(checkpoint, path)
-    recipe = _recipe(checkpoint, path, reference, len(photos), options)
+    recipe = quantization_recipe(checkpoint, path, reference, len(photos), options)
     device = Workers().device()
     torch.manual_seed(options.seed)
     network = build_network(
         recipe.network, recipe.quantization, checkpoint.input_shape, len(checkpoint.class_names)
     )
-    _take_over(reference, network)
+    take_over(reference, network)
     stages = recipe.stages(network.to(device))
     data = ImageSet(photos, torch.zeros(len(photos), dtype=torch.int64))
     progress.begin(len(list(network.binary_layers())) + options.steps, done=0)
@@ -104,7 +106,7 @@ def reference_network(checkpoint: Checkpoint, path: Path) -> QuantizedNetwork:
     return network
 
 
-def _recipe(
+def quantization_recipe(
     checkpoint: Checkpoint,
     path: Path,
     reference: QuantizedNetwork,
@@ -157,6 +159,8 @@ def _recipe(
         "activation_bits": options.activation_bits,
         "per_channel": steps,
     }
+    if options.layer_bits:
+        values["quantization"]["layer_bits"] = options.layer_bits
     values["data"] |= {
         "train_images": None,
         "validation_images": 0,
@@ -180,7 +184,7 @@ def _trained_activations(network: QuantizedNetwork) -> bool:
     return any(activation.quantized for activation in _activations(network))
 
 
-def _take_over(reference: QuantizedNetwork, network: QuantizedNetwork) -> None:
+def take_over(reference: QuantizedNetwork, network: QuantizedNetwork) -> None:
     """The reference's parameters; those of the activations' quantizers where they are trained."""
     network.load_twin(reference.state_dict())
     if not _trained_activations(reference):
