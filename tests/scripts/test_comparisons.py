@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from tests.datasets.idx_files import write_folder
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -24,6 +27,7 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
     [
         "compare-methods --list",
         "compare-rounding --list",
+        "choose-bits --help",
         "make-records --help",
         "model-cycles --help",
     ],
@@ -31,6 +35,23 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
 def test_the_others_begin(command: str, tmp_path: Path) -> None:
     script, option = command.split()
     subprocess.run([sys.executable, SCRIPTS / script, option], check=True, cwd=tmp_path)
+
+
+def test_the_programme_for_a_gpu_runs_on_a_processor_too(tmp_path: Path) -> None:
+    """As long as nobody has a GPU here: its commands, its time limit, and that it goes on."""
+    script = [sys.executable, str(SCRIPTS / "train-on-gpu"), "--compare", "none"]
+    script += ["--recipes", "smoke", "--data", str(write_folder(tmp_path / "data"))]
+    if not torch.cuda.is_available():
+        refused = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert "sees no GPU" in refused.stderr
+    script.append("--allow-cpu")
+    command = [*script, "--minutes", "0"]
+    over = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert over.returncode == 1
+    assert "the same command goes on" in over.stdout
+    subprocess.run(script, check=True, cwd=tmp_path)
+    assert (tmp_path / "runs" / "smoke" / "report.json").is_file()
 
 
 def test_bench_models(tmp_path: Path) -> None:
