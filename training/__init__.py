@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bitat_deploy.training.distributed import joined_workers
     from bitat_deploy.training.document_recipes import recipe_keys
     from bitat_deploy.training.drawn import drawn_network, seconds_per_image
+    from bitat_deploy.training.errors import TrainingDivergedError
     from bitat_deploy.training.folder_plan import BITS, TrainingPlan, plan_training
     from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
     from bitat_deploy.training.listing import recipe_table
@@ -58,6 +59,7 @@ __all__ = [
     "QuantizedNetwork",
     "Recipe",
     "ReportedProgress",
+    "TrainingDivergedError",
     "TrainingPlan",
     "TrainingProgress",
     "choose_bits",

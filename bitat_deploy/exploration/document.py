@@ -7,6 +7,7 @@ from typing import Any
 from bitat_deploy.cycle_model import model_error
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration.choice import Row
+from bitat_deploy.exploration.halving import without_password
 from bitat_deploy.exploration.run import Exploration
 from bitat_deploy.exploration.work import Score
 from bitat_deploy.host_system import usable_cores
@@ -26,7 +27,7 @@ def exploration_document(found: Exploration, command: str = "") -> Document:
     return {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
-        "command": command,
+        "command": without_password(command),
         "pictures": {
             "name": options.data.resolve().name,
             "classes": list(survey.class_names),

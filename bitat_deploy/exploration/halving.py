@@ -8,6 +8,7 @@ its twin with twice the epochs, until the rest have full length. Optuna's Succes
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,8 +73,8 @@ class Halving:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._owner = owner
         self._rungs = rungs(epochs)
-        with _storage_errors(storage):
-            engine = optuna.storages.get_storage(storage)
+        with storage_errors(storage):
+            engine = _open_storage(storage)
             pruner = optuna.pruners.SuccessiveHalvingPruner(self._rungs[0], 2)
             self._cells = {}
             for name, candidates in cells.items():
@@ -260,28 +261,41 @@ def _values(trial: Trial) -> dict[int, float]:
     return _frozen(trial).intermediate_values
 
 
+def without_password(text: str) -> str:
+    """``text`` with "***" for the passwords of the URLs in it."""
+    return re.sub(r"(://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
+
+
 @contextlib.contextmanager
-def _storage_errors(storage: str) -> Iterator[None]:
-    """Optuna's errors about its database in one sentence."""
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+def storage_errors(storage: str) -> Iterator[None]:
+    """The database's errors in one sentence: BuildError."""
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (ArgumentError, ImportError) as error:
-        raise InputError(
-            f"--storage '{storage}' is no database that Optuna can use ({_first_line(error)}); "
-            "give a URL like sqlite:///explore.db"
-        ) from error
-    except RuntimeError as error:  # of another version
-        raise InputError(
-            f"the database '{storage}' was made by another version of Optuna than "
-            f"{optuna.__version__}; give another --output or --storage, or upgrade it with: "
-            "optuna storage upgrade"
-        ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise BuildError(
-            f"the database '{storage}' cannot be used ({_first_line(error)}); "
-            "check the path and the space there"
+            f"the database '{without_password(storage)}' cannot be used ({_first_line(error)}); "
+            "check the path and the space there, and give the same command again"
+        ) from error
+
+
+def _open_storage(storage: str) -> optuna.storages.BaseStorage:
+    """Raises InputError for what is no database, and for one of another version."""
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return optuna.storages.get_storage(storage)
+    except (ArgumentError, ImportError) as error:
+        raise InputError(
+            f"--storage '{without_password(storage)}' is no database that Optuna can use ({_first_line(error)}); "
+            "give a URL like sqlite:///explore.db"
+        ) from error
+    except RuntimeError as error:
+        raise InputError(
+            f"the database '{without_password(storage)}' was made by another version of Optuna than "
+            f"{optuna.__version__}; give another --output or --storage, or upgrade it with: "
+            "optuna storage upgrade"
         ) from error
 
 

@@ -3,53 +3,55 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bitat_deploy.exploration.candidates import FLOAT
+from bitat_deploy.exploration.drawing import (
+    MARKS,
+    Network,
+    accuracy,
+    by_name,
+    comparable,
+    listed,
+    picture,
+    reach,
+    share,
+)
 from bitat_deploy.report import (
-    Axis,
     Banner,
     Cell,
     Column,
     Fact,
     Facts,
-    Point,
-    Points,
     Report,
-    Series,
     Table,
     Tone,
-    accuracy_interval,
     byte_size,
     duration,
     proportions_differ,
 )
 
-_FLOAT = "float"
-_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-Network = Mapping[str, Any]
-
 
 def recommendation(document: Mapping[str, Any]) -> str:
     """One sentence: which network, how accurate, how fast, how large."""
-    chosen = _by_name(document)[document["recommended"]]
+    chosen = by_name(document)[document["recommended"]]
     budget = document["budget"]["milliseconds"]
     within = "" if budget is None else f" within {duration(budget)}"
     of_what = " of weights" if document["modelled"] else ""
     return (
-        f"Take {chosen['name']}{within}: {_accuracy(chosen['validation'])} of the validation "
+        f"Take {chosen['name']}{within}: {accuracy(chosen['validation'])} of the validation "
         f"images right, {_latency(chosen, document)}, {byte_size(chosen['size_bytes'])}{of_what}."
     )
 
 
 def exploration_report(document: Mapping[str, Any]) -> Report:
     """All of it for a page or a terminal."""
-    networks = _by_name(document)
+    networks = by_name(document)
     front = [networks[name] for name in document["front"]]
     chosen = networks[document["recommended"]]
     pictures, target = document["pictures"], document["target"]
     how = "modelled" if document["modelled"] else "measured"
     figures = [
         (chosen["series"], "bits of the recommended network"),
-        (f"{_share(chosen['validation']):.1%}", "validation accuracy"),
+        (f"{share(chosen['validation']):.1%}", "validation accuracy"),
         (duration(chosen["milliseconds"]), f"latency, {how}"),
         (byte_size(chosen["size_bytes"]), "size"),
     ]
@@ -79,43 +81,9 @@ def _banner(document: Mapping[str, Any]) -> Banner | None:
     )
 
 
-def picture(document: Mapping[str, Any], title: str = "Accuracy against latency") -> Points:
-    """Every network of full length, by its bits; the front and the budget."""
-    networks = _by_name(document)
-    marks = dict(zip(document["front"], _MARKS, strict=False))
-    trained = [one for one in document["networks"] if _comparable(one, document)]
-    series: dict[str, list[Point]] = {}
-    for one in trained:
-        if one["milliseconds"] is not None:
-            place = (one["milliseconds"], one["interval"])
-            series.setdefault(one["series"], []).append(_point(one, *place, marks))
-        for name, other in one["others"].items():
-            place = (other["milliseconds"], other["interval"])
-            series.setdefault(name, []).append(_point(one, *place, {}, name))
-    how = "modelled" if document["modelled"] else "measured"
-    budget = document["budget"]["milliseconds"]
-    notes = [
-        "Whiskers: 99 % interval of the accuracy on the validation images; of the latency "
-        + document["latency_from"],
-        *_without_latency(trained, document),
-    ]
-    return Points(
-        title,
-        Axis(f"latency, ms ({how}, one thread)", logarithmic=True),
-        Axis("validation accuracy", percent=True),
-        [Series(name, points) for name, points in sorted(series.items(), key=_series_order)],
-        front=[
-            (networks[name]["milliseconds"], _share(networks[name]["validation"]))
-            for name in document["front"]
-        ],
-        limits=[] if budget is None else [(f"budget {duration(budget)}", budget)],
-        notes=notes,
-    )
-
-
 def alike(document: Mapping[str, Any]) -> list[str]:
     """Those of the front from which the recommended network does not differ in accuracy."""
-    networks = _by_name(document)
+    networks = by_name(document)
     chosen = networks[document["recommended"]]
     return [name for name in document["front"][:-1] if not _differ(networks[name], chosen)]
 
@@ -123,21 +91,19 @@ def alike(document: Mapping[str, Any]) -> list[str]:
 def rivals(document: Mapping[str, Any]) -> list[str]:
     """What in another runtime is at least as good as the recommended network: no reason to use
     bitat-deploy."""
-    networks = _by_name(document)
+    networks = by_name(document)
     chosen = networks[document["recommended"]]
     found = []
     for one in document["networks"]:
-        if not _comparable(one, document) or _share(one["validation"]) < _share(
-            chosen["validation"]
-        ):
+        if not comparable(one, document) or share(one["validation"]) < share(chosen["validation"]):
             continue
         others = dict(one["others"])
-        if one["series"] == _FLOAT and one["milliseconds"] is not None:
+        if one["series"] == FLOAT and one["milliseconds"] is not None:
             others["float32, ONNX Runtime"] = one
         for name, other in others.items():
             if other["milliseconds"] <= chosen["milliseconds"]:
                 found.append(
-                    f"{one['name']} in {name} is at least as good ({_accuracy(one['validation'])}, "
+                    f"{one['name']} in {name} is at least as good ({accuracy(one['validation'])}, "
                     f"{duration(other['milliseconds'])}): take that instead."
                 )
     return found
@@ -146,47 +112,70 @@ def rivals(document: Mapping[str, Any]) -> list[str]:
 def _differ(one: Network, other: Network) -> bool:
     first, second = one["validation"], other["validation"]
     images = (first["images"], second["images"])
-    return proportions_differ(_share(first), _share(second), images)
+    return proportions_differ(share(first), share(second), images)
 
 
 def _front_table(document: Mapping[str, Any], front: Sequence[Network]) -> Table:
     columns = [
         Column(""),
         Column("network", fold=True),
-        Column("bits"),
-        *(Column(name, number=True) for name in ("latency", "validation", "test", "size")),
+        Column("bits", pages_only=True),
+        Column("latency", number=True),
+        Column("validation", number=True),
+        Column("99 %", number=True, pages_only=True),
+        Column("test", number=True),
+        Column("99 %", number=True, pages_only=True),
+        Column("size", number=True),
         Column("memory", number=True, pages_only=True),
     ]
     rows = [
         [
             mark,
             Cell(
-                one["name"], Tone.STRONG if one["name"] == document["recommended"] else Tone.PLAIN
+                one["name"],
+                Tone.STRONG if one["name"] == document["recommended"] else Tone.PLAIN,
             ),
             one["series"],
             duration(one["milliseconds"]),
-            _accuracy(one["validation"]),
-            "-" if one["test"] is None else _accuracy(one["test"]),
+            f"{share(one['validation']):.1%}",
+            reach(one["validation"]),
+            "-" if one["test"] is None else f"{share(one['test']):.1%}",
+            "-" if one["test"] is None else reach(one["test"]),
             byte_size(one["size_bytes"]),
             "-" if one["memory_bytes"] is None else byte_size(one["memory_bytes"]),
         ]
-        for mark, one in zip(_MARKS, front, strict=False)
+        for mark, one in zip(MARKS, front, strict=False)
     ]
-    same = alike(document)
-    notes: list[str] = [*rivals(document)]
-    if same:
+    return Table("The front", columns, rows, _front_notes(document, front))
+
+
+def _front_notes(document: Mapping[str, Any], front: Sequence[Network]) -> list[str]:
+    marks = dict(zip(document["front"], MARKS, strict=False))
+    notes = rivals(document)
+    if same := alike(document):
         notes.append(
-            f"{document['recommended']} and {', '.join(same)} do not differ: on so few validation "
-            "images the difference of their accuracies may be chance (99 %)."
+            f"{marks[document['recommended']]} does not differ from "
+            f"{listed([marks[name] for name in same])} in accuracy: with so few validation images "
+            "the difference may be chance (99 %)."
+        )
+    budget = document["budget"]["milliseconds"]
+    slow = [one for one in front if budget and one["interval"] and one["interval"][1] > budget]
+    if slow and document["modelled"]:
+        named = listed([marks[one["name"]] for one in slow])
+        notes.append(
+            f"If the model is as far off as it was for other programs, {named} may take longer "
+            "than the budget: measure with bitat-deploy bench."
         )
     notes.append(
-        "In brackets: 99 % intervals for the choice of images. Validation images chose; the test "
-        "images were looked at once, after the choice, for these networks alone."
+        "Validation images chose; the test images were looked at once, after the choice, for these "
+        "networks alone. Intervals are for the choice of the images, not for another training."
     )
     if document["modelled"]:
-        notes.append(f"Latencies are modelled, not measured: {document['latency_from']}")
-        notes.append("Sizes are those of the weights, memory that of weights and activations.")
-    return Table("The front", columns, rows, notes)
+        notes.append(
+            f"Latencies are modelled, not measured: {document['latency_from']}. Sizes are those of "
+            "the weights, memory that of weights and activations."
+        )
+    return notes
 
 
 def _facts(document: Mapping[str, Any]) -> Facts:
@@ -250,8 +239,8 @@ def _other_tables(document: Mapping[str, Any]) -> list[Table]:
                 one["name"],
                 one["series"],
                 "-" if one["milliseconds"] is None else duration(one["milliseconds"]),
-                "-" if one["validation"] is None else _accuracy(one["validation"]),
-                str(one["epochs"]),
+                "-" if one["validation"] is None else f"{share(one['validation']):.1%}",
+                str(one["epochs"] or "-"),
                 state,
             ]
         )
@@ -276,62 +265,6 @@ def _other_tables(document: Mapping[str, Any]) -> list[Table]:
             )
         )
     return tables
-
-
-def _comparable(one: Network, document: Mapping[str, Any]) -> bool:
-    """Whether it trained as long as the front did."""
-    longest = _by_name(document)[document["recommended"]]["epochs"]
-    return one["validation"] is not None and one["epochs"] == longest
-
-
-def _without_latency(trained: Sequence[Network], document: Mapping[str, Any]) -> list[str]:
-    floats = [one for one in trained if one["series"] == _FLOAT and one["milliseconds"] is None]
-    if not floats:
-        return []
-    best = max(floats, key=lambda one: _share(one["validation"]))
-    return [
-        f"In float32, whose latency is not known here, the best is {best['name']}: "
-        f"{_accuracy(best['validation'])}."
-    ]
-
-
-def _point(
-    one: Network,
-    milliseconds: float,
-    interval: Sequence[float] | None,
-    marks: Mapping[str, str],
-    runtime: str = "",
-) -> Point:
-    score = one["validation"]
-    known = one["size_bytes"] is not None and not runtime
-    size = f", {byte_size(one['size_bytes'])}" if known else ""
-    what = f"{one['name']} in {runtime}" if runtime else one["name"]
-    return Point(
-        milliseconds,
-        _share(score),
-        None if interval is None else (interval[0], interval[1]),
-        accuracy_interval(_share(score), score["images"]),
-        marks.get(one["name"], ""),
-        f"{what}: {duration(milliseconds)}, {_accuracy(score)}{size}",
-    )
-
-
-def _series_order(item: tuple[str, Any]) -> tuple[int, str]:
-    name = item[0]
-    return (0 if name.startswith("W") else 1, name)
-
-
-def _by_name(document: Mapping[str, Any]) -> dict[str, Network]:
-    return {one["name"]: one for one in document["networks"]}
-
-
-def _share(score: Mapping[str, int]) -> float:
-    return score["right"] / score["images"]
-
-
-def _accuracy(score: Mapping[str, int]) -> str:
-    low, high = accuracy_interval(_share(score), score["images"])
-    return f"{_share(score):.1%} ({low:.1%} to {high:.1%})".replace("% to", " to")
 
 
 def _latency(one: Network, document: Mapping[str, Any]) -> str:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from bitat_deploy.errors import BitatDeployError
+from bitat_deploy.errors import BitatDeployError, BuildError
 
 _PATIENCE = 1.0  # seconds between two looks at the clock
 
@@ -76,6 +76,11 @@ class Workers:
                 error = future.exception()
                 if error is None:
                     done(job, future.result())
+                elif isinstance(error, BrokenExecutor):
+                    raise BuildError(
+                        "a training process was ended from outside, perhaps for lack of memory; "
+                        "give the same command again, with fewer --jobs, and it goes on"
+                    ) from error
                 elif failed is not None and isinstance(error, BitatDeployError):
                     failed(job, error)
                 else:

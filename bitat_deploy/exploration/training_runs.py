@@ -1,17 +1,21 @@
 """All training of an exploration: a twin for each shape, then the candidates by halving."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.exploration.candidates import Candidate
 from bitat_deploy.exploration.costs import Cost
-from bitat_deploy.exploration.halving import Halving, cell_of
+from bitat_deploy.exploration.halving import Halving, cell_of, storage_errors
 from bitat_deploy.exploration.plan import LEAST_EPOCHS, PlanFile, affordable
 from bitat_deploy.exploration.pool import Job, Workers
 from bitat_deploy.exploration.recipes import candidate_recipe, twin_recipe
 from bitat_deploy.exploration.setting import Setting
-from bitat_deploy.exploration.work import Score, train_run, training_speed
+from bitat_deploy.exploration.work import Score, is_trained, train_run, training_speed
 from bitat_deploy.progress import Progress
+from bitat_deploy.training import TrainingDivergedError
 
 DATABASE = "explore.db"
 _SHARE_OF_TWINS = 0.4  # of the time
@@ -34,14 +38,17 @@ class TrainingRuns:
         self._shapes = {one.twin: one for one in candidates}
         self._speeds: dict[str, float] = {}  # seconds of an epoch in one worker, by shape
         self._twins: set[str] = set()  # trained
-        self._worked = 0.0  # seconds, by the speeds
+        self._began = time.monotonic()
+        self._worked = 0.0  # seconds in this command, as the speeds have it
+        self._read: set[str] = set()  # names of runs that earlier commands finished
 
     def run(self) -> None:
         """All of it, or what was left of it. Raises OutOfTimeError; InputError; what training
         raises about a disk that is full."""
         self._find_speeds()
         self._train_twins()
-        self._train_candidates()
+        with storage_errors(database(self._setting)):
+            self._train_candidates()
 
     def _find_speeds(self) -> None:
         setting = self._setting
@@ -75,13 +82,13 @@ class TrainingRuns:
 
         def job(name: str, one: Candidate) -> Job:
             recipe = twin_recipe(one, setting.images, epochs)
-            folder = setting.twin_folder(one)
+            folder = self._looked_at(name, setting.twin_folder(one))
             arguments = (recipe, setting.options.data, folder, self._workers.threads)
             return Job(name, train_run, arguments)
 
         def done(job: Job, score: Score) -> None:
             self._twins.add(job.name)
-            self._worked += self._speeds[job.name] * epochs
+            self._count(job, self._speeds[job.name] * epochs)
             self._tell(f"{job.name} in full precision: validation {score.accuracy:.1%}")
 
         longest_first = sorted(self._shapes.items(), key=lambda one: -self._speeds[one[0]])
@@ -107,21 +114,22 @@ class TrainingRuns:
         def job(one: Candidate, epochs: int) -> Job:
             checkpoint = setting.twin_checkpoint(one)
             recipe = candidate_recipe(one, setting.images, epochs, checkpoint)
-            folder = setting.run_folder(one, epochs)
+            name = f"{one.name} {epochs}"
+            folder = self._looked_at(name, setting.run_folder(one, epochs))
             arguments = (recipe, setting.options.data, folder, self._workers.threads)
-            return Job(f"{one.name} {epochs}", train_run, arguments)
+            return Job(name, train_run, arguments)
 
         def done(job: Job, score: Score) -> None:
             name, _, epochs = job.name.partition(" ")
             halving.report(by_name[name], score)
-            self._worked += self._speeds[by_name[name].twin] * int(epochs)
+            self._count(job, self._speeds[by_name[name].twin] * int(epochs))
             self._tell(
                 f"{name}, {epochs} of {plan.value.epochs} epochs: validation {score.accuracy:.1%}"
             )
 
         def failed(job: Job, error: BitatDeployError) -> None:
-            if not isinstance(error, InputError) and "diverged" not in type(error).__name__.lower():
-                raise error
+            if not isinstance(error, InputError | TrainingDivergedError):
+                raise error  # such as a full disk, which is no candidate's fault
             name = job.name.partition(" ")[0]
             halving.fail(by_name[name], str(error))
             self._tell(f"{name} failed: {error}")
@@ -132,8 +140,18 @@ class TrainingRuns:
         left = self._workers.clock.left
         return None if left is None else left * share
 
+    def _looked_at(self, name: str, folder: Path) -> Path:
+        """The ``folder`` of a run, after a look whether it needs no work."""
+        if is_trained(folder):
+            self._read.add(name)
+        return folder
+
+    def _count(self, job: Job, seconds: float) -> None:
+        if job.name not in self._read:
+            self._worked += seconds
+
     def _tell(self, what: str) -> None:
-        """Progress with how much work is left, by what each shape's epochs take."""
+        """Progress with the time left, by how long each shape's epochs and all so far took."""
         ahead = 0.0
         for name in self._shapes.keys() - self._twins:
             ahead += self._speeds[name] * self._plan.value.twin_epochs
@@ -143,9 +161,18 @@ class TrainingRuns:
                 0.75 * epochs if self._halving is None else self._halving.expected_epochs(one)
             )
             ahead += self._speeds[one.twin] * expected
+        if self._worked and ahead:
+            left = ahead * (time.monotonic() - self._began) / self._worked
+            what += f"; about {math.ceil(left / 60)} min left"
         self._progress(what, round(self._worked), round(self._worked + ahead))
 
     _halving: Halving | None = None
+
+
+def database(setting: Setting) -> str:
+    """The URL of the trials' database."""
+    path = setting.options.output.absolute() / DATABASE
+    return setting.options.storage or f"sqlite:///{path}"
 
 
 def open_halving(
@@ -158,10 +185,8 @@ def open_halving(
     cells: dict[str, list[Candidate]] = {}
     for one in candidates:
         cells.setdefault(cell_of(one, costs.get(one.name)), []).append(one)
-    storage = setting.options.storage
-    path = setting.options.output.absolute() / DATABASE
     return Halving(
-        storage or f"sqlite:///{path}",
+        database(setting),
         plan.value.owner,
         cells,
         plan.value.epochs,

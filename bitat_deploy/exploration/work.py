@@ -25,13 +25,18 @@ class Score:
         return self.right / self.images
 
 
+def is_trained(folder: Path) -> bool:
+    """Whether the run in ``folder`` is finished."""
+    return (folder / _SCORE).exists()
+
+
 def train_run(recipe: dict[str, Any], data: Path, folder: Path, threads: int) -> Score:
     """Train in ``folder``, where a stopped run goes on; the score on the validation images.
 
     A run that is finished is only read. Raises what training raises.
     """
     kept = folder / _SCORE
-    if kept.exists():
+    if is_trained(folder):
         score: Score = build_record(Score, json.loads(kept.read_text()), str(kept))
         return score
     _prepare(threads)
