@@ -288,13 +288,13 @@ def _open_storage(storage: str) -> optuna.storages.BaseStorage:
         return optuna.storages.get_storage(storage)
     except (ArgumentError, ImportError) as error:
         raise InputError(
-            f"--storage '{without_password(storage)}' is no database that Optuna can use ({_first_line(error)}); "
-            "give a URL like sqlite:///explore.db"
+            f"--storage '{without_password(storage)}' is no database that Optuna can use "
+            f"({_first_line(error)}); give a URL like sqlite:///explore.db"
         ) from error
     except RuntimeError as error:
         raise InputError(
-            f"the database '{without_password(storage)}' was made by another version of Optuna than "
-            f"{optuna.__version__}; give another --output or --storage, or upgrade it with: "
+            f"the database '{without_password(storage)}' was made by another version of Optuna "
+            f"than {optuna.__version__}; give another --output or --storage, or upgrade it with: "
             "optuna storage upgrade"
         ) from error
 

@@ -40,7 +40,7 @@ class TrainingRuns:
         self._twins: set[str] = set()  # trained
         self._began = time.monotonic()
         self._worked = 0.0  # seconds in this command, as the speeds have it
-        self._read: set[str] = set()  # names of runs that earlier commands finished
+        self._known: dict[str, bool] = {}  # whether earlier commands finished a run, by its name
 
     def run(self) -> None:
         """All of it, or what was left of it. Raises OutOfTimeError; InputError; what training
@@ -142,12 +142,11 @@ class TrainingRuns:
 
     def _looked_at(self, name: str, folder: Path) -> Path:
         """The ``folder`` of a run, after a look whether it needs no work."""
-        if is_trained(folder):
-            self._read.add(name)
+        self._known.setdefault(name, is_trained(folder))
         return folder
 
     def _count(self, job: Job, seconds: float) -> None:
-        if job.name not in self._read:
+        if not self._known[job.name]:
             self._worked += seconds
 
     def _tell(self, what: str) -> None:
