@@ -8,8 +8,8 @@ from pathlib import Path
 from bitat_deploy import device
 from bitat_deploy.api.benches import bench
 from bitat_deploy.api.bundles import build
+from bitat_deploy.baseline import has_onnx_runtime
 from bitat_deploy.device import BenchOptions, BenchResult, Connection, fitting_target
-from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.target import Target
 from bitat_deploy.zoo import zoo_names
@@ -29,10 +29,9 @@ def bench_zoo(
     """Build and measure ``networks`` of the zoo, by default all, with their baselines.
 
     Each result comes as soon as it is there. Without ``target`` the networks are built for the one
-    that fits the device best. A network whose layers have no counterpart in ONNX Runtime comes
-    without baselines. The other arguments are as for :func:`bench`; ``connect`` opens the
-    connection. Raises DeviceUnsuitableError where no target fits, otherwise as :func:`build` and
-    :func:`bench`.
+    that fits the device best. A device that ONNX Runtime does not run on gives no baselines. The
+    other arguments are as for :func:`bench`; ``connect`` opens the connection. Raises
+    DeviceUnsuitableError where no target fits, otherwise as :func:`build` and :func:`bench`.
     """
     with contextlib.ExitStack() as stack:
         progress(f"connecting to {host}", 0, 0)
@@ -42,13 +41,15 @@ def bench_zoo(
         for name in networks or zoo_names():
             tell = functools.partial(_tell, progress, name)
             bundle = build(name, target, progress=tell)
-            measure = functools.partial(
-                bench, bundle, connection, data=data, images=images, options=options, progress=tell
+            result = bench(
+                bundle,
+                connection,
+                data=data,
+                images=images,
+                options=options,
+                baseline=has_onnx_runtime(bundle.manifest.target),
+                progress=tell,
             )
-            try:
-                result = measure(baseline=True)
-            except UnsupportedOperatorError:
-                result = measure(baseline=False)
             yield name, result
 
 

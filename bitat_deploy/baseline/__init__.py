@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from bitat_deploy.baseline.int8 import int8_twin
     from bitat_deploy.baseline.prepare import prepare_baseline
     from bitat_deploy.baseline.program import baseline_program
-    from bitat_deploy.baseline.runtime import ONNX_RUNTIME_VERSION, onnx_runtime_library
+    from bitat_deploy.baseline.runtime import (
+        ONNX_RUNTIME_VERSION,
+        has_onnx_runtime,
+        onnx_runtime_library,
+    )
 else:
     __getattr__ = lazy_face(__name__)
 
@@ -40,6 +44,7 @@ __all__ = [
     "Twin",
     "baseline_program",
     "float32_twin",
+    "has_onnx_runtime",
     "int8_twin",
     "onnx_runtime_library",
     "prepare_baseline",

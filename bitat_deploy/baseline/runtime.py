@@ -19,9 +19,14 @@ _SHA256 = {
 }
 
 
+def has_onnx_runtime(target: Target) -> bool:
+    """Whether there is an ONNX Runtime for ``target``."""
+    return target.architecture in _SHA256
+
+
 def check_onnx_runtime(target: Target) -> None:
     """Raise BuildError if there is no ONNX Runtime for ``target``."""
-    if target.architecture not in _SHA256:
+    if not has_onnx_runtime(target):
         raise BuildError(
             f"target '{target.name}' is for {target.architecture}, for which there is no ONNX "
             "Runtime; leave out --baseline"
