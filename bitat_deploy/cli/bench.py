@@ -58,18 +58,21 @@ PROFILE_RUNS = 100
 @click.option(
     "--json",
     "json_file",
+    metavar="FILE|-",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Also write the report to this file, as JSON; '-' is standard output.",
 )
 @click.option(
     "--markdown",
     "markdown_file",
+    metavar="FILE|-",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Also write it as Markdown.",
 )
 @click.option(
     "--html",
     "html_file",
+    metavar="FILE|-",
     type=click.Path(path_type=Path, allow_dash=True),
     help="Also write it as a page with charts, one file that opens offline.",
 )
