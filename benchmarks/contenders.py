@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from benchmarks.ncnn_twin import ncnn_twin
 from bitat_deploy.baseline import (
     ONNX_RUNTIME_VERSION,
     baseline_program,
@@ -153,10 +154,31 @@ def onnx_runtime_contenders(
     return tuple(contenders)
 
 
+@dataclass(frozen=True)
+class PythonSite:
+    """Where a program in Python runs: its interpreter, and a folder with its packages or None.
+
+    None are those of this interpreter. The program is copied into the folder.
+    """
+
+    interpreter: tuple[str, ...] = (sys.executable,)
+    packages: Path | None = None
+
+    def place(self, name: str) -> Path:
+        """Path of our program ``name``, beside the packages."""
+        source = Path(__file__).with_name(name)
+        if self.packages is None:
+            return source
+        return Path(shutil.copy2(source, self.packages / name))
+
+
 def litert_contenders(
-    network: IntegerNetwork, images: NDArray[np.uint8], folder: Path
+    network: IntegerNetwork,
+    images: NDArray[np.uint8],
+    folder: Path,
+    site: PythonSite = PythonSite(),
 ) -> tuple[Contender, ...]:
-    """The float32 and int8 twins in LiteRT with XNNPACK, on this machine.
+    """The float32 and int8 twins in LiteRT with XNNPACK, on this machine or in ``site``.
 
     Empty where the package ai-edge-litert is not installed. Raises UnsupportedOperatorError.
     """
@@ -174,11 +196,53 @@ def litert_contenders(
             Contender(
                 f"LiteRT {metadata.version('ai-edge-litert')}",
                 arithmetic,
-                Path(__file__).with_name("litert_program.py"),
+                site.place("litert_program.py"),
                 model,
                 path,
                 network.input_shape,
-                interpreter=(sys.executable,),
+                interpreter=site.interpreter,
             )
         )
     return tuple(contenders)
+
+
+def ncnn_contenders(
+    network: IntegerNetwork,
+    images: NDArray[np.uint8],
+    folder: Path,
+    version: str,
+    site: PythonSite = PythonSite(),
+) -> tuple[Contender, ...]:
+    """The float32 and int8 twins in ncnn, with weights of zeros, as in its own benchmark.
+
+    Raises UnsupportedOperatorError.
+    """
+    path = folder / "images"
+    images.tofile(path)
+    contenders = []
+    for arithmetic in ("float32", "int8"):
+        model = folder / f"{arithmetic}.param"
+        model.write_text(ncnn_twin(network, quantized=arithmetic == "int8"))
+        contenders.append(
+            Contender(
+                f"ncnn {version}",
+                arithmetic,
+                site.place("ncnn_program.py"),
+                model,
+                path,
+                network.input_shape,
+                interpreter=site.interpreter,
+            )
+        )
+    return tuple(contenders)
+
+
+def installed_ncnn(
+    network: IntegerNetwork, images: NDArray[np.uint8], folder: Path
+) -> tuple[Contender, ...]:
+    """ncnn's contenders on this machine; none where the package ncnn is not installed."""
+    if importlib.util.find_spec("ncnn") is None:
+        return ()
+    place = folder / "ncnn"
+    place.mkdir()
+    return ncnn_contenders(network, images, place, metadata.version("ncnn"))

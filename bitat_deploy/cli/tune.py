@@ -144,6 +144,8 @@ def tune(
     for host, error in tuned.failed.items():
         say(f"Warning: '{host}' dropped out, the others did its share: {error}", err=True)
     say(_summary(tuned.candidates, tuned.resumed, tuned.unsteady))
+    if tuned.modelled:
+        say(f"Cycles are modelled, not measured: {tuned.modelled}.")
     say(f"Records: {tuned.log.path}")
 
 

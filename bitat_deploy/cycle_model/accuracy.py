@@ -18,10 +18,12 @@ FILE = "accuracy.json"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One program on one board: million cycles by its publisher's time, and by the model.
+    """One program on one board: its publisher's time, and million cycles by the model.
 
     ``arithmetic`` is that of the network, "int8" or "float32"; ``milliseconds`` at ``megahertz`` on
-    one core are the publisher's; ``modelled`` is None where it was not modelled yet.
+    one core are the publisher's. ``modelled`` is None where it was not modelled yet,
+    ``short_queues`` where the processor has no second model. ``misses`` are lines of 64 bytes that
+    the emulated first and second level of cache did not hold, in millions, without prefetching.
     """
 
     processor: str
@@ -33,16 +35,18 @@ class Comparison:
     megahertz: float
     source: str
     modelled: float | None = None
+    short_queues: float | None = None
+    misses: tuple[float, ...] = ()
 
     @property
     def real(self) -> float:
         """Million cycles on the board."""
         return self.milliseconds * self.megahertz / 1000
 
-    @property
-    def factor(self) -> float | None:
+    def factor(self, short_queues: bool = False) -> float | None:
         """How many times as many cycles the board took as the model says."""
-        return self.real / self.modelled if self.modelled else None
+        modelled = self.short_queues if short_queues else self.modelled
+        return self.real / modelled if modelled else None
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,10 @@ class ModelError:
         return f"other programs took {factors} times the modelled cycles on a real {self.processor}"
 
 
-def model_error(target: Target) -> ModelError:
-    """The model's error on the target's processor."""
-    factors = [
-        found.factor
-        for found in comparisons()
-        if found.processor == target.cpu and found.factor is not None
-    ]
+def model_error(target: Target, short_queues: bool = False) -> ModelError:
+    """The error of the target's model, or of its second one, on the target's processor."""
+    found = [x.factor(short_queues) for x in comparisons() if x.processor == target.cpu]
+    factors = [factor for factor in found if factor is not None]
     if not factors:
         return ModelError(target.cpu)
     return ModelError(target.cpu, min(factors), max(factors))

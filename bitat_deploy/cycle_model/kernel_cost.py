@@ -1,6 +1,7 @@
-"""A static model of a kernel's time: llvm-mca on its basic blocks, weighted by how often they run.
+"""A static model of a kernel's time: its basic blocks costed, and weighted by how often they run.
 
-No processor is needed, and no emulator. What llvm-mca leaves out is left out here too: caches and
+No processor is needed, and no emulator. A block is costed by llvm-mca or by a pipeline of ours
+(:mod:`.block_models`). Left out are caches and
 memory, mispredicted branches, and what blocks share when one overlaps the next. A block's cycles
 are those of its steady state, the block repeated without end. So it ranks schedules by their
 instructions and their order; it does not predict milliseconds.
@@ -12,10 +13,10 @@ import tvm
 
 from bitat_deploy.compiler import tvm_target
 from bitat_deploy.cycle_model.assembly import Block, function_blocks
-from bitat_deploy.cycle_model.llvm_mca import block_cycles
+from bitat_deploy.cycle_model.block_models import BlockModel, block_model
 from bitat_deploy.cycle_model.scalar_arithmetic import UnknownFlowError
 from bitat_deploy.cycle_model.scalar_execution import count_runs
-from bitat_deploy.errors import BuildError, InputError
+from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.target import Target
 
@@ -73,12 +74,12 @@ def modelled_cycles(operator: Operator, target: Target) -> float:
     return kernel_cost(operator, target).cycles
 
 
-def kernel_cost(operator: Operator, target: Target) -> KernelCost:
-    """Compile ``operator`` for one core and cost every basic block; errors as above."""
-    if target.architecture != "aarch64" or not target.model_cpu:
-        raise InputError(
-            f"there is no static cycle model for target '{target.name}'; it covers 64-bit ARM"
-        )
+def kernel_cost(operator: Operator, target: Target, model: BlockModel | None = None) -> KernelCost:
+    """Compile ``operator`` for one core and cost every basic block; errors as above.
+
+    ``model`` is used in place of the one of the target's processor.
+    """
+    model = model or block_model(target)
     operator = replace(operator, target=replace(target, cores=1))
     blocks = _compiled_blocks(operator)
     arguments = len(operator.inputs) + len(operator.constants()) + 1
@@ -90,7 +91,7 @@ def kernel_cost(operator: Operator, target: Target) -> KernelCost:
         ) from error
     executed = [block for block in blocks if block.runs]
     instructions = [block.instructions for block in executed]
-    cycles = block_cycles(instructions, target.model_cpu, target.features)
+    cycles = model(instructions)
     return KernelCost(
         blocks=tuple(
             BlockCost(

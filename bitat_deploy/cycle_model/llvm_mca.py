@@ -12,6 +12,7 @@ from bitat_deploy.errors import BuildError, InputError
 
 _ITERATIONS = 100
 _NEWEST, _OLDEST = 30, 14  # releases of LLVM that are looked for
+_SKIPS_UNKNOWN = 20  # the release that can leave out what a processor's tables lack
 _NOT_MODELLED = ("bl ", "ret", "b ")
 
 
@@ -28,6 +29,7 @@ def find_llvm_mca() -> str:
     )
 
 
+@lru_cache(maxsize=1)
 def llvm_mca_version() -> str:
     """Release of LLVM that costs the blocks; its processor models change between releases."""
     text = subprocess.run([find_llvm_mca(), "--version"], capture_output=True, text=True).stdout
@@ -43,21 +45,21 @@ def block_cycles(
     Raises InputError where there is no llvm-mca, BuildError where it fails.
     """
     lines = []
-    costed = []
     for number, block in enumerate(blocks):
         body = [text for text in block if not text.startswith(_NOT_MODELLED)]
         if body:
-            costed.append(number)
             # Releases before 22 take no region from a comment that begins with "//".
-            lines += [f"# LLVM-MCA-BEGIN block{number}", *body, "# LLVM-MCA-END"]
+            lines += [f"# LLVM-MCA-BEGIN {number}", *body, "# LLVM-MCA-END"]
     command = [find_llvm_mca(), "-mtriple=aarch64-linux-gnu", f"-mcpu={processor}", "-json"]
     command += [f"-iterations={_ITERATIONS}", f"-mattr={','.join(features)}"]
+    if int(llvm_mca_version().split(".")[0]) >= _SKIPS_UNKNOWN:
+        command.append("-skip-unsupported-instructions=lack-sched")
     result = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True)
     if result.returncode:
         first = result.stderr.strip().splitlines()[:1]
         raise BuildError(f"llvm-mca failed for '{processor}': {''.join(first)}")
     regions = json.loads(result.stdout[result.stdout.index("{") :])["CodeRegions"]
     cycles = [0.0] * len(blocks)
-    for number, region in zip(costed, regions, strict=True):
-        cycles[number] = region["SummaryView"]["TotalCycles"] / _ITERATIONS
+    for region in regions:
+        cycles[int(region["Name"])] = region["SummaryView"]["TotalCycles"] / _ITERATIONS
     return cycles

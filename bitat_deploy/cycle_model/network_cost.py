@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from bitat_deploy.compiler import LayerReport, LoweredLayer, lower_layers
 from bitat_deploy.cycle_model.accuracy import ModelError, model_error
+from bitat_deploy.cycle_model.block_models import short_queue_model
 from bitat_deploy.cycle_model.kernel_cost import KernelCost, kernel_cost
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.operators import Operator
@@ -43,22 +44,27 @@ class ModelledNetwork:
 
 
 def modelled_network(
-    network: IntegerNetwork, target: Target, records: Records | None = None
+    network: IntegerNetwork,
+    target: Target,
+    records: Records | None = None,
+    short_queues: bool = False,
 ) -> ModelledNetwork:
     """Cost every layer with the fastest schedules in ``records``, or the default ones.
+
+    ``short_queues`` asks for the second model of a processor that has one.
 
     Layers of the same workload and schedule are costed once in a process. Raises InputError where
     there is no model of the target's processor or no llvm-mca, BuildError where the code cannot be
     followed.
     """
     lowered = lower_layers(network, target, records)
-    return ModelledNetwork(target, tuple(map(_modelled_layer, lowered)), model_error(target))
+    layers = tuple(_modelled_layer(layer, short_queues) for layer in lowered)
+    return ModelledNetwork(target, layers, model_error(target, short_queues))
 
 
-def _modelled_layer(layer: LoweredLayer) -> ModelledLayer:
-    operator = layer.operator
-    cost = _cost(_Shape(operator))
-    return ModelledLayer(layer.report, operator.workload, cost)
+def _modelled_layer(layer: LoweredLayer, short_queues: bool) -> ModelledLayer:
+    cost = _cost(_Shape(layer.operator), short_queues)
+    return ModelledLayer(layer.report, layer.operator.workload, cost)
 
 
 class _Shape:
@@ -76,5 +82,7 @@ class _Shape:
 
 
 @lru_cache(maxsize=_KEPT)
-def _cost(shape: _Shape) -> KernelCost:
-    return kernel_cost(shape.operator, shape.operator.target)
+def _cost(shape: _Shape, short_queues: bool) -> KernelCost:
+    target = shape.operator.target
+    model = short_queue_model(target) if short_queues else None
+    return kernel_cost(shape.operator, target, model)

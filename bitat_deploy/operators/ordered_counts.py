@@ -16,9 +16,8 @@ pixel: all 32.
 Sums. 31 words add at most 248 to a byte. Where there are more, every 24 words the upper half of
 each byte is added to a second byte in memory, and the lower half stays: sum = 16 * high + low.
 
-Instructions for 2048 binary multiply-accumulates: 48 as in LLVM's order, 4 dup and 4 loads. In the
-model of the Cortex-A53 none of the loads runs beside another instruction, as results have to be
-written in order: 56 cycles, 86 % of the bound.
+Instructions for 2048 binary multiply-accumulates: 48 as in LLVM's order, 4 dup and 4 loads. The
+order was made for a model in which results have to be written in order; it takes 56 cycles there.
 """
 
 from collections.abc import Iterator

@@ -2,11 +2,12 @@
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits
+from bitat_deploy.cycle_model import model_error
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
@@ -34,7 +35,10 @@ MODEL_HOST = "model"
 
 @dataclass(frozen=True)
 class Tuned:
-    """The result of a run. ``failed`` maps hosts that dropped out to their errors."""
+    """The result of a run. ``failed`` maps hosts that dropped out to their errors.
+
+    ``modelled`` says how far the cycle model was off; empty where devices measured.
+    """
 
     summaries: tuple[WorkloadSummary, ...]
     log: RecordLog
@@ -42,6 +46,7 @@ class Tuned:
     resumed: int
     unsteady: int
     failed: dict[str, BitatDeployError]
+    modelled: str = ""
 
 
 def tune(
@@ -87,7 +92,8 @@ def tune(
         if origin is not None:
             session = Session(work(model_jobs(pool)), log, {}, options.effort, progress)
             tune_by_model(session, origin)
-            return _result(tasks, session, sources, {})
+            tuned = _result(tasks, session, sources, {})
+            return replace(tuned, modelled=model_error(target).sentence)
         program = measuring_program(target, status)
         builder = Builder(pool)
         # Building while this machine measures would disturb it.

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
-from bitat_deploy.cycle_model import find_llvm_mca, modelled_cycles
+from bitat_deploy.cycle_model import model_name, modelled_cycles
 from bitat_deploy.errors import BuildError
 from bitat_deploy.operators import Operator
 from bitat_deploy.records import MODEL, NOT_BUILT, OK
@@ -97,7 +96,7 @@ class Session:
 
 def model_origin(target: Target) -> Origin:
     """The origin of modelled records. Raises InputError if the target has no model."""
-    return Origin(MODEL, f"{Path(find_llvm_mca()).name}, {target.model_cpu}", "cycles")
+    return Origin(MODEL, model_name(target), "cycles")
 
 
 def model_jobs(pool: ProcessPoolExecutor) -> Callable[[Task, tuple[Any, ...]], Any]:

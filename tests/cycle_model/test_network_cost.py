@@ -13,6 +13,14 @@ from tests.drawn_networks import draw_network
 
 
 @pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca is not installed")
+def test_a_second_model_with_short_queues() -> None:
+    target, network = load_target("rpi4"), draw_network(7)
+    first, second = (modelled_network(network, target, short_queues=x) for x in (False, True))
+    assert second.cycles != first.cycles
+    assert second.error == model_error(target, short_queues=True)
+
+
+@pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca is not installed")
 def test_a_network_is_the_sum_of_its_layers() -> None:
     target, network = load_target("rpi4"), draw_network(7)
     modelled = modelled_network(network, target)
@@ -24,8 +32,11 @@ def test_a_network_is_the_sum_of_its_layers() -> None:
 
 
 def test_errors_are_of_the_same_processor() -> None:
-    factors = [x.real / x.modelled for x in comparisons() if x.processor == "cortex-a72"]
+    entries = [x for x in comparisons() if x.processor == "cortex-a72"]
+    factors = [x.real / x.modelled for x in entries if x.modelled]
     assert model_error(load_target("rpi4")) == ModelError("cortex-a72", min(factors), max(factors))
+    factors = [x.real / x.short_queues for x in entries if x.short_queues]
+    assert model_error(load_target("rpi4"), short_queues=True).highest == max(factors)
     assert model_error(load_target("aarch64")).lowest is None
 
 
