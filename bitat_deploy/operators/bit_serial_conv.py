@@ -23,7 +23,7 @@ broadcast and nothing is added across lanes. Weights are [group][tile][run][word
 Instructions, for each word and pair of planes: NEON eor, cnt, add; x86 xor and a full adder.
 
 With many pairs of planes it is faster to unpack the codes and multiply bytes, in the code of
-:mod:`.quantized_conv`: a schedule of that operator says so.
+:mod:`.quantized_conv` (:mod:`.arithmetic` says from how many on): a schedule of that operator.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import MAX_BITS, Codes, Convolution, Format, pack_bits, packed_bytes
+from bitat_deploy.operators.arithmetic import bytes_from_pairs
 from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE
 from bitat_deploy.operators.bit_serial_count import CountTile, WindowCount
 from bitat_deploy.operators.convolution import (
@@ -53,7 +54,6 @@ from bitat_deploy.operators.vector_code import (
 )
 from bitat_deploy.target import Target
 
-_FEW_CHANNELS = 16  # of which unpacking costs more than it gains
 _TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save adders
 
 
@@ -78,19 +78,6 @@ class BitSerialSchedule:
             return BitSerialSchedule(32, 1, 1, max(8, _TREE_WORDS // pairs))
         pixels, vectors = {1: (4, 4), 2: (4, 2), 3: (2, 2), 4: (2, 2)}.get(levels, (2, 1))
         return BitSerialSchedule(8, pixels, vectors, 1)
-
-
-def _pairs_worth_bytes(target: Target) -> int:
-    """Pairs of planes from which on bytes are faster, at 14x14x512.
-
-    Measured on x86 (at 4 both take as long); on ARM modelled: at 2 and 4 with dot products, at 4
-    and 16 without.
-    """
-    if target.architecture == "x86_64":
-        return 5
-    if "+dotprod" in target.features:
-        return 3
-    return 8 if target.in_order else 9
 
 
 class BitSerialConv(ConvolutionOperator):
@@ -151,7 +138,7 @@ class BitSerialConv(ConvolutionOperator):
 
         With several pairs of planes also the tiles of products of bytes.
         """
-        count = replace(self, schedule=self._bit_by_bit)._count
+        count = replace(self, schedule=self.bit_by_bit)._count
         in_bytes = QuantizedConv(self.layer, self.formats, self.target)
         return (*self._bit_serial_space(count), *(in_bytes.space() if count.pairs > 1 else ()))
 
@@ -169,12 +156,13 @@ class BitSerialConv(ConvolutionOperator):
         if self.schedule is not None:
             return self.schedule
         pairs = self.layer.weight_bits * self.codes.bits
-        if pairs < _pairs_worth_bytes(self.target) or self.group_channels < _FEW_CHANNELS:
-            return self._bit_by_bit
+        if pairs < bytes_from_pairs(self.target, self.layer.taps, self.group_channels):
+            return self.bit_by_bit
         return QuantizedConv(self.layer, self.formats, self.target).default_schedule
 
     @property
-    def _bit_by_bit(self) -> BitSerialSchedule:
+    def bit_by_bit(self) -> BitSerialSchedule:
+        """The default schedule of counting bits."""
         return BitSerialSchedule.fastest(self.target, self.layer.weight_bits, self.codes.bits)
 
     @cached_property

@@ -62,6 +62,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "training/uniq/calibration.py": ("tests/training/test_uniq.py",),
     "training/uniq/functions.py": ("tests/training/test_uniq.py",),
     "training/uniq/levels.py": ("tests/training/test_uniq.py",),
+    "bitat_deploy/operators/arithmetic.py": ("tests/operators/test_arithmetic.py",),
     "bitat_deploy/operators/binary_depthwise.py": (
         *_of("BinaryDepthwiseConv"),
         "tests/operators/test_schedules.py::test_threads_share_large_layers",
@@ -77,6 +78,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_of("BitSerialDepthwiseConv"),
         "tests/operators/test_convolutions.py",
     ),
+    "bitat_deploy/operators/byte_copy.py": (
+        *_of("QuantizedConv", "EightBitDepthwiseConv"),
+        _ARM_CONVOLUTIONS,
+    ),
     "bitat_deploy/operators/carry_save.py": (
         "tests/operators/test_carry_save.py",
         *_of("GlobalBitCount", "BinaryDepthwiseConv"),
@@ -84,6 +89,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/convolution.py": (
         *_CONVOLUTIONS,
         "tests/operators/test_convolutions.py::test_windows_end_within_the_padded_copy",
+    ),
+    "bitat_deploy/operators/eight_bit_depthwise.py": (
+        *_of("EightBitDepthwiseConv"),
+        _ARM_CONVOLUTIONS,
     ),
     "bitat_deploy/operators/binary_conv.py": _of("BinaryDepthwiseConv", "BinaryPointwiseConv"),
     "bitat_deploy/operators/float_boundary.py": _of("FloatThresholdPack"),
@@ -104,6 +113,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/pointwise_tables.py": _POINTWISE,
     "bitat_deploy/operators/quantized_conv.py": (*_CONVOLUTIONS, _ARM_CONVOLUTIONS),
     "bitat_deploy/operators/int8_dense.py": _of("Int8Dense"),
+    "bitat_deploy/operators/requantize_stream.py": _of("RequantizeStream"),
     "bitat_deploy/operators/stream_pooling.py": _of("StreamAveragePool", "GlobalStreamSum"),
     "bitat_deploy/operators/vector_code.py": (
         "tests/operators/test_vector_code.py",
