@@ -18,7 +18,7 @@ from bitat_deploy.foreign.load import load_graph
 from bitat_deploy.foreign.mixed_network import MixedNetwork
 from bitat_deploy.foreign.not_finite import refuse_not_finite
 from bitat_deploy.foreign.preprocessing import USUAL, with_picture_input
-from bitat_deploy.foreign.recognised import describe_recognised
+from bitat_deploy.foreign.recognised import describe_float_speed, describe_recognised
 from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import (
     IntegerNetwork,
@@ -96,6 +96,8 @@ def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
     metadata["import"] = comparison.describe()
     metadata["recognised"] = describe_recognised(original, rewritten)
     graph = rewritten.graph
+    if slow := describe_float_speed(original, graph):
+        metadata["float"] = slow
     if comparison.as_written:
         graph = replace(graph, metadata=graph.metadata | {OPTIMIZATIONS: "off"})
     return MixedNetwork(

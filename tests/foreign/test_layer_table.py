@@ -1,5 +1,6 @@
 """What the table at the end of a build says of a file is what the file has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.compiler.mixed_module import mixed_module
 from bitat_deploy.foreign import import_foreign
+from bitat_deploy.foreign.load import load_graph
+from bitat_deploy.foreign.recognised import describe_float_speed
 from bitat_deploy.network import Preprocessing
 from bitat_deploy.records.choice import Records
 from bitat_deploy.target import load_target
@@ -75,3 +78,17 @@ def test_a_float_network_has_none(tmp_path: Path) -> None:
     model = Model()
     model.conv(16, weight=np.random.default_rng(0).normal(size=(16, 3, 3, 3)))
     assert reports(model.classify(), tmp_path)[1] == "no convolution has two-valued weights"
+
+
+def test_much_float_work_is_told(tmp_path: Path) -> None:
+    """Where only the classifier stays in float32, nothing is said."""
+    model = Model()
+    model.conv(16, pads=[1] * 4)
+    model.normalize()
+    model.where_sign()
+    model.binary_conv(16, 3)
+    found = import_foreign(model.classify().save(tmp_path), Preprocessing()).metadata
+    words = "of the multiply-accumulates stay in float32; float layers run at about"
+    assert words in found["float"]
+    graph = load_graph(tmp_path / "drawn.onnx")
+    assert describe_float_speed(graph, replace(graph, nodes=())) == ""
