@@ -15,6 +15,7 @@ from bitat_deploy.bundle import read_bundle
 from bitat_deploy.cli.main import cli
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import read_network
+from tests.bench_command import listen_to_interrupts
 from tests.exploration.pictures import write_candidates, write_photos
 
 pytestmark = pytest.mark.skipif(
@@ -44,6 +45,7 @@ def started(words: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen_to_interrupts,
     )
 
 
@@ -51,15 +53,18 @@ def started(words: list[str]) -> subprocess.Popen[str]:
 def explored(
     photos: Path, candidates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str, str]:
-    """The folder of an exploration that was killed once; what the second command printed."""
+    """The folder of an exploration that was stopped once; what the second command printed."""
     output = tmp_path_factory.mktemp("explored") / "exploration"
     words = arguments(photos, candidates, output, "--budget", "5ms")
     process = started(words)
     while not list(output.glob("twins/*/validation.json")):  # a twin is trained
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("Error: stopped; all that was found is in")
+    assert "Traceback" not in errors
     second = started(words)
     printed, errors = second.communicate()
     assert second.returncode == 0, errors

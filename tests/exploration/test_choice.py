@@ -1,0 +1,185 @@
+"""The front, the recommendation, and what the report says of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bitat_deploy.errors import InputError
+from bitat_deploy.exploration.candidates import Bits, Candidate, Shape
+from bitat_deploy.exploration.choice import FINISHED, Row, choose
+from bitat_deploy.exploration.costing import within_budget
+from bitat_deploy.exploration.costs import Budget, Cost, CostFile, Timing
+from bitat_deploy.exploration.document import read_exploration
+from bitat_deploy.exploration.pages import alike, exploration_report, recommendation, rivals
+from bitat_deploy.exploration.plan import PlanFile, affordable
+from bitat_deploy.exploration.work import Score
+from bitat_deploy.report import html_page, markdown_page
+
+SHAPE = Shape("mobilenet-v1", "chain", 32, ((64, 1),))
+
+
+def row(name: str, milliseconds: float | None, right: int, epochs: int = 8, bits: int = 1) -> Row:
+    candidate = Candidate(name, SHAPE, 1.0, 96, Bits(bits, bits) if bits else None)
+    timing = (
+        None if milliseconds is None else Timing(milliseconds, (milliseconds, 2 * milliseconds))
+    )
+    cost = Cost("modelled", timing, 3000, 1000)
+    return Row(candidate, cost, FINISHED, epochs, Score(right, 100))
+
+
+ROWS = (
+    row("slow", 4.0, 90),
+    row("best", 2.0, 80, bits=2),
+    row("worse", 1.5, 60),
+    row("same", 1.0, 75),
+    row("short", 0.5, 95, epochs=4),
+    row("fast", 0.1, 40),
+    row("real", None, 99, bits=0),
+)
+
+
+def names(rows: tuple[Row, ...]) -> list[str]:
+    return [one.candidate.shape_name for one in rows]
+
+
+def test_the_best_within_the_budget_is_recommended() -> None:
+    chosen = choose(ROWS, Budget(3.0))
+    assert names(chosen.front) == ["fast", "same", "best"]
+    assert chosen.recommended is chosen.front[-1]
+    assert names(choose(ROWS, Budget()).front) == ["fast", "same", "best", "slow"]
+    assert names(choose(ROWS, Budget(3.0, size_bytes=999)).front) == []
+
+
+def test_float_networks_are_not_ours_to_recommend() -> None:
+    assert "real" not in names(choose((*ROWS, row("real2", 0.01, 100, bits=0)), Budget()).front)
+
+
+def test_only_what_certainly_exceeds_the_budget_is_not_trained() -> None:
+    candidates = [one.candidate for one in ROWS if one.candidate.bits]
+    costs = {one.candidate.name: one.cost for one in ROWS if one.candidate.bits}
+    kept = within_budget(candidates, costs, Budget(1.0))
+    assert [one.shape_name for one in kept] == ["same", "short", "fast"]
+    with pytest.raises(
+        InputError, match=r"the fastest, fast-1x-96px-w1a1, takes 0\.1 ms \(modelled"
+    ):
+        within_budget(candidates, costs, Budget(0.01))
+    with pytest.raises(InputError, match=r"needs 3,000 bytes, 10 are allowed \(--budget-memory\)"):
+        within_budget(candidates, costs, Budget(memory_bytes=10))
+
+
+def document() -> dict[str, object]:
+    networks = []
+    for one in ROWS:
+        timing = one.cost.timing
+        score = one.validation
+        assert score is not None
+        networks.append(
+            {
+                "name": one.candidate.shape_name,
+                "series": one.candidate.series,
+                "state": one.state,
+                "reason": "",
+                "epochs": one.epochs,
+                "memory_bytes": 3000,
+                "size_bytes": 1000,
+                "milliseconds": timing and timing.milliseconds,
+                "interval": timing and timing.interval,
+                "validation": {"right": score.right, "images": score.images},
+                "test": None,
+                "others": {},
+            }
+        )
+    return {
+        "schema_version": 1,
+        "command": "bitat-deploy explore",
+        "pictures": {
+            "name": "photos",
+            "classes": ["a", "b"],
+            "training": 300,
+            "validation": 100,
+            "test": 100,
+        },
+        "target": {"name": "rpi4", "description": "a board", "clock_mhz": 1500},
+        "modelled": True,
+        "boards": ["modelled"],
+        "doubts": [],
+        "latency_from": "other programs took twice the cycles",
+        "budget": {"milliseconds": 3.0, "memory_bytes": None, "size_bytes": None},
+        "epochs": 8,
+        "seconds": 100,
+        "jobs": 2,
+        "cores": 2,
+        "complete": True,
+        "networks": networks,
+        "front": ["fast", "same", "best"],
+        "recommended": "best",
+        "left_out": {"nonsense": "it makes no sense"},
+    }
+
+
+def test_the_report_says_what_does_not_differ() -> None:
+    found = document()
+    assert alike(found) == ["same"]
+    assert recommendation(found) == (
+        "Take best within 3.000 ms: 80.0% (68 to 88%) of the validation images right, 2.000 ms "
+        "(modelled; 2.000 ms to 4.000 ms by its error), 1.00 kB of weights."
+    )
+    text = markdown_page(exploration_report(found))
+    assert "C does not differ from B in accuracy" in text
+    assert "C may take longer than the budget" in text
+    assert "In float32, whose latency is not known here, the best is real: 99.0%" in (
+        html_page(exploration_report(found))
+    )
+
+
+def test_what_another_runtime_does_better_is_said() -> None:
+    found = document()
+    eight_bit = next(one for one in found["networks"] if one["name"] == "best")  # type: ignore[attr-defined]
+    eight_bit["others"] = {"int8, ONNX Runtime": {"milliseconds": 1.9, "interval": [1.8, 2.0]}}
+    assert rivals(found) == [
+        "best in int8, ONNX Runtime is at least as good (80.0% (68 to 88%), 1.900 ms): take that "
+        "instead."
+    ]
+    eight_bit["others"]["int8, ONNX Runtime"]["milliseconds"] = 2.1
+    assert rivals(found) == []
+
+
+def test_doubts_of_boards_are_the_first_thing_to_see() -> None:
+    found = document() | {"modelled": False, "doubts": ["the processor is emulated"]}
+    banner = exploration_report(found).banner
+    assert banner is not None and banner.reasons == ("the processor is emulated",)
+
+
+@pytest.mark.parametrize(
+    ("most", "seconds", "per_epoch", "epochs"),
+    [
+        (40, None, 1.0, 40),
+        (40, 1000.0, 1.0, 40),
+        (40, 20.0, 1.0, 16),
+        (40, 1.0, 1.0, 4),
+        (42, None, 1, 40),
+    ],
+)
+def test_epochs_fit_the_time(
+    most: int, seconds: float | None, per_epoch: float, epochs: int
+) -> None:
+    assert affordable(most, seconds, per_epoch) == epochs
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    for content in ("{", "[]", '{"a": 1}', json.dumps({"subject": 1, "owner": "x"})):
+        file = tmp_path / "file.json"
+        file.write_text(content)
+        with pytest.raises(InputError, match=r"file\.json' is damaged"):
+            CostFile(file)
+        with pytest.raises(InputError, match=r"file\.json' is damaged or of another version"):
+            PlanFile(file, "subject")
+        with pytest.raises(InputError, match=r"file\.json' is no report"):
+            read_exploration(file)
+
+
+def test_costs_are_kept(tmp_path: Path) -> None:
+    cost = Cost("board", Timing(1.5, (1.0, 2.0)), 5, 6, others={"int8": Timing(3.0)}, doubts=("a",))
+    CostFile(tmp_path / "costs.json").add("name", cost)
+    assert CostFile(tmp_path / "costs.json").costs == {"name": cost}
