@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,9 @@ def _measure(setting: Setting, one: Candidate, connection: Connection) -> dict[s
     if "float32" in twins:
         name = f"{one.twin}-float"
         size = next(twin.model_bytes for twin in result.baselines if twin.name == "float32")
-        doubts = tuple(result.not_trustworthy)
-        costs[name] = Cost(origin, twins["float32"], size_bytes=size, doubts=doubts)
+        costs[name] = replace(
+            costs[one.name], timing=twins["float32"], memory_bytes=None, size_bytes=size, others={}
+        )
     return costs
 
 
@@ -205,6 +207,7 @@ def _cost(result: BenchResult, origin: str, others: Mapping[str, Timing]) -> Cos
         result.model_bytes,
         others=dict(others),
         doubts=tuple(result.not_trustworthy),
+        emulated=result.device.emulated,
     )
 
 

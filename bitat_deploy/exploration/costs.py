@@ -36,7 +36,7 @@ class Cost:
     """``origin`` is MODELLED or the name of the board. Bytes: of memory at its peak, and of the
     model; modelled, they are activations and weights alone. ``failure`` says why nothing is known.
     ``others``: the same shape in other runtimes on the same board, by name; ``doubts``: why the
-    board's times are not trustworthy.
+    board's times are not trustworthy; ``emulated``: it is none.
     """
 
     origin: str
@@ -46,6 +46,7 @@ class Cost:
     failure: str = ""
     others: dict[str, Timing] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    emulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def exploration_document(found: Exploration, command: str = "") -> Document:
         "modelled": not options.hosts,
         "boards": sorted({row.cost.origin for row in found.rows if row.cost.origin}),
         "doubts": doubts,
+        "emulated": any(row.cost.emulated for row in found.rows),
         "latency_from": _latency_from(found),
         "budget": {
             "milliseconds": options.budget.milliseconds,

@@ -32,7 +32,6 @@ def picture(document: Mapping[str, Any], title: str = "Accuracy against latency"
         for name, other in one["others"].items():
             place = (other["milliseconds"], other["interval"])
             series.setdefault(name, []).append(_point(one, *place, {}, name))
-    how = "modelled" if document["modelled"] else "measured"
     budget = document["budget"]["milliseconds"]
     notes = [
         "Whiskers: for the accuracy the 99 % interval for the choice of validation images; "
@@ -41,7 +40,7 @@ def picture(document: Mapping[str, Any], title: str = "Accuracy against latency"
     ]
     return Points(
         title,
-        Axis(f"latency, ms ({how}, one thread)", logarithmic=True),
+        Axis(f"latency, ms ({origin(document)}, one thread)", logarithmic=True),
         Axis("validation accuracy", percent=True),
         [Series(name, points) for name, points in sorted(series.items(), key=_series_order)],
         front=[
@@ -51,6 +50,13 @@ def picture(document: Mapping[str, Any], title: str = "Accuracy against latency"
         limits=[] if budget is None else [(f"budget {duration(budget)}", budget)],
         notes=notes,
     )
+
+
+def origin(document: Mapping[str, Any]) -> str:
+    """Where latencies are from, in a word."""
+    if document["modelled"]:
+        return "modelled"
+    return "EMULATED" if document["emulated"] else "measured"
 
 
 def comparable(one: Network, document: Mapping[str, Any]) -> bool:

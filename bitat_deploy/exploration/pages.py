@@ -11,6 +11,7 @@ from bitat_deploy.exploration.drawing import (
     by_name,
     comparable,
     listed,
+    origin,
     picture,
     reach,
     share,
@@ -48,11 +49,10 @@ def exploration_report(document: Mapping[str, Any]) -> Report:
     front = [networks[name] for name in document["front"]]
     chosen = networks[document["recommended"]]
     pictures, target = document["pictures"], document["target"]
-    how = "modelled" if document["modelled"] else "measured"
     figures = [
         (chosen["series"], "bits of the recommended network"),
         (f"{share(chosen['validation']):.1%}", "validation accuracy"),
-        (duration(chosen["milliseconds"]), f"latency, {how}"),
+        (duration(chosen["milliseconds"]), f"latency, {origin(document)}"),
         (byte_size(chosen["size_bytes"]), "size"),
     ]
     return Report(
@@ -71,6 +71,9 @@ def exploration_report(document: Mapping[str, Any]) -> Report:
 
 def _banner(document: Mapping[str, Any]) -> Banner | None:
     """What makes measured times doubtful."""
+    if document["emulated"]:
+        sentence = "These latencies say nothing about real hardware: do not choose by them."
+        return Banner("EMULATED", sentence, Tone.BAD)
     if not document["doubts"]:
         return None
     return Banner(
@@ -268,13 +271,9 @@ def _other_tables(document: Mapping[str, Any]) -> list[Table]:
 
 
 def _latency(one: Network, document: Mapping[str, Any]) -> str:
-    low, high = one["interval"] or (None, None)
-    figure = duration(one["milliseconds"])
-    if low is None or high is None:
-        return f"{figure} ({'modelled' if document['modelled'] else 'measured'})"
-    reach = f"{duration(low)} to {duration(high)}"
-    return (
-        f"{figure} (modelled; {reach} by its error)"
-        if document["modelled"]
-        else (f"{figure} ({reach})")
-    )
+    figure, how = duration(one["milliseconds"]), origin(document)
+    if one["interval"] is None:
+        return f"{figure} ({how})"
+    low, high = map(duration, one["interval"])
+    by = " by its error" if document["modelled"] else ""
+    return f"{figure} ({how}; {low} to {high}{by})"

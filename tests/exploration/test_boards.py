@@ -95,8 +95,8 @@ def test_killed_once_and_one_board_lost(virtual_pi: VirtualPi, tmp_path: Path) -
     assert finished.returncode == 0, finished.stderr
     assert " on pi@" not in finished.stderr
     document = json.loads((output / "report.json").read_text())
-    assert document["target"]["name"] == "aarch64"
+    assert document["target"]["name"] == "rpi4"  # whose processor is emulated
     assert not document["modelled"]
-    assert any("emulated" in doubt for doubt in document["doubts"])
-    assert "NOT TRUSTWORTHY" in finished.stdout
+    assert document["emulated"]
+    assert finished.stdout.count("EMULATED") > 2
     assert all(one["state"] == "trained in full" for one in document["networks"])

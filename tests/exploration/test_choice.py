@@ -104,6 +104,7 @@ def document() -> dict[str, object]:
         "modelled": True,
         "boards": ["modelled"],
         "doubts": [],
+        "emulated": False,
         "latency_from": "other programs took twice the cycles",
         "budget": {"milliseconds": 3.0, "memory_bytes": None, "size_bytes": None},
         "epochs": 8,
@@ -146,9 +147,11 @@ def test_what_another_runtime_does_better_is_said() -> None:
 
 
 def test_doubts_of_boards_are_the_first_thing_to_see() -> None:
-    found = document() | {"modelled": False, "doubts": ["the processor is emulated"]}
+    found = document() | {"modelled": False, "doubts": ["the processor is hot"]}
     banner = exploration_report(found).banner
-    assert banner is not None and banner.reasons == ("the processor is emulated",)
+    assert banner is not None and banner.reasons == ("the processor is hot",)
+    banner = exploration_report(found | {"emulated": True}).banner
+    assert banner is not None and banner.title == "EMULATED"
 
 
 @pytest.mark.parametrize(
