@@ -12,6 +12,7 @@ from bitat_deploy.lazy_face import lazy_face
 if TYPE_CHECKING:
     from bitat_deploy.api.benches import bench, bench_boards
     from bitat_deploy.api.bundles import build, sdk
+    from bitat_deploy.api.class_names import read_class_names
     from bitat_deploy.api.explorations import Explored, explore
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
@@ -40,6 +41,7 @@ __all__ = [
     "plan_training",
     "prepare_torch",
     "quantize",
+    "read_class_names",
     "sdk",
     "train",
     "tune",

@@ -7,17 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bitat_deploy import device
+from bitat_deploy.api.bench_data import bench_dataset
+from bitat_deploy.api.class_names import checked_class_names
 from bitat_deploy.baseline import Baseline
 from bitat_deploy.bundle import Bundle, last_build, read_bundle
-from bitat_deploy.datasets import (
-    IMAGE_FOLDER,
-    Dataset,
-    HeldOut,
-    dataset_names,
-    dataset_shape,
-    drawn_dataset,
-    load_dataset,
-)
+from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import BenchOptions, BenchResult, Board, Connection, Outcome
 from bitat_deploy.progress import Progress, silent
 
@@ -42,6 +36,7 @@ def bench(
     *,
     data: str | Path | None = None,
     images: int | None = None,
+    class_names: Sequence[str] = (),
     options: BenchOptions | None = None,
     baseline: bool = False,
     baseline_runs: Sequence[str | Path] = (),
@@ -50,17 +45,18 @@ def bench(
     """Measure latency and accuracy of a bundle on a device; nothing is installed there.
 
     ``host`` is ``local``, ``[user@]name[:port]``, or a connection that ``connect`` gave, which
-    stays open. ``data`` is a folder or archive of the network's data set, or of CLASS/IMAGE;
-    without it, the data set that the network was trained on is found or downloaded, and where it
-    names none, drawn pictures give latency and no accuracy. ``images`` takes only so many.
-    ``baseline`` also measures float32 and int8 twins of the network in ONNX Runtime;
+    stays open. ``data`` is a folder or archive of the network's data set, or of CLASS/IMAGE, whose
+    classes are found by name among the network's, or among ``class_names``, in the order of its
+    outputs. Without ``data``, Fashion-MNIST is found or downloaded for networks that were trained
+    on it, and drawn pictures give all others' latency and no accuracy. ``images`` takes only so
+    many. ``baseline`` also measures float32 and int8 twins of the network in ONNX Runtime;
     ``baseline_runs`` are folders of training runs of such twins, whose accuracy is shown. Whether
     the device computes what ONNX Runtime computes here is in the result's
-    ``accuracy.logits_equal``.
-    Raises InputError, BundleError, ConnectionFailedError, DeviceUnsuitableError, RunFailedError.
+    ``accuracy.logits_equal``. Raises InputError, BundleError, ConnectionFailedError, DeviceUnsuitableError, RunFailedError.
     """
     runs = [Path(run) for run in baseline_runs]
-    material = _material(bundle, data, images, runs if baseline else None, progress)
+    chosen = runs if baseline else None
+    material = _material(bundle, data, images, class_names, chosen, progress)
     with contextlib.ExitStack() as stack:
         if isinstance(host, str):
             progress(f"connecting to {host}", 0, 0)
@@ -74,6 +70,7 @@ def bench_boards(
     *,
     data: str | Path | None = None,
     images: int | None = None,
+    class_names: Sequence[str] = (),
     options: BenchOptions | None = None,
     baseline: bool = False,
     baseline_runs: Sequence[str | Path] = (),
@@ -92,7 +89,8 @@ def bench_boards(
     for board, its_bundle in chosen.items():
         tell = functools.partial(progress, board)
         if _folder(its_bundle) not in materials:
-            material = _material(its_bundle, data, images, runs if baseline else None, tell)
+            chosen_runs = runs if baseline else None
+            material = _material(its_bundle, data, images, class_names, chosen_runs, tell)
             materials[_folder(its_bundle)] = material
 
     def measure(board: Board, connection: Connection, report: Progress) -> BenchResult:
@@ -113,6 +111,7 @@ def _material(
     bundle: Bundle | str | Path,
     data: str | Path | None,
     images: int | None,
+    class_names: Sequence[str],
     baseline_runs: Sequence[Path] | None,
     progress: Progress,
 ) -> _Material:
@@ -125,20 +124,6 @@ def _material(
 
         tell = lambda message: progress(message, 0, 0)  # noqa: E731
         baseline = prepare_baseline(bundle, tell, baseline_runs)
-    dataset = _dataset(bundle, None if data is None else Path(data), images).first(images)
+    path = None if data is None else Path(data)
+    dataset = bench_dataset(bundle, path, images, checked_class_names(class_names))
     return _Material(bundle, dataset, baseline)
-
-
-def _dataset(bundle: Bundle, data: Path | None, images: int | None) -> Dataset:
-    """What the network was trained on, or ``data``; where there is neither, drawn pictures."""
-    model = bundle.manifest.model
-    name = model.metadata.get("dataset", IMAGE_FOLDER)
-    if name not in dataset_names() or dataset_shape(name) is None:
-        if data is None:
-            return drawn_dataset(model.input_shape, images)
-        name = IMAGE_FOLDER
-    held_out, preprocessing = HeldOut.recorded(model.metadata), model.preprocessing
-    dataset = load_dataset(name, "test", data, model.input_shape, held_out, preprocessing)
-    if preprocessing.fit == "middle" or preprocessing.resized_to is not None:
-        return dataset.middle(*model.input_shape[:2])  # of a data set of one size
-    return dataset

@@ -37,7 +37,7 @@ from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import runtime_libraries
 from bitat_deploy.compiler import CompiledModel
 from bitat_deploy.files import scratch_folder
-from bitat_deploy.network import Preprocessing
+from bitat_deploy.network import NOTHING, Supplement
 from bitat_deploy.onnx_format import data_file, is_ours
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.plain_text import as_file_name
@@ -53,7 +53,7 @@ def build_bundle(
     status: Callable[[str], None] = lambda message: None,
     *,
     use_cache: bool = True,
-    preprocessing: Preprocessing | None = None,
+    supplement: Supplement = NOTHING,
     batch: int = 1,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Bundle:
@@ -61,18 +61,18 @@ def build_bundle(
 
     The network takes ``batch`` images at once. Without ``output`` the bundle goes to the cache.
     With ``use_cache`` a bundle that was built earlier from the same input is copied. ``status``
-    gets a line at each step. ``preprocessing`` is for networks that were not exported by
-    bitat-deploy; None means pixel / 255. They are compiled in a child process within ``limits``.
-    Raises InputError, UnsupportedOperatorError, BuildError.
+    gets a line at each step. ``supplement`` is what the user says of the network. One that was not
+    exported by bitat-deploy is compiled in a child process within ``limits``. Raises InputError,
+    UnsupportedOperatorError, BuildError.
     """
     if output is not None:
         check_output(output)  # before the work, not after it
     with scratch_folder() as workspace:
-        key = _cache_key(model, target, preprocessing, batch) if use_cache else None
+        key = _cache_key(model, target, supplement, batch) if use_cache else None
         cached = build_cache.fetch(key, workspace) if key else None
         if cached is None:
             manifest, contents = _compile(
-                model, target, workspace, preprocessing, batch, limits, status
+                model, target, workspace, supplement, batch, limits, status
             )
         else:
             status("copying the bundle that was built earlier")
@@ -83,22 +83,18 @@ def build_bundle(
             output = cache_directory() / "builds" / name
         bundle = write_bundle(output, manifest, contents)
         # Unless the model changed while it was compiled.
-        if key and cached is None and key == _cache_key(model, target, preprocessing, batch):
+        if key and cached is None and key == _cache_key(model, target, supplement, batch):
             build_cache.store(key, bundle)
         return bundle
 
 
-def _cache_key(
-    model: Path, target: Target, preprocessing: Preprocessing | None, batch: int
-) -> str | None:
+def _cache_key(model: Path, target: Target, supplement: Supplement, batch: int) -> str | None:
     """Checksum of all input of a build; None if the model cannot be read: compiling says why.
 
     It must include every option that changes what is compiled.
     """
     try:
-        options: dict[str, Any] = {"batch": batch}
-        if preprocessing is not None:
-            options["preprocessing"] = asdict(preprocessing)
+        options: dict[str, Any] = {"batch": batch, "supplement": asdict(supplement)}
         if data_file(model).is_file():
             options["data"] = file_sha256(data_file(model))
         return build_cache.build_key(file_sha256(model), target, options)
@@ -110,7 +106,7 @@ def _compile(
     model: Path,
     target: Target,
     workspace: Path,
-    preprocessing: Preprocessing | None,
+    supplement: Supplement,
     batch: int,
     limits: Limits,
     status: Callable[[str], None],
@@ -119,7 +115,7 @@ def _compile(
     status(f"compiling the network for {target.name} ({target.cpu})")
     name = NETWORK_OBJECT if target.is_static else MODEL_LIBRARY
     network = workspace / name
-    arguments = (model, target, network, preprocessing, batch)
+    arguments = (model, target, network, supplement, batch)
     if is_ours(model):
         compiled = _compile_model(*arguments)
     else:

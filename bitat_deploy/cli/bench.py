@@ -79,9 +79,15 @@ PROFILE_RUNS = 100
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder or archive of the data set, or of CLASS/IMAGE.  [default: the data set that the "
-    "network was trained on, found or downloaded once; where it names none, drawn pictures, which "
-    "give latency and no accuracy]",
+    help="Folder or archive of the data set, or of CLASS/IMAGE.  [default: Fashion-MNIST, found or "
+    "downloaded once, for networks that were trained on it; for others drawn pictures, which give "
+    "latency and no accuracy]",
+)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Text file with the names of the network's classes, one a line, in the order of its "
+    "outputs, by which the folders of --data are found.  [default: those in the bundle]",
 )
 @click.option(
     "--images",
@@ -153,6 +159,7 @@ def bench(
     markdown_file: Path | None,
     html_file: Path | None,
     data: Path | None,
+    classes: Path | None,
     images: int | None,
     threads: int,
     warmup: int,
@@ -208,6 +215,7 @@ def bench(
             bundle,
             data=data,
             images=images,
+            class_names=() if classes is None else api.read_class_names(classes),
             options=options,
             baseline=baseline,
             baseline_runs=baseline_runs,

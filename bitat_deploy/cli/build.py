@@ -48,6 +48,12 @@ _FACTS = {"import": "Import", "note": "Note", "recognised": "Binarized"}
     show_default=True,
     help="Images that the network takes at once.",
 )
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Text file with the names of the classes, one a line, in the order of the network's "
+    "outputs.  [default: those in the file]",
+)
 @click.option("--no-cache", is_flag=True, help="Compile again, even if the same was built before.")
 @foreign_options
 def build(
@@ -56,7 +62,9 @@ def build(
     output: Path | None,
     batch: int,
     no_cache: bool,
+    classes: Path | None,
     preprocessing: Preprocessing | None,
+    input_shape: tuple[int, ...] | None,
     limits: Limits,
 ) -> None:
     """Compile MODEL for a target and write a bundle, with all that the device needs.
@@ -81,6 +89,8 @@ def build(
             batch=batch,
             use_cache=not no_cache,
             preprocessing=preprocessing,
+            input_shape=input_shape,
+            class_names=() if classes is None else api.read_class_names(classes),
             limits=limits,
             progress=show,
         )

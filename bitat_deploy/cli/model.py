@@ -52,6 +52,12 @@ _FOREIGN_OPTIONS = (
         help="Of networks from elsewhere: the order of the colours.  [default: rgb]",
     ),
     click.option(
+        "--input-shape",
+        metavar="HxW[xC]",
+        help="Of networks from elsewhere: height, width and channels of the picture, where the "
+        "file leaves them open.",
+    ),
+    click.option(
         "--import-memory",
         type=click.FloatRange(0.1, 1024),
         metavar="GIB",
@@ -71,9 +77,10 @@ _FOREIGN_OPTIONS = (
 
 
 def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options for networks from elsewhere: the command's ``preprocessing`` and ``limits``.
+    """Options for networks from elsewhere: the command's ``preprocessing``, ``input_shape`` and
+    ``limits``.
 
-    The former is None where no option of it was given.
+    The first two are None where no option of theirs was given.
     """
 
     @functools.wraps(command)
@@ -82,6 +89,7 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
         mean: str | None,
         std: str | None,
         input_scale: float | None,
+        input_shape: str | None,
         fit: str | None,
         resize: str | None,
         resized_to: str | None,
@@ -102,7 +110,12 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
         }
         given = {name: value for name, value in options.items() if value is not None}
         preprocessing = Preprocessing(**given) if given else None
-        command(preprocessing=preprocessing, limits=limits, **others)
+        command(
+            preprocessing=preprocessing,
+            input_shape=None if input_shape is None else _shape(input_shape),
+            limits=limits,
+            **others,
+        )
 
     for option in reversed(_FOREIGN_OPTIONS):
         option(with_foreign)
@@ -116,6 +129,15 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         raise click.UsageError(
             f"--{name} takes numbers separated by commas, like 0.5,0.5,0.5; not '{text}'"
         ) from error
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """Height and width, or these and the channels, of "HxW" or "HxWxC"."""
+    if re.fullmatch("[1-9][0-9]{0,4}x[1-9][0-9]{0,4}(x[1-9])?", text) is None:
+        raise click.UsageError(
+            f"--input-shape takes height and width, like 224x224 or 96x128x1; not '{text}'"
+        )
+    return tuple(map(int, text.split("x")))
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -100,6 +100,7 @@ def tune(
     timeout: float,
     records: Path | None,
     preprocessing: Preprocessing | None,
+    input_shape: tuple[int, ...] | None,
     limits: Limits,
     connect: Connect,
 ) -> None:
@@ -136,6 +137,7 @@ def tune(
             options,
             records=records,
             preprocessing=preprocessing,
+            input_shape=input_shape,
             limits=limits,
             connect=lambda host: connect(host, bar),
             progress=show,

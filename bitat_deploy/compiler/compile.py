@@ -9,7 +9,7 @@ from bitat_deploy.compiler.relax_module import build_shared_library, relax_modul
 from bitat_deploy.compiler.static_module import build_object
 from bitat_deploy.errors import BitatDeployError, InputError
 from bitat_deploy.foreign import MixedNetwork, load_network
-from bitat_deploy.network import Preprocessing
+from bitat_deploy.network import NOTHING, Supplement
 from bitat_deploy.records import load_records
 from bitat_deploy.target import Target
 
@@ -18,20 +18,19 @@ def compile_model(
     path: Path,
     target: Target,
     output: Path,
-    preprocessing: Preprocessing | None = None,
+    supplement: Supplement = NOTHING,
     batch: int = 1,
 ) -> CompiledModel:
     """Compile the ONNX file ``path`` to the shared library ``output``, for ``batch`` images a call.
 
     For a static target it is an object file, which the runner is linked with.
     Schedules are those of the tuning records for the target, where there are some.
-    ``preprocessing`` is for networks that are not ours; pixel / 255 where it is None.
-    Raises InputError for a bad file, UnsupportedOperatorError for an operator that we do not
-    have, BuildError where linking fails.
+    ``supplement`` is what the user says of the network. Raises InputError for a bad file,
+    UnsupportedOperatorError for an operator that we do not have, BuildError where linking fails.
     """
     if batch > 1 and target.is_static:
         raise InputError(f"the target '{target.name}' takes one image at a time; leave out --batch")
-    network = load_network(path, preprocessing, target, batch)
+    network = load_network(path, supplement, target, batch)
     if isinstance(network, MixedNetwork):
         return _compile_mixed(network, target, output)
     layers = lower_layers(network, target, load_records(target))

@@ -6,7 +6,12 @@ from bitat_deploy.datasets.folder_survey import FolderSurvey, survey_folder
 from bitat_deploy.datasets.image_folder import NAME as IMAGE_FOLDER
 from bitat_deploy.datasets.photos import load_photos, photo_splits
 from bitat_deploy.datasets.pictures import load_picture
-from bitat_deploy.datasets.registry import dataset_names, dataset_shape, load_dataset
+from bitat_deploy.datasets.registry import (
+    dataset_names,
+    dataset_shape,
+    is_provided,
+    load_dataset,
+)
 from bitat_deploy.datasets.splitting import (
     DEFAULT_SHARE,
     HeldOut,
@@ -25,6 +30,7 @@ __all__ = [
     "dataset_shape",
     "drawn_dataset",
     "drawn_pictures",
+    "is_provided",
     "load_dataset",
     "load_photos",
     "load_picture",

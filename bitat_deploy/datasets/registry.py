@@ -47,6 +47,11 @@ def dataset_shape(
     return _SHAPES.get(name)
 
 
+def is_provided(name: str) -> bool:
+    """Whether the data set's files are found or downloaded, so that no user has to give them."""
+    return name == fashion_mnist.NAME
+
+
 def load_dataset(
     name: str,
     split: str,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from bitat_deploy.errors import InputError
+
 MEDIAN = "median"
 MLPERF_SINGLE_STREAM = "mlperf-single-stream"
 
@@ -17,7 +19,8 @@ class BenchOptions:
     """How to measure: at least ``min_runs`` and ``min_seconds``, after ``warmup`` runs.
 
     Measuring ends at ``max_runs`` or ``max_seconds`` in any case. In ``profile_runs`` more runs
-    each layer is timed by itself. ``rule`` is a key of HEADLINES.
+    each layer is timed by itself. ``rule`` is a key of HEADLINES. Raises
+    InputError for values that make no sense.
     """
 
     threads: int = 1
@@ -28,6 +31,11 @@ class BenchOptions:
     max_seconds: float = 120.0
     profile_runs: int = 0
     rule: str = MEDIAN
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("threads", 1), ("warmup", 0), ("min_runs", 1), ("min_seconds", 0)):
+            if not getattr(self, name) >= lowest:
+                raise InputError(f"{name} must be {lowest} at least, not {getattr(self, name)}")
 
     def single_stream(self) -> "BenchOptions":
         """These options, but by the rule of MLPerf Inference's single-stream scenario.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from bitat_deploy.bounded_process import is_out_of_memory
 from bitat_deploy.datasets import drawn_pictures
@@ -23,8 +24,11 @@ from bitat_deploy.foreign.rewrite import rewrite
 from bitat_deploy.network import (
     IntegerNetwork,
     Preprocessing,
+    Supplement,
     class_names_of,
     preprocessing_of,
+    shape_text,
+    tensor_formats,
 )
 from bitat_deploy.onnx_format import OPTIMIZATIONS, is_ours, read_network
 from bitat_deploy.plain_text import LONGEST_NAME, as_file_name, foreign_text
@@ -34,13 +38,13 @@ _LONGEST_KEY = 100
 
 
 def load_network(
-    path: Path, preprocessing: Preprocessing | None, target: Target, batch: int = 1
+    path: Path, supplement: Supplement, target: Target, batch: int = 1
 ) -> IntegerNetwork | MixedNetwork:
     """Read the network of any ONNX file, to be run on ``target`` with ``batch`` images at once.
 
-    ``preprocessing`` is for files that bitat-deploy did not write; pixel / 255 where it is None.
-    Raises InputError for a bad file, where a preprocessing is given for a file of ours, and where
-    the target or the batch is for files of ours alone; otherwise as :func:`import_foreign`.
+    ``supplement`` is what the user says of it. Raises InputError for a bad file, where that is for
+    files that are not ours or does not fit, and where the target or the batch is for files of ours
+    alone; otherwise as :func:`import_foreign`.
     """
     if not is_ours(path):
         if target.is_static:
@@ -51,7 +55,8 @@ def load_network(
         if batch > 1:
             raise InputError(f"'{path}' takes one image at a time; leave out --batch")
         try:
-            return import_foreign(path, preprocessing or USUAL)
+            preprocessing = supplement.preprocessing or USUAL
+            network = import_foreign(path, preprocessing, supplement.input_shape)
         except (BitatDeployError, MemoryError):
             raise
         except Exception as error:  # of ONNX or ONNX Runtime, which have no common base
@@ -61,22 +66,47 @@ def load_network(
                 f"'{path}' cannot be taken: {foreign_text(str(error)) or type(error).__name__}; "
                 "export it again, or report this as a bug in bitat-deploy"
             ) from error
-    network = read_network(path)
-    if preprocessing is not None:
+        return _named(network, supplement.class_names, len(network.class_names))
+    ours = read_network(path)
+    if supplement.preprocessing is not None:
         raise InputError(
-            f"the network '{network.name}' was exported by bitat-deploy and reads the picture's "
+            f"the network '{ours.name}' was exported by bitat-deploy and reads the picture's "
             "bytes as they are; leave out --mean, --std and --input-scale"
         )
-    return network
+    if supplement.input_shape is not None:
+        raise InputError(
+            f"the network '{ours.name}' was exported by bitat-deploy and has a fixed size, "
+            f"{shape_text(ours.input_shape)}; leave out --input-shape"
+        )
+    logits = tensor_formats(ours.input_shape, ours.layers)[ours.layers[-1].name]
+    return _named(ours, supplement.class_names, logits.shape[-1])
 
 
-def import_foreign(path: Path, preprocessing: Preprocessing) -> MixedNetwork:
+_Network = TypeVar("_Network", IntegerNetwork, MixedNetwork)
+
+
+def _named(network: _Network, names: tuple[str, ...], classes: int) -> _Network:
+    """The network with the user's names of its classes, if there are any."""
+    if not names:
+        return network
+    if len(names) != classes:
+        raise InputError(
+            f"{len(names)} names of classes are given, and the network '{network.name}' has "
+            f"{classes} classes; give a name for each"
+        )
+    return replace(network, class_names=names)
+
+
+def import_foreign(
+    path: Path, preprocessing: Preprocessing, input_shape: tuple[int, ...] | None = None
+) -> MixedNetwork:
     """Read an ONNX file and replace what is binarized in it by our layers.
 
-    The result has been compared with the file in ONNX Runtime. Raises InputError,
-    UnsupportedOperatorError naming a node, and ImportMismatchError.
+    ``input_shape`` is as for :func:`load_graph`. The result has been compared with the file in ONNX
+    Runtime. Raises InputError, UnsupportedOperatorError naming a node, and ImportMismatchError.
     """
-    original, shape, preprocessing = with_picture_input(load_graph(path), preprocessing)
+    graph = load_graph(path, input_shape)
+    original, shape, preprocessing = with_picture_input(graph, preprocessing)
     pictures = drawn_pictures(shape)
     wanted = logits_of(original, pictures)
     refuse_not_finite(path, original, pictures, wanted)

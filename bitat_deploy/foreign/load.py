@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, version_converter
+from onnx import helper, inliner, numpy_helper, shape_inference, version_converter
 
 from bitat_deploy.bounded_process import is_out_of_memory
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign.bounds import refuse_large_tensors, refuse_many_nodes
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
+from bitat_deploy.foreign.input_size import fix_input
 from bitat_deploy.foreign.one_dimension import with_rows
 from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
@@ -21,13 +22,13 @@ from bitat_deploy.onnx_format import OPSET, load_onnx
 from bitat_deploy.plain_text import foreign_text
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
-_PIXELS = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8)
 _NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
 
 
-def load_graph(path: Path) -> Graph:
+def load_graph(path: Path, input_shape: tuple[int, ...] | None = None) -> Graph:
     """Read an ONNX file with one image as input and one vector of logits as output.
 
+    ``input_shape`` (height, width, or these and the channels) is for files that leave it open.
     QONNX's quantizers are written out in standard operators. Raises InputError for a file that is
     missing, damaged or of another shape, UnsupportedOperatorError naming a node.
     """
@@ -47,7 +48,7 @@ def load_graph(path: Path) -> Graph:
             f"'{path}' has {len(inputs)} inputs and {len(model.graph.output)} outputs; "
             "a network with one image input and one output is needed"
         )
-    _fix_batch(inputs[0], path)
+    fix_input(inputs[0], path, input_shape)
     model, dequantized = _without_shape_arithmetic(model, path)
     (value,) = [entry for entry in model.graph.input if entry.name == inputs[0].name]
     graph = Graph(
@@ -110,24 +111,6 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 def _operator_set(model: onnx.ModelProto) -> int:
     versions = [e.version for e in model.opset_import if e.domain in _STANDARD_DOMAINS]
     return max(versions, default=1)
-
-
-def _fix_batch(value: onnx.ValueInfoProto, path: Path) -> None:
-    """One image at a time; height, width and channels must be known."""
-    kind = value.type.tensor_type
-    dimensions = kind.shape.dim
-    sound = len(dimensions) in (3, 4) and kind.elem_type in _PIXELS
-    if not sound or dimensions[0].dim_value > 1:
-        raise InputError(
-            f"input '{value.name}' of '{path}' is no picture of float32, uint8 or int8, "
-            "[1, C, H, W], [1, H, W, C] or [1, H, W]; export the network with one"
-        )
-    if not all(dimension.dim_value > 0 for dimension in dimensions[1:]):
-        raise InputError(
-            f"input '{value.name}' of '{path}' has no fixed size; export the network with one"
-        )
-    dimensions[0].ClearField("dim_param")
-    dimensions[0].dim_value = 1
 
 
 def _without_shape_arithmetic(

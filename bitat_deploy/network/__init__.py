@@ -52,6 +52,7 @@ from bitat_deploy.network.preprocessing import (
     preprocessing_of,
 )
 from bitat_deploy.network.quantize_float import QuantizeFloat
+from bitat_deploy.network.supplement import NOTHING, Supplement
 
 __all__ = [
     "FILTERS",
@@ -59,6 +60,7 @@ __all__ = [
     "IMAGE",
     "IMAGE_WEIGHT_BITS",
     "MAX_BITS",
+    "NOTHING",
     "ORDERS",
     "OWN",
     "SATURATION",
@@ -85,6 +87,7 @@ __all__ = [
     "Requantize",
     "Stream",
     "Sums",
+    "Supplement",
     "apply_output_stage",
     "class_names_of",
     "class_names_to_text",

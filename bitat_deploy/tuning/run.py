@@ -11,7 +11,7 @@ from bitat_deploy.cycle_model import model_error
 from bitat_deploy.device import LOCAL as LOCAL_HOST
 from bitat_deploy.device import Connection
 from bitat_deploy.errors import BitatDeployError, InputError
-from bitat_deploy.network import Preprocessing
+from bitat_deploy.network import NOTHING, Supplement
 from bitat_deploy.records import DEVICE, EMULATED, LOCAL, MODEL
 from bitat_deploy.target import Target
 from bitat_deploy.tuning.building import Builder
@@ -58,12 +58,12 @@ def tune(
     options: TuneOptions,
     progress: Progress,
     status: Callable[[str], None] = lambda message: None,
-    preprocessing: Preprocessing | None = None,
+    supplement: Supplement = NOTHING,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Tuned:
     """Tune the layers of the ONNX file ``model`` and append to the file ``records``.
 
-    ``hosts`` are devices to share the work, or ``model`` alone; ``preprocessing`` is as for
+    ``hosts`` are devices to share the work, or ``model`` alone; ``supplement`` is as for
     :func:`bitat_deploy.foreign.load_network`. Raises InputError, UnsupportedOperatorError,
     BuildError; a device's error where none is left to do the work.
     """
@@ -75,7 +75,7 @@ def tune(
         status("asking the devices what they are")
         check_devices(hosts, connect, target, force=options.force)
     status("reading the network")
-    layers = network_layers(model, target, preprocessing, limits)
+    layers = network_layers(model, target, supplement, limits)
     tasks = tuning_tasks(layers)
     if not tasks:
         raise InputError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.compiler import LoweredLayer, lower_layers
 from bitat_deploy.foreign import load_network
-from bitat_deploy.network import IntegerNetwork, Preprocessing
+from bitat_deploy.network import NOTHING, IntegerNetwork, Supplement
 from bitat_deploy.onnx_format import is_ours
 from bitat_deploy.operators import Operator, TensorSpec
 from bitat_deploy.target import Target
@@ -43,14 +43,14 @@ class Check:
 def network_layers(
     model: Path,
     target: Target,
-    preprocessing: Preprocessing | None = None,
+    supplement: Supplement = NOTHING,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[LoweredLayer, ...]:
     """The network's integer layers with their default schedules. Raises as ``load_network``.
 
     One that was not exported by bitat-deploy is read in another process, within ``limits``.
     """
-    arguments = (model, preprocessing, target)
+    arguments = (model, supplement, target)
     if is_ours(model):
         network = load_network(*arguments)
     else:

@@ -92,6 +92,8 @@ def test_errors_are_ours(host_bundle: Path, tmp_path: Path) -> None:
         bd.bench(tmp_path)
     with pytest.raises(bd.BitatDeployError, match="not a host"):
         bd.bench(host_bundle, "not a host", images=1)
+    with pytest.raises(bd.BitatDeployError, match="threads must be 1 at least, not 0"):
+        bd.BenchOptions(threads=0)
 
 
 def test_train_export_build(tmp_path: Path, silent_streams: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from bitat_deploy.bounded_process import DEFAULT_LIMITS, Limits, run_bounded
 from bitat_deploy.bundle.build import build_bundle
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
 from bitat_deploy.foreign import load_network
+from bitat_deploy.network import NOTHING
 from bitat_deploy.target import load_target
 from tests.foreign.drawn_models import Model
 
@@ -87,18 +88,18 @@ def test_what_is_too_large_is_refused_before_it_is_made(
     make: Callable[[], onnx.ModelProto], sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        load_network(saved(make(), tmp_path), None, load_target("host"))
+        load_network(saved(make(), tmp_path), NOTHING, load_target("host"))
 
 
 def test_a_function_that_calls_itself(tmp_path: Path) -> None:
     proto = doubling(2)
     proto.functions[0].node[0].op_type, proto.functions[0].node[0].domain = "F1", OURS
     with pytest.raises(InputError, match=r"calls itself|not a valid ONNX file"):
-        load_network(saved(proto, tmp_path), None, load_target("host"))
+        load_network(saved(proto, tmp_path), NOTHING, load_target("host"))
 
 
 def test_doubling_that_is_small_enough_is_taken(tmp_path: Path) -> None:
-    network = load_network(saved(doubling(3), tmp_path), None, load_target("host"))
+    network = load_network(saved(doubling(3), tmp_path), NOTHING, load_target("host"))
     again = pickle.loads(pickle.dumps(network))  # as from the process that reads it
     assert again.name == network.name
 
@@ -147,7 +148,7 @@ def test_strings_that_are_not_utf8(field: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString().replace(mark.encode(), b"Q\xff\xfeQQQQQ"))
     with pytest.raises(InputError, match="has names that are not UTF-8"):
-        load_network(path, None, load_target("host"))
+        load_network(path, NOTHING, load_target("host"))
 
 
 def test_constants_that_cannot_be_computed_name_the_node(tmp_path: Path) -> None:
@@ -166,4 +167,4 @@ def test_constants_that_cannot_be_computed_name_the_node(tmp_path: Path) -> None
     with pytest.raises(
         UnsupportedOperatorError, match=r"Gather \(node 'the wrong one'\) of .* cannot"
     ):
-        load_network(saved(proto, tmp_path), None, load_target("host"))
+        load_network(saved(proto, tmp_path), NOTHING, load_target("host"))

@@ -16,7 +16,7 @@ from bitat_deploy.datasets import Dataset
 from bitat_deploy.device import bench, classify, connect
 from bitat_deploy.device.bench_options import BenchOptions
 from bitat_deploy.errors import InputError, UnsupportedOperatorError
-from bitat_deploy.network import Preprocessing
+from bitat_deploy.network import Preprocessing, Supplement
 from bitat_deploy.target import load_target
 from tests.foreign.answers import differences
 from tests.foreign.drawn_models import Model
@@ -71,7 +71,7 @@ def test_a_network_written_with_sign(tmp_path: Path) -> None:
     path = model.save(tmp_path)
     preprocessing = Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     bundle = build_bundle(
-        path, load_target("host"), tmp_path / "bundle", preprocessing=preprocessing
+        path, load_target("host"), tmp_path / "bundle", supplement=Supplement(preprocessing)
     )
     pictures = np.random.default_rng(1).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
     with connect("local") as connection:

@@ -17,7 +17,7 @@ from torch import nn
 from bitat_deploy.bundle import build
 from bitat_deploy.errors import InputError
 from bitat_deploy.foreign import import_foreign
-from bitat_deploy.network import Convolution, Preprocessing
+from bitat_deploy.network import Convolution, Preprocessing, Supplement
 from bitat_deploy.target import load_target
 from tests.test_bit_for_bit import QEMU, run
 
@@ -106,7 +106,7 @@ def test_it_gives_what_pytorch_gives(
     module, path = network(torch.sign), tmp_path / "network.onnx"
     export(module, path, dynamo)
     bundle = build.build_bundle(
-        path, load_target(target), tmp_path / "bundle", preprocessing=PREPROCESSING
+        path, load_target(target), tmp_path / "bundle", supplement=Supplement(PREPROCESSING)
     )
     # Of 2 bits are the activations, as some are exactly 0.
     bits = [(layer.weight_bits, layer.activation_bits) for layer in bundle.manifest.layers]

@@ -7,7 +7,7 @@ import pytest
 
 from bitat_deploy.compiler.compile import compile_model
 from bitat_deploy.errors import InputError
-from bitat_deploy.network import Preprocessing
+from bitat_deploy.network import Preprocessing, Supplement
 from bitat_deploy.records.files import own_records_path
 from bitat_deploy.target import load_target
 from bitat_deploy.tuning.task import expected_answers, network_layers, tuning_tasks
@@ -37,7 +37,7 @@ def test_a_static_target_refuses_it() -> None:
 
 def test_the_preprocessing_is_obeyed() -> None:
     with pytest.raises(InputError, match="--mean has 2 values"):
-        network_layers(BREVITAS, load_target("host"), Preprocessing(mean=(0.5, 0.5)))
+        network_layers(BREVITAS, load_target("host"), Supplement(Preprocessing(mean=(0.5, 0.5))))
 
 
 def test_a_build_takes_what_tune_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
