@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bitat_deploy.api.benches import bench, bench_boards
     from bitat_deploy.api.bundles import build, sdk
     from bitat_deploy.api.class_names import read_class_names
+    from bitat_deploy.api.devices import clean, doctor, run
     from bitat_deploy.api.explorations import Explored, explore
     from bitat_deploy.api.networks import export, onnx_file
     from bitat_deploy.api.schedules import tune
@@ -35,6 +36,8 @@ __all__ = [
     "bench_boards",
     "bench_zoo",
     "build",
+    "clean",
+    "doctor",
     "explore",
     "export",
     "onnx_file",
@@ -42,6 +45,7 @@ __all__ = [
     "prepare_torch",
     "quantize",
     "read_class_names",
+    "run",
     "sdk",
     "train",
     "tune",

@@ -1,6 +1,5 @@
 """A bundle to measurements, on one device or on several at once."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from bitat_deploy import device
 from bitat_deploy.api.bench_data import bench_dataset
 from bitat_deploy.api.class_names import checked_class_names
+from bitat_deploy.api.devices import connected
 from bitat_deploy.baseline import Baseline
 from bitat_deploy.bundle import Bundle, last_build, read_bundle
 from bitat_deploy.datasets import Dataset
@@ -52,16 +52,14 @@ def bench(
     many. ``baseline`` also measures float32 and int8 twins of the network in ONNX Runtime;
     ``baseline_runs`` are folders of training runs of such twins, whose accuracy is shown. Whether
     the device computes what ONNX Runtime computes here is in the result's
-    ``accuracy.logits_equal``. Raises InputError, BundleError, ConnectionFailedError, DeviceUnsuitableError, RunFailedError.
+    ``accuracy.logits_equal``. Raises InputError, BundleError, ConnectionFailedError,
+    DeviceUnsuitableError, RunFailedError.
     """
     runs = [Path(run) for run in baseline_runs]
     chosen = runs if baseline else None
     material = _material(bundle, data, images, class_names, chosen, progress)
-    with contextlib.ExitStack() as stack:
-        if isinstance(host, str):
-            progress(f"connecting to {host}", 0, 0)
-            host = stack.enter_context(device.connect(host))
-        return material.measure(host, options, progress)
+    with connected(host, progress) as connection:
+        return material.measure(connection, options, progress)
 
 
 def bench_boards(

@@ -17,6 +17,7 @@ from bitat_deploy.bundle import Bundle
 from bitat_deploy.device import Connection
 from bitat_deploy.device import connect as connect_to
 from bitat_deploy.errors import InputError
+from bitat_deploy.installation import install_extra
 from bitat_deploy.progress import Progress, silent
 from bitat_deploy.report import html_page, markdown_page, write_file
 
@@ -62,9 +63,7 @@ def explore(
     """
     prepare_torch("exploring")
     if importlib.util.find_spec("optuna") is None:
-        raise InputError(
-            "exploring needs Optuna; install it with: pip install 'bitat-deploy[train]'"
-        )
+        raise InputError(f"exploring needs Optuna; install it with: {install_extra('train')}")
     from bitat_deploy.exploration import (
         exploration_document,
         exploration_report,

@@ -1,6 +1,5 @@
 """All networks of the zoo on one device: the figures that a board is compared by."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from bitat_deploy import device
 from bitat_deploy.api.benches import bench
 from bitat_deploy.api.bundles import build
+from bitat_deploy.api.devices import connected
 from bitat_deploy.baseline import has_onnx_runtime
 from bitat_deploy.device import BenchOptions, BenchResult, Connection, fitting_target
 from bitat_deploy.progress import Progress, silent
@@ -16,7 +16,7 @@ from bitat_deploy.zoo import zoo_names
 
 
 def bench_zoo(
-    host: str = device.LOCAL,
+    host: str | Connection = device.LOCAL,
     target: str | Path | Target | None = None,
     *,
     networks: Sequence[str] | None = None,
@@ -33,9 +33,7 @@ def bench_zoo(
     other arguments are as for :func:`bench`; ``connect`` opens the connection. Raises
     DeviceUnsuitableError where no target fits, otherwise as :func:`build` and :func:`bench`.
     """
-    with contextlib.ExitStack() as stack:
-        progress(f"connecting to {host}", 0, 0)
-        connection = stack.enter_context(connect(host))
+    with connected(host, progress, connect) as connection:
         if target is None:
             target = fitting_target(connection)
         for name in networks or zoo_names():

@@ -2,6 +2,7 @@
 
 import click
 
+from bitat_deploy import api
 from bitat_deploy.cli.options import (
     Connect,
     examples,
@@ -9,7 +10,6 @@ from bitat_deploy.cli.options import (
     ssh_options,
 )
 from bitat_deploy.cli.output import say
-from bitat_deploy.device import clean_device
 
 
 @click.command(epilog=examples("bitat-deploy clean --host pi@device"))
@@ -23,5 +23,5 @@ def clean(host: str, connect: Connect, force: bool) -> None:
     pushes everything again. Refuses while a run is in progress.
     """
     with connect(host) as connection:
-        removed = clean_device(connection, force=force)
+        removed = api.clean(connection, force=force)
     say(f"{removed:,} bytes removed from '{host}'." if removed else "Nothing was there.")

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bitat_deploy import api
 from bitat_deploy.cli.options import (
     Connect,
     examples,
@@ -14,15 +15,9 @@ from bitat_deploy.cli.options import (
     ssh_options,
 )
 from bitat_deploy.cli.output import shown
-from bitat_deploy.device import (
-    Finding,
-    Severity,
-    diagnose,
-    inspect_device,
-    read_health,
-)
-from bitat_deploy.errors import DeviceUnsuitableError, InputError
-from bitat_deploy.target import Target, load_target, target_names
+from bitat_deploy.device import Finding, Severity
+from bitat_deploy.errors import DeviceUnsuitableError
+from bitat_deploy.target import load_target
 
 _MARKS = {
     Severity.OK: "[green]ok[/green]",
@@ -51,11 +46,9 @@ def doctor(
     With warnings only, the exit code is 0; with a problem that would prevent a bench it is 7.
     Nothing is installed on the device.
     """
-    targets = [load_target(target_name)] if target_name is not None else _all_targets()
+    target = None if target_name is None else load_target(target_name)
     with connect(host) as connection:
-        device = inspect_device(connection)
-        health = read_health(connection)
-    findings = diagnose(device, health, targets)
+        findings = api.doctor(connection, target)
     Console().print(_table(host, findings))
     severities = {finding.severity for finding in findings}
     if Severity.PROBLEM in severities:
@@ -64,16 +57,6 @@ def doctor(
         click.echo("Ready for a bench.")
     else:
         click.echo("A bench can run here, but the warnings above may affect its times.")
-
-
-def _all_targets() -> list[Target]:
-    targets = []
-    for name in target_names():
-        try:
-            targets.append(load_target(name))
-        except InputError:
-            continue  # no target fits this machine
-    return targets
 
 
 def _table(host: str, findings: Sequence[Finding]) -> Table:

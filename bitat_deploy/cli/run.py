@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 
+from bitat_deploy import api
 from bitat_deploy.bundle import last_build, read_bundle
 from bitat_deploy.cli.options import (
     Connect,
@@ -14,8 +14,6 @@ from bitat_deploy.cli.options import (
     ssh_options,
 )
 from bitat_deploy.cli.output import say, shown
-from bitat_deploy.datasets import load_picture
-from bitat_deploy.device import classify
 from bitat_deploy.errors import InputError
 from bitat_deploy.report import top_classes_table
 
@@ -57,18 +55,17 @@ def run(
     if not pictures:
         raise click.UsageError("Missing a picture: give at least one with --image FILE.")
     bundle = read_bundle(paths[0] if has_bundle else last_build())
-    model = bundle.manifest.model
-    pixels = np.stack(
-        [load_picture(path, model.input_shape, model.preprocessing) for path in pictures]
-    )
     console = Console(stderr=True)
     with (
         console.status(shown(f"connecting to {host}")) as status,
         connect(host, status) as connection,
     ):
-        logits = classify(
-            bundle, connection, pixels, lambda stage, done, total: status.update(shown(stage))
+        logits = api.run(
+            bundle,
+            pictures,
+            connection,
+            progress=lambda stage, done, total: status.update(shown(stage)),
         )
     for path, row in zip(pictures, logits, strict=True):
         say(str(path), bold=True)
-        Console().print(top_classes_table(row, model.class_names))
+        Console().print(top_classes_table(row, bundle.manifest.model.class_names))

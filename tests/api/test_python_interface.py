@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bitat_deploy as bd
-from bitat_deploy.onnx_format import read_network
+from bitat_deploy.onnx_format import read_network, reference_logits
 from tests.bench_command import COMMAND
 from tests.datasets.idx_files import write_folder
 from tests.ssh_devices import LocalSshd
@@ -75,6 +76,24 @@ def test_bench_over_a_connection_that_stays_open(
         result = bd.bench(host_bundle, connection, images=3, options=QUICK)
         assert result.accuracy.logits_equal
         assert connection.run(["echo", "still here"]).stdout == b"still here\n"
+    silent_streams()
+
+
+def test_run_doctor_clean(
+    host_bundle: Path, local_sshd: LocalSshd, tmp_path: Path, silent_streams: Callable[[], None]
+) -> None:
+    picture = tmp_path / "grey.png"
+    Image.fromarray(np.full((28, 28), 128, np.uint8)).save(picture)
+    with bd.connect(local_sshd.host, local_sshd.ssh_config) as connection:
+        logits = bd.run(host_bundle, [picture, picture], connection)
+        findings = bd.doctor(connection, "x86-64-avx2")
+        removed = bd.clean(connection)
+    pixels = np.full((2, 28, 28, 1), 128, np.uint8)
+    assert np.array_equal(logits, reference_logits(host_bundle / "model.onnx", pixels))
+    assert {"system", "target"} <= {finding.subject for finding in findings}
+    assert removed > 0
+    with pytest.raises(bd.BitatDeployError, match="no picture to classify"):
+        bd.run(host_bundle, [])
     silent_streams()
 
 

@@ -71,4 +71,4 @@ def test_a_folder_of_more_classes_is_refused(bundle: Path, tmp_path: Path) -> No
     data = photos(tmp_path / "photos", 6)
     status, words, _ = bench(bundle, tmp_path / "report.json", "--data", str(data))
     assert status == 3
-    assert "has 6 classes, the network 'drawn' 4" in words
+    assert "has 6 classes, the network 4 without names" in words
