@@ -36,7 +36,7 @@ def test_a_static_target_refuses_it() -> None:
 
 
 def test_the_preprocessing_is_obeyed() -> None:
-    with pytest.raises(InputError, match="--mean has 2 values"):
+    with pytest.raises(InputError, match="mean has 2 values"):
         network_layers(BREVITAS, load_target("host"), Supplement(Preprocessing(mean=(0.5, 0.5))))
 
 
