@@ -2,13 +2,16 @@
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.network import IntegerNetwork, Preprocessing
+from bitat_deploy.plain_text import as_file_name
 from bitat_deploy.training.bitat.block import CommitRecord
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
@@ -18,6 +21,17 @@ from bitat_deploy.training.loop import StageRun
 from bitat_deploy.training.methods import BinarizeSchedule, ModelMethod
 from bitat_deploy.training.networks import StagedNetwork
 from bitat_deploy.training.normalization import reestimate_normalization
+from bitat_deploy.training.own_network import (
+    IMAGE,
+    BinarizedModel,
+    BlackBorderConv2d,
+    PositiveScales,
+    black_of,
+    check_pixels,
+    compared_normalizations,
+    graph_of,
+    trace_model,
+)
 from bitat_deploy.training.progress import describe_commit
 from bitat_deploy.training.recipe_sections import DistillationRecipe, OptimizerRecipe
 from bitat_deploy.training.registry import METHODS
@@ -26,6 +40,7 @@ from bitat_deploy.training.stages import CommitLayer, Stage
 __all__ = ["BinarizeSchedule", "Binarized", "binarize"]
 
 Data = Iterable[tuple[Tensor, Tensor]]
+_PIXELS = Preprocessing(scale=1 / 255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +49,8 @@ class Binarized:
 
     Its 1-bit convolutions are :class:`BinarizedConv2d`, named as in the model; ``left`` are the
     convolutions and linear layers that stayed in full precision. ``blocks`` and ``commits`` are
-    BiTAT's, empty for other methods.
+    BiTAT's, empty for other methods. ``exported`` is what :meth:`save` writes, None where it was
+    not asked for.
     """
 
     model: nn.Module
@@ -42,6 +58,24 @@ class Binarized:
     left: tuple[str, ...]
     blocks: tuple[tuple[str, ...], ...]
     commits: tuple[CommitRecord, ...]
+    exported: BinarizedModel | None = None
+
+    def integer_network(self) -> IntegerNetwork:
+        """What the device computes, layer by layer. Raises InputError with ``exports=False``."""
+        return self._exported().integer_network()
+
+    def save(self, path: Path | str) -> None:
+        """Write the file, NAME.pt, that ``bitat-deploy export`` and ``build`` take.
+
+        It holds no code: neither the model's class nor its file is needed to read it.
+        """
+        path = Path(path)
+        replace(self._exported(), name=as_file_name(path.stem)).save(path)
+
+    def _exported(self) -> BinarizedModel:
+        if self.exported is None:
+            raise InputError("the model was binarized with exports=False; leave that out")
+        return self.exported
 
 
 def binarize(
@@ -53,6 +87,9 @@ def binarize(
     schedule: BinarizeSchedule | None = None,
     keep: Collection[str] = (),
     depthwise: bool = True,
+    preprocessing: Preprocessing = _PIXELS,
+    class_names: Sequence[str] = (),
+    exports: bool = True,
     report: Callable[[str], None] = lambda line: None,
 ) -> Binarized:
     """Train a copy of ``model`` with 1-bit weights and 1-bit inputs in its inner convolutions.
@@ -64,8 +101,13 @@ def binarize(
     all layers at once, as many steps). ``keep`` names modules that stay as they are; without
     ``depthwise`` depthwise convolutions do too. ``report`` is told of each stage.
 
-    Raises InputError for a model, option or data it cannot handle, naming each part, and
-    TrainingDivergedError where the loss or a weight is no longer finite.
+    The result is for the device: ``preprocessing`` says how pictures become the numbers in
+    ``data``, by default pixel / 255, and is recorded, like ``class_names``. The first convolution
+    then pads with black, as the device does, and convolutions that stay get 8 bits. With
+    ``exports=False`` any of the models above are trained, whether or not the device can run them.
+
+    Raises InputError for a model, option or data it cannot handle, naming each part, before the
+    training begins, and TrainingDivergedError where the loss or a weight is no longer finite.
     """
     names = [name for name in METHODS if issubclass(METHODS[name], ModelMethod)]
     if method not in names:
@@ -76,6 +118,10 @@ def binarize(
     calibration = [images.to(device) for images in calibration]
     network = _UsersNetwork(model, survey(model, calibration[0], keep, depthwise))
     network.set_thresholds(calibration)
+    if exports:
+        check_pixels(calibration, preprocessing)
+        network.prepare_export(calibration[0], preprocessing)
+        _exported(network, calibration[:1], preprocessing, class_names, "").integer_network()
     kind = cast(type[ModelMethod], METHODS[method])
     stages = kind.model_stages(network, schedule, options)
     teacher = copy.deepcopy(model).eval() if schedule.distillation else None
@@ -85,13 +131,35 @@ def binarize(
     layers = [stage for stage in stages if isinstance(stage, CommitLayer)]
     progressive = layers[0].progressive if layers else None
     network.requires_grad_(True)
+    exported = None
+    if exports:
+        text = METHODS[method].text
+        exported = _exported(network, calibration, preprocessing, class_names, text)
     return Binarized(
         network.model.eval(),
         tuple(layer.name for layer in network.binary_layers()),
         network.found.left,
         () if progressive is None else progressive.blocks(lambda: iter(calibration)),
         () if progressive is None else tuple(progressive.commits),
+        exported,
     )
+
+
+def _exported(
+    network: "_UsersNetwork",
+    calibration: list[Tensor],
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    description: str,
+) -> BinarizedModel:
+    operations = trace_model(network.model.eval(), calibration)
+    _, channels, height, width = calibration[0].shape
+    graph = graph_of(operations, (height, width, channels), preprocessing)
+    classes = operations[-1].shape[0]
+    names = tuple(class_names) or tuple(f"class {number}" for number in range(classes))
+    if len(names) != classes:
+        raise InputError(f"class_names has {len(names)} names, the model {classes} logits")
+    return BinarizedModel("model", graph, names, preprocessing, description)
 
 
 def _train(
@@ -137,6 +205,24 @@ class _UsersNetwork(StagedNetwork):
             self._layers.append(BinarizedConv2d(convolution, entry.name))
             parent, _, last = entry.name.rpartition(".")
             setattr(self.model.get_submodule(parent), last, self._layers[-1])
+
+    def prepare_export(self, images: Tensor, preprocessing: Preprocessing) -> None:
+        """Change what the device computes otherwise, so that it is trained that way.
+
+        Raises UnsupportedOperatorError naming a module that it does not have.
+        """
+        operations = trace_model(self.model.eval(), [images])
+        black = black_of(preprocessing, images.shape[1])
+        modules = dict(self.model.named_modules())
+        for operation in operations:
+            module = modules.get(operation.name)
+            if operation.inputs[0] == IMAGE and type(module) is nn.Conv2d:
+                parent, _, last = operation.name.rpartition(".")
+                setattr(modules[parent], last, BlackBorderConv2d(module, black))
+        compared = [modules.get(name) for name in compared_normalizations(operations)]
+        found = [module for module in compared if isinstance(module, nn.BatchNorm2d)]
+        self.positive_scales = PositiveScales(found)
+        self.positive_scales.constrain()
 
     def forward(self, images: Tensor) -> Tensor:
         """As the model's."""

@@ -64,7 +64,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises CheckpointNotSavedError where that fails; an older file stays as it was.
     """
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
-    document = {"format": FORMAT, "version": VERSION, **fields, "recipe": checkpoint.recipe.plain()}
+    write_document({**fields, "recipe": checkpoint.recipe.plain()}, FORMAT, VERSION, path)
+
+
+def write_document(values: dict[str, Any], kind: str, version: int, path: Path) -> None:
+    """Write plain values and tensors as :func:`save_checkpoint` does; ``kind`` names the format."""
+    document = {"format": kind, "version": version, **values}
     beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,16 +92,24 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         ) from error
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises InputError when it is missing, damaged or of another version."""
+def read_document(path: Path) -> dict[str, Any]:
+    """What :func:`write_document` wrote. Raises InputError for anything else."""
     if not path.is_file():
         raise InputError(f"checkpoint '{path}' does not exist")
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         raise InputError(f"checkpoint '{path}' is damaged or not a checkpoint") from error
-    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+    if not isinstance(document, dict) or "format" not in document:
         raise InputError(f"'{path}' is not a checkpoint of bitat-deploy")
+    return document
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises InputError when it is missing, damaged or of another version."""
+    document = read_document(path)
+    if document.pop("format", None) != FORMAT:
+        raise InputError(f"'{path}' is not a checkpoint of a training run of bitat-deploy")
     version = document.pop("version", None)
     if version in (3, 4) and "recipe" in document:
         _bring_up_to_date(document, path)

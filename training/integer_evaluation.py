@@ -72,10 +72,11 @@ def _evaluate(layer: Layer, values: dict[str, Tensor], source: Format) -> Tensor
 
 def _sums(layer: Convolution, x: Tensor) -> Tensor:
     """float [N, out, H', W'], integers all."""
+    rows, columns = layer.paddings
     magnitude = float(x.abs().max()) * float(_int64(layer.weight).abs().sum(dim=(1, 2, 3)).max())
     kind = torch.float32 if magnitude < _EXACT_IN_FLOAT32 else torch.float64
     return functional.conv2d(
-        functional.pad(x.to(kind), (layer.padding,) * 4, value=layer.padding_level),
+        functional.pad(x.to(kind), (columns, columns, rows, rows), value=layer.padding_level),
         torch.tensor(layer.weight, dtype=kind).permute(0, 3, 1, 2),
         stride=layer.stride,
         dilation=layer.dilation,

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from bitat_deploy.datasets import dataset_shape
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import OWN, IntegerNetwork, Preprocessing
-from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint
+from bitat_deploy.training.checkpoint import Checkpoint, load_checkpoint, read_document
 from bitat_deploy.training.folding import fold_layers
 from bitat_deploy.training.integer_evaluation import evaluate_layers
 from bitat_deploy.training.networks import QuantizedNetwork
+from bitat_deploy.training.own_network import FORMAT, network_of_document
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.twin import finished_network
 
@@ -20,10 +21,13 @@ _BATCH = 500
 
 
 def load_checkpoint_network(path: Path) -> IntegerNetwork:
-    """Read a checkpoint and convert its network to integers, for ``export``.
+    """Read a checkpoint, of a run or of ``binarize``, and convert its network to integers.
 
     Raises InputError when the file is missing, damaged or of another version.
     """
+    document = read_document(path)
+    if document["format"] == FORMAT:
+        return network_of_document(document, path)
     return checkpoint_network(load_checkpoint(path))
 
 

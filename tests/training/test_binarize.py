@@ -82,7 +82,7 @@ def test_a_residual_network_is_binarized_and_still_tells_stripes(
 ) -> None:
     before = copy.deepcopy(trained.state_dict())
     lines: list[str] = []
-    result = binarize(trained, method, data, schedule=SCHEDULE, report=lines.append)
+    result = binarize(trained, method, data, schedule=SCHEDULE, report=lines.append, exports=False)
     assert result.layers == ("depthwise", "pointwise", "widen")
     assert result.left == ("stem", "head")
     for name in result.layers:
@@ -102,7 +102,9 @@ def test_the_same_seed_gives_the_same_weights(
     data: list[tuple[Tensor, Tensor]], trained: Residual
 ) -> None:
     short = replace(SCHEDULE, activation_steps=2, layer_steps=3, fine_tune_steps=2)
-    one, two = (binarize(trained, "bitat", data, schedule=short).model for _ in range(2))
+    one, two = (
+        binarize(trained, "bitat", data, schedule=short, exports=False).model for _ in range(2)
+    )
     pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
@@ -125,7 +127,7 @@ def test_every_part_can_be_switched_off(
 ) -> None:
     short = replace(SCHEDULE, activation_steps=0, layer_steps=2, fine_tune_steps=0)
     options = replace(BitatOptions(), **changes)
-    result = binarize(trained, "bitat", data, options=options, schedule=short)
+    result = binarize(trained, "bitat", data, options=options, schedule=short, exports=False)
     assert len(result.commits) == 3
     if options.block_layers == 1:
         assert len(result.blocks) == 3
@@ -135,7 +137,9 @@ def test_every_part_can_be_switched_off(
 
 def test_layers_can_be_kept(data: list[tuple[Tensor, Tensor]], trained: Residual) -> None:
     short = replace(SCHEDULE, activation_steps=1, layer_steps=1, fine_tune_steps=1)
-    result = binarize(trained, "bitat", data, schedule=short, keep=("widen",), depthwise=False)
+    result = binarize(
+        trained, "bitat", data, schedule=short, keep=("widen",), depthwise=False, exports=False
+    )
     assert result.layers == ("pointwise",)
     assert result.left == ("stem", "depthwise", "widen", "head")
 

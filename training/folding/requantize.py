@@ -5,6 +5,7 @@ rounded down where a stream begins, and to the nearest where a shortcut is added
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,15 +69,17 @@ def fold_requantize(
 
 def fold_rprelu(activation: RPReLU, scale: float) -> IntegerRPReLU:
     """Shifts in the stream's units, slopes with as many fractional bits as fit."""
-    slope = float64(activation.slope)
+    shifts = (float64(part).reshape(-1) * scale for part in (activation.before, activation.after))
+    before, after = map(_int16, shifts)
+    return replace(fold_slope(float64(activation.slope)), before=before, after=after)
+
+
+def fold_slope(slope: NDArray[np.float64]) -> IntegerRPReLU:
+    """A PReLU of ``slope`` [channels], without shifts."""
     steepest = max(float(np.abs(slope).max()), 2.0**-15)
     slope_shift = min(max(math.floor(math.log2(_INT16 / steepest)), 1), 15)
-    return IntegerRPReLU(
-        before=_int16(float64(activation.before).reshape(-1) * scale),
-        slope=_int16(slope * 2**slope_shift),
-        slope_shift=slope_shift,
-        after=_int16(float64(activation.after).reshape(-1) * scale),
-    )
+    none = np.zeros(len(slope), np.int16)
+    return IntegerRPReLU(none, _int16(slope * 2**slope_shift), slope_shift, none)
 
 
 def _int16(values: NDArray[np.float64]) -> NDArray[np.int16]:

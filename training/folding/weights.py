@@ -34,7 +34,7 @@ def stem_weight(stem: QuantizedStem) -> FoldedWeight:
     """8-bit weights on pixels from 0 to 255, of which training sees pixel / 255."""
     scale = int8_scale(stem.weight, per_channel=True)
     weight = torch.round(stem.weight.detach() / scale).to(torch.int64).cpu().numpy()
-    return _folded(weight, float64(scale).reshape(-1) / 255, bottom=0, top=255)
+    return weight_of_levels(weight, float64(scale).reshape(-1) / 255, bottom=0, top=255)
 
 
 def code_weight(layer: CodeLayer, source: CodeSource) -> FoldedWeight:
@@ -47,12 +47,12 @@ def code_weight(layer: CodeLayer, source: CodeSource) -> FoldedWeight:
         scale = int8_scale(layer.weight, per_channel=True)
         weight = torch.round(layer.weight.detach() / scale).to(torch.int64).cpu().numpy()
         unit = float64(scale).reshape(-1) * source.unit
-        return _folded(weight, unit, source.bottom, source.top)
+        return weight_of_levels(weight, unit, source.bottom, source.top)
     check_bits(layer.name, layer.weight_bits, "weights")
     levels, unit = layer.quantizer.levels(layer.weight)
     # A filter of nothing but zeros has the sign +1 and no size: any positive one leaves it so.
     unit = np.maximum(unit, 1e-12) * source.unit
-    return _folded(levels, unit, source.bottom, source.top)
+    return weight_of_levels(levels, unit, source.bottom, source.top)
 
 
 def check_bits(name: str, bits: int, what: str) -> None:
@@ -64,9 +64,10 @@ def check_bits(name: str, bits: int, what: str) -> None:
         )
 
 
-def _folded(
+def weight_of_levels(
     weight: NDArray[np.int64], unit: NDArray[np.float64], bottom: int, top: int
 ) -> FoldedWeight:
+    """Integer weights [out, in / groups, k, k] on inputs from ``bottom`` to ``top``."""
     taps = weight.reshape(len(weight), -1)
     lowest = np.minimum(taps * top, taps * bottom).sum(axis=1)
     highest = np.maximum(taps * top, taps * bottom).sum(axis=1)
