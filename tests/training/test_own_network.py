@@ -163,9 +163,9 @@ def one_answer(network: IntegerNetwork, pictures: NDArray[np.uint8]) -> NDArray[
     return logits
 
 
-@pytest.mark.parametrize("preprocessing", [PLAIN, NORMALIZED], ids=["plain", "normalized"])
 @pytest.mark.parametrize("kind", MODELS)
-def test_drawn_modules(kind: str, preprocessing: Preprocessing) -> None:
+def test_drawn_modules(kind: str) -> None:
+    preprocessing = NORMALIZED if kind in ("chain", "parallel") else PLAIN
     result, pictures, images = exported(MODELS[kind](), preprocessing)
     network = result.integer_network()
     assert network.class_names == tuple("abcde")
