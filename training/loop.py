@@ -14,6 +14,7 @@ from bitat_deploy.training.recipe_sections import DistillationRecipe, OptimizerR
 from bitat_deploy.training.stages import Stage
 from bitat_deploy.training.stages.stage import Images
 
+BFLOAT16_DEVICES = {"cuda"}  # where the forward pass computes in it; scripts/bench-bf16
 _CHECK_STEPS = 100
 
 
@@ -75,7 +76,7 @@ class StageRun:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         kind = images.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind in BFLOAT16_DEVICES):
             logits = self._forward(images)
             with torch.no_grad():
                 soft = None if self._teacher is None else self._teacher(images).float()
