@@ -117,13 +117,6 @@ def quantization_recipe(
     before = checkpoint.recipe
     activations = _trained_activations(reference)
     steps = quantizer_of(before.quantization).steps
-    for layer in reference.binary_layers():
-        if not steps and layer.weight_bits not in (1, 8):
-            raise InputError(
-                f"layer '{layer.name}' of '{path}' has {layer.weight_bits} bits, by "
-                "quantization.layer_bits, in a network of signs; quantizing it after training is "
-                "possible with 1 and 8 bits only: train it so, or with quantization.quantizer uniq"
-            )
     if activations:
         if options.activation_bits != before.quantization.activation_bits:
             raise InputError(
