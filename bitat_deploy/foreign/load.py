@@ -14,6 +14,7 @@ from bitat_deploy.foreign.bounds import refuse_large_tensors, refuse_many_nodes
 from bitat_deploy.foreign.execute import Subgraph
 from bitat_deploy.foreign.graph import Graph, TensorType, describe
 from bitat_deploy.foreign.input_size import fix_input
+from bitat_deploy.foreign.normalizations import write_out_normalizations
 from bitat_deploy.foreign.one_dimension import with_rows
 from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
@@ -90,6 +91,7 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         ) from error
     # After the conversion, because they expand to operators of our operator set.
     model = lower_qlinear(lower_qonnx(model))
+    model = write_out_normalizations(model, _operator_set(model))
     tensors = [tensor for node in model.graph.node for tensor in (*node.input, *node.output)]
     if not all(tensor.isprintable() for tensor in tensors):
         raise InputError(

@@ -232,3 +232,29 @@ def test_a_file_that_onnx_runtime_changes_is_compared_as_it_is_written(tmp_path:
     wanted = np.stack([session.run(None, {"x": x[None]})[0][0] for x in inputs])
     assert np.allclose(reference_logits(network.to_onnx(), images), wanted, atol=1e-5)
     assert network.graph.metadata[OPTIMIZATIONS] == "off"
+
+
+@pytest.mark.parametrize("opset", [17, 21])
+def test_normalisations_without_inferred_shapes_are_written_out(opset: int, tmp_path: Path) -> None:
+    """Of mean and variance; and by groups, which operator set 21 has."""
+    model = Model(opset=opset)
+    model.conv(8)
+    model.add("MeanVarianceNormalization")
+    if opset >= 21:
+        scale, bias = (model.random.uniform(0.5, 2, 8) for _ in range(2))
+        names = model.constant(scale), model.constant(bias)
+        model.add("GroupNormalization", model.current, *names, num_groups=4)
+    model.add("Relu")
+    path = model.classify().save(tmp_path)
+    assert differences(path, tmp_path).max() < 1e-3
+
+
+def test_groups_of_a_scale_that_is_computed_are_refused(tmp_path: Path) -> None:
+    model = Model(opset=21)
+    model.conv(8)
+    image = model.current
+    model.add("GlobalAveragePool")
+    model.add("Reshape", model.current, model.constant([8], np.int64))
+    model.add("GroupNormalization", image, model.current, model.current, num_groups=4)
+    with pytest.raises(UnsupportedOperatorError, match="its scale is not constant"):
+        import_foreign(model.classify().save(tmp_path), Preprocessing())
