@@ -113,7 +113,7 @@ def test_memory_of_the_process_is_bounded(command: str, tmp_path: Path) -> None:
             build_bundle(path, load_target("host"), tmp_path / "bundle", limits=limits)
         else:
             target = load_target("host")
-            run_bounded(f"reading '{path}'", limits, load_network, path, None, target)
+            run_bounded(f"reading '{path}'", limits, load_network, path, NOTHING, target)
     assert not (tmp_path / "bundle").exists()
 
 
