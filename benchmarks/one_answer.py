@@ -8,7 +8,7 @@ crop and resize it on the device.
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +86,11 @@ def _by_c(bundle: Bundle, frames: list[NDArray[np.uint8]], work: Path, device: l
         command += [str(sources / "library"), str(_C_PROGRAM), "-o", str(work / "c.o")]
         subprocess.run(command, check=True)
     build_program([work / "c.o"], bundle, work / "c")
-    rows = []
-    for frame in frames:
-        (work / "frame").write_bytes(frame.tobytes())
-        height, width = map(str, frame.shape[:2])
-        command = [*device, str(work / "c"), "frames", str(work), str(work / "frame")]
-        rows.append(_printed([*command, width, height]).split())
-    return np.array(rows, np.float64).astype(np.float32)
+    return _by_size(
+        frames,
+        work / "frames",
+        lambda width, height: [*device, work / "c", "frames", work, work / "frames", width, height],
+    )
 
 
 def _by_cpp(
@@ -100,13 +98,29 @@ def _by_cpp(
 ) -> Logits:
     with runner_folder() as sources:
         build_program([sources / "sdk" / "camera.cc"], bundle, work / "camera")
-    rows = []
-    for frame in frames:
-        (work / "frame").write_bytes(frame.tobytes())
-        size = f"{frame.shape[1]}x{frame.shape[0]}"
-        command = [*device, str(work / "camera"), "--logits", "--size", size, str(work / "frame")]
-        rows.append(_printed(command).partition(": ")[2].split())
-    return np.array(rows, np.float64).astype(np.float32)
+    return _by_size(
+        frames,
+        work / "frames",
+        lambda width, height: [
+            *(*device, work / "camera", "--logits"),
+            *("--size", f"{width}x{height}", work / "frames"),
+        ],
+    )
+
+
+def _by_size(
+    frames: list[NDArray[np.uint8]], file: Path, command: Callable[[int, int], list[Any]]
+) -> Logits:
+    """The logits that a program prints for all frames of a size, in a file, and then the next."""
+    rows: dict[int, list[str]] = {}
+    for size in {frame.shape for frame in frames}:
+        places = [place for place, frame in enumerate(frames) if frame.shape == size]
+        file.write_bytes(b"".join(frames[place].tobytes() for place in places))
+        words = list(map(str, command(size[1], size[0])))
+        printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        for place, line in zip(places, printed.splitlines(), strict=True):
+            rows[place] = line.rpartition(": ")[2].split()
+    return np.array([rows[place] for place in range(len(frames))], np.float64).astype(np.float32)
 
 
 def _by_python(bundle: Bundle, frames: list[NDArray[np.uint8]]) -> Logits:
@@ -124,7 +138,3 @@ def _triple(bundle: Bundle) -> list[str]:
     if target.is_static:
         return ["-target", "arm-linux-musleabihf"]
     return ["-target", f"{target.architecture}-linux-gnu.{target.glibc}"]
-
-
-def _printed(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

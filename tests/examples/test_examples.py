@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bitat_deploy.bundle import runner_folder
+from bitat_deploy.datasets.pictures import prepare_picture
 from bitat_deploy.errors import BuildError, BundleError, InputError
+from bitat_deploy.network import OWN
 from bitat_deploy.onnx_format import reference_logits
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -100,18 +103,23 @@ def test_cpp_into_a_folder_that_cannot_be(host_bundle: Path, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["app"]
 
 
-def test_python(host_bundle: Path, images: Path, tmp_path: Path) -> None:
+def test_python(host_bundle: Path, tmp_path: Path) -> None:
     # What the device has: the bundle's files and the example, and no package of ours or TVM's.
     shutil.copytree(host_bundle, tmp_path / "bundle", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copy(EXAMPLES / "python" / "classify.py", tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (COUNT, 36, 48, 3), dtype=np.uint8)
+    frames.tofile(tmp_path / "frames")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    images = [prepare_picture(picture, (28, 28, 1), OWN, "it") for picture in pictures]
+    expected = reference_logits(host_bundle / "model.onnx", np.stack(images))
     python = (Path(sys.base_prefix) / "bin" / "python3", "-I", tmp_path / "classify.py")
-    finished = call(*python, tmp_path / "bundle", images)
-    assert np.array_equal(logits(finished), reference(host_bundle, images))
+    finished = call(*python, tmp_path / "bundle", tmp_path / "frames", 48, 36)
+    assert np.array_equal(logits(finished), expected)
+    classes = [int(number) for number in re.findall("^class ([0-9]+):", finished.stdout, re.M)]
+    assert classes == expected.argmax(axis=1).tolist()
 
-    images.write_bytes(images.read_bytes()[:-1])
-    finished = call(*python, tmp_path / "bundle", images)
-    assert finished.returncode == 1 and "not a whole number of images" in finished.stderr
-
-    (tmp_path / "bundle" / "runner").write_text("#!/bin/sh\nkill -9 $$\n")
-    finished = call(*python, tmp_path / "bundle", images)
-    assert finished.stderr == "error: the runner ended with exit code -9\n"
+    finished = call(*python, tmp_path / "bundle", tmp_path / "frames", 48, 37)
+    assert finished.returncode == 1 and "in the middle of a frame" in finished.stderr
+    (tmp_path / "bundle" / "model.txt").write_text("nothing")
+    finished = call(*python, tmp_path / "bundle", tmp_path / "frames", 48, 36)
+    assert "is of another version; build the bundle again" in finished.stderr
