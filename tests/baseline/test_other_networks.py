@@ -29,16 +29,12 @@ from tests.baseline.test_twins import run
 from tests.drawn_networks import draw_eight_bit_network, draw_shortcut_network
 from tests.foreign.test_eight_bit import float_model, pictures, quantized
 
-NETWORKS = {
-    **{name: read_network(resolve_model(name)) for name in zoo_names()},
-    "reactnet": draw_shortcut_network(0),
-    "eight bits": draw_eight_bit_network(0),
-}
+DRAWN = {"reactnet": draw_shortcut_network, "eight bits": draw_eight_bit_network}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*zoo_names(), *DRAWN])
 def test_every_network_of_ours_has_twins(name: str) -> None:
-    network = NETWORKS[name]
+    network = DRAWN[name](0) if name in DRAWN else read_network(resolve_model(name))
     float32 = float32_twin(network)
     height, width, channels = network.input_shape
     shape = (1, channels, height, width)
