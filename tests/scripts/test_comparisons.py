@@ -25,6 +25,8 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
 @pytest.mark.parametrize(
     "command",
     [
+        "check-cycle-model --list",
+        "choose-arithmetic --help",
         "compare-methods --list",
         "compare-rounding --list",
         "choose-bits --help",
