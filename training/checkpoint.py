@@ -118,6 +118,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"checkpoint '{path}' has version {version}, this program reads version {VERSION}; "
             "train again or use the matching release"
         )
+    document.setdefault("resumed", ())  # the first files of this version do not count it
     if set(document) != set(Checkpoint.__dataclass_fields__):
         raise InputError(f"checkpoint '{path}' is damaged: its keys are not those of a checkpoint")
     document["recipe"] = recipe_from_mapping(document["recipe"])
@@ -134,5 +135,4 @@ def _bring_up_to_date(document: dict[str, Any], path: Path) -> None:
         )
     document.pop("bitat", None)  # version 3: the stages' memory, of no use once they are over
     document |= {"memory": None, "teacher": None}
-    document |= {"resumed": ()}
     document["recipe"]["network"]["normalized_stream"] = False  # there was none yet

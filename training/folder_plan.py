@@ -125,7 +125,9 @@ def _duration(document: dict[str, Any], training: int) -> dict[str, str]:
     """Set the epochs and learning rates of both stages; the reason."""
     least, most = _EPOCHS
     epochs = min(max(_SEEN // training, least), most)
-    rates = (0.1, 0.05) if document["method"] == "uniq" else (0.005, 0.005)
+    # Of SGD those of the recipe for Fashion-MNIST, which are for batches of 128.
+    share = document["data"]["batch_size"] / 128
+    rates = (0.1 * share, 0.05 * share) if document["method"] == "uniq" else (0.005, 0.005)
     document["full_precision"] = {"epochs": epochs, "learning_rate": rates[0], "warmup_epochs": 1}
     document["quantized"] = {"epochs": epochs, "learning_rate": rates[1], "warmup_epochs": 1}
     return {

@@ -95,6 +95,16 @@ def test_of_older_runs_those_that_are_over_are_read(version: int, tmp_path: Path
         load_checkpoint(path)
 
 
+def test_a_file_from_before_resumptions_were_counted(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(checkpoint, tmp_path / "checkpoint.pt")
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del document["resumed"]
+    torch.save(document, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path / "checkpoint.pt").resumed == ()
+
+
 def test_weights_of_another_shape(checkpoint: Checkpoint, tmp_path: Path) -> None:
     recipe = load_recipe("smoke", ["network.width=0.5"])
     other = build_network(recipe.network, recipe.quantization, (28, 28, 1), 10)
