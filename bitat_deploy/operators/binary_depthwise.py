@@ -123,18 +123,18 @@ class BinaryDepthwiseConv(BinaryConv):
             if full:
                 with (
                     T.serial(min(repeats, full)) as part,
-                    T.serial(begin, end) as row,
+                    T.serial(end - begin) as line,
                     T.serial((full - 1 - part) // repeats + 1) as repeat,
                 ):
-                    offset, line = (repeat * repeats + part) * vector, row - begin
-                    place = (line, row, offset, part * vector)
+                    offset = (repeat * repeats + part) * vector
+                    place = (line, begin + line, offset, part * vector)
                     self._emit_vector(copy, constants, y, place, vector)
             if rest:
-                with T.serial(begin, end) as row:
+                with T.serial(end - begin) as line:
                     start = full * vector
                     while start < row_bytes:
                         size = 1 << ((row_bytes - start).bit_length() - 1)
-                        place = (row - begin, row, start, start % self._period)
+                        place = (line, begin + line, start, start % self._period)
                         self._emit_vector(copy, constants, y, place, size)
                         start += size
 
