@@ -16,6 +16,7 @@ from bitat_deploy.operators.float_boundary import FloatThresholdPack
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
 from bitat_deploy.operators.global_code_sum import GlobalCodeSum
 from bitat_deploy.operators.int8_dense import Int8Dense
+from bitat_deploy.operators.lookup_counts import LookupSchedule
 from bitat_deploy.operators.max_pool import MaxPoolCodes
 from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
@@ -61,6 +62,7 @@ __all__ = [
     "OPERATORS",
     "BitSerialSchedule",
     "DepthwiseSchedule",
+    "LookupSchedule",
     "Operator",
     "PointwiseSchedule",
     "TensorSpec",

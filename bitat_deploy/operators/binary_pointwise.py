@@ -4,7 +4,8 @@ Algebra. Bits stand for +1 and -1, so over C channels sum(x * w) = C - 2 * popco
 ``sum >= threshold`` becomes one comparison of a count of bits. There are two ways to count them:
 in lanes with popcounts (:mod:`.pointwise_counts`), which suits any number of output channels; and
 bit-sliced with tables (:mod:`.pointwise_tables`), for output channels that fill whole vectors. The
-schedule says which channels are computed how; both read and write the same packed tensors.
+schedule says which channels are computed how; both read and write the same packed tensors. A third
+way, tables of counts, is that of other binary convolutions (:mod:`.lookup_counts`).
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from bitat_deploy.network import Format, packed_bytes
 from bitat_deploy.operators.binary_conv import BinaryConv
+from bitat_deploy.operators.bit_serial_conv import BitSerialConv
+from bitat_deploy.operators.lookup_counts import LookupSchedule, lookup_space
 from bitat_deploy.operators.pointwise_counts import CountingKernel
 from bitat_deploy.operators.pointwise_schedule import PointwiseSchedule, schedule_space
 from bitat_deploy.operators.pointwise_tables import TableKernel
@@ -35,16 +38,27 @@ class BinaryPointwiseConv(BinaryConv):
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """Those of the kernels, one after the other."""
+        if self._in_lookups is not None:
+            return self._in_lookups.constants()
         return tuple(array for kernel in self._kernels for array in kernel.constants())
 
     def space(self) -> tuple[Any, ...]:
-        """Tiles, and how much is done by tables."""
-        return schedule_space(self.target, *self._size)
+        """Tiles, and how much is done by tables of either kind."""
+        _, channels, out = self._size
+        lookups = lookup_space(self.target, channels, out)
+        return (*schedule_space(self.target, *self._size), *lookups)
 
     @property
-    def _schedule(self) -> PointwiseSchedule:
-        schedule: PointwiseSchedule | None = self.schedule
-        return schedule or PointwiseSchedule.default(self.target, *self._size)
+    def _schedule(self) -> Any:
+        """A PointwiseSchedule, or a LookupSchedule."""
+        return self.schedule or PointwiseSchedule.default(self.target, *self._size)
+
+    @property
+    def _in_lookups(self) -> BitSerialConv | None:
+        """The operator whose code this is, where it looks counts up."""
+        if not isinstance(self._schedule, LookupSchedule):
+            return None
+        return BitSerialConv(self.layer, self.formats, self.target, self._schedule)
 
     @property
     def _size(self) -> tuple[int, int, int]:
@@ -76,6 +90,9 @@ class BinaryPointwiseConv(BinaryConv):
 
     def emit(self, x: Any, *buffers: Any) -> None:
         """Kernel after kernel, each with its two constants."""
+        if self._in_lookups is not None:
+            self._in_lookups.emit(x, *buffers)
+            return
         *constants, y = buffers
         for kernel, weight, start in zip(
             self._kernels, constants[::2], constants[1::2], strict=True

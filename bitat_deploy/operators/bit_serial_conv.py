@@ -22,8 +22,10 @@ broadcast and nothing is added across lanes. Weights are [group][tile][run][word
 
 Instructions, for each word and pair of planes: NEON eor, cnt, add; x86 xor and a full adder.
 
-With many pairs of planes it is faster to unpack the codes and multiply bytes, in the code of
-:mod:`.quantized_conv` (:mod:`.arithmetic` says from how many on): a schedule of that operator.
+With weights of one bit it is faster on 64-bit ARM to look counts up (:mod:`.lookup_counts`), from
+some 30 pixels on. With many pairs of planes it is faster to unpack the codes and multiply bytes, in
+the code of :mod:`.quantized_conv` (:mod:`.arithmetic` says from how many on). A schedule of either
+kind says so.
 """
 
 from collections.abc import Mapping
@@ -43,6 +45,13 @@ from bitat_deploy.operators.convolution import (
     ConvolutionOperator,
     PaddedCopy,
     pixel_classes,
+)
+from bitat_deploy.operators.lookup_counts import (
+    LANES,
+    LookupCounts,
+    LookupSchedule,
+    default_lookups,
+    lookup_space,
 )
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.quantized_conv import QuantizedConv, QuantizedConvSchedule
@@ -133,14 +142,21 @@ class BitSerialConv(ConvolutionOperator):
         (rows, _), (columns, column_classes) = self._classes
         return (*arrays, rows * np.int32(len(column_classes)), columns)
 
-    def space(self) -> tuple[BitSerialSchedule | QuantizedConvSchedule, ...]:
+    def space(self) -> tuple[Any, ...]:
         """Tiles that registers hold, and how much of the window is counted at once.
 
-        With several pairs of planes also the tiles of products of bytes.
+        With several pairs of planes also the tiles of products of bytes, with weights of one bit
+        those of look-ups.
         """
         count = replace(self, schedule=self.bit_by_bit)._count
         in_bytes = QuantizedConv(self.layer, self.formats, self.target)
-        return (*self._bit_serial_space(count), *(in_bytes.space() if count.pairs > 1 else ()))
+        lookups = self._lookup_space() if self._can_look_up else ()
+        bytes_space = in_bytes.space() if count.pairs > 1 else ()
+        return (*self._bit_serial_space(count), *bytes_space, *lookups)
+
+    def _lookup_space(self) -> tuple[LookupSchedule, ...]:
+        inputs = self.group_channels * self.layer.taps
+        return lookup_space(self.target, inputs, self.layer.out_channels)
 
     def _bit_serial_space(self, count: WindowCount) -> tuple[BitSerialSchedule, ...]:
         if count.lane_bits == 32:
@@ -152,9 +168,15 @@ class BitSerialConv(ConvolutionOperator):
 
     @property
     def _schedule(self) -> Any:
-        """A BitSerialSchedule, or a QuantizedConvSchedule for products of bytes."""
+        """A BitSerialSchedule, a LookupSchedule, or a QuantizedConvSchedule: products of bytes."""
         if self.schedule is not None:
             return self.schedule
+        if self._can_look_up:
+            height, width = self.out_size
+            inputs, out = self.group_channels * self.layer.taps, self.layer.out_channels
+            lookups = default_lookups(self.target, height * width, inputs, out)
+            if lookups is not None:
+                return lookups
         pairs = self.layer.weight_bits * self.codes.bits
         if pairs < bytes_from_pairs(self.target, self.layer.taps, self.group_channels):
             return self.bit_by_bit
@@ -173,16 +195,43 @@ class BitSerialConv(ConvolutionOperator):
             return None
         return QuantizedConv(self.layer, self.formats, self.target, schedule)
 
+    @cached_property
+    def _lookups(self) -> LookupCounts | None:
+        """What counts, where that is by look-up."""
+        schedule = self._schedule
+        if not isinstance(schedule, LookupSchedule):
+            return None
+        return LookupCounts(
+            self.target,
+            schedule,
+            self.runs,
+            self.run_taps * packed_bytes(self.group_channels),
+            self.codes.bits,
+            self.layer.out_channels,
+        )
+
+    @property
+    def _can_look_up(self) -> bool:
+        """Whether there is such code."""
+        largest = self.group_channels * self.layer.taps * self._weight_of_pairs
+        one = (self.layer.weight_bits, self.layer.groups) == (1, 1)
+        fits = self.codes.bits <= 2 and largest < np.iinfo(np.uint16).max
+        return one and fits and self.target.vector_bytes == LANES
+
     @property
     def _weight_of_pairs(self) -> int:
         return (2**self.layer.weight_bits - 1) * self.codes.top
 
     @property
     def _lanes(self) -> int:
+        if isinstance(self._schedule, LookupSchedule):
+            return LANES
         return self.target.vector_bytes * 8 // self._schedule.lane_bits
 
     @property
     def _value_dtype(self) -> str:
+        if isinstance(self._schedule, LookupSchedule):
+            return "uint16"
         if self._schedule.lane_bits == 32:
             return "int32"
         largest = self.group_channels * self.layer.taps * self._weight_of_pairs
@@ -225,6 +274,13 @@ class BitSerialConv(ConvolutionOperator):
 
     def _arranged_weights(self) -> NDArray[np.uint8]:
         layer, schedule = self.layer, self._schedule
+        if self._lookups is not None:
+            bits = (layer.weight > 0).reshape(layer.out_channels, self.runs, self.run_taps, -1)
+            channels = 8 * packed_bytes(self.group_channels)
+            spare = [(0, 0)] * 3 + [(0, channels - self.group_channels)]
+            # A spare bit, which is 0, never agrees with 1.
+            ones = np.pad(bits.astype(np.uint8), spare, constant_values=1)
+            return self._lookups.weights(ones.reshape(*ones.shape[:2], -1))
         groups, lanes, vectors = layer.groups, self._lanes, self._vectors
         codes = (layer.weight.astype(np.int64) + 2**layer.weight_bits - 1) // 2
         planes = [pack_bits(1 - (codes >> i & 1)) for i in range(layer.weight_bits)]
@@ -256,6 +312,10 @@ class BitSerialConv(ConvolutionOperator):
         constants = tuple(rest)
         code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
         source, address = self._emit_source(x)
+        if self._lookups is not None:
+            tensors = (shortcut, y)
+            self._emit_lookups((source, weight), address, classes, constants, tensors)
+            return
         planes = self.runs * self._count.run_words * self.layer.weight_bits
         vector_size = planes * self.target.vector_bytes
 
@@ -275,6 +335,32 @@ class BitSerialConv(ConvolutionOperator):
             code.emit(value, place, constants, shortcut, y)
 
         self.emit_tiles(code, (schedule.pixels, schedule.channel_vectors), emit_values, finish)
+
+    def _emit_lookups(
+        self,
+        buffers: tuple[Any, Any],
+        address: Any,
+        classes: Any,
+        constants: tuple[Any, ...],
+        tensors: tuple[Any, Any],
+    ) -> None:
+        """All pixels, by look-up."""
+        assert self._lookups is not None
+        code, stride = self.stage_code, self.layer.stride
+        _, width = self.out_size
+
+        def start(row: Any, column: Any, plane: int, run: Any) -> Any:
+            if self._is_flat:
+                return address(plane, 0, 0, row * width + column)
+            down, right = self.run_offset(run)
+            return address(plane, 0, row * stride + down, column * stride + right)
+
+        def finish(row: Any, column: Any, vector: Any, values: list[Any]) -> None:
+            pixel_class = classes[0][row] + classes[1][column] if classes else 0
+            place = Place(row * width + column, vector, LANES, pixel_class)
+            code.emit_all(values, place, constants, *tensors)
+
+        self._lookups.emit(buffers, self.out_size, start, finish)
 
     def _emit_source(self, x: Any) -> tuple[Any, Any]:
         """The buffer that windows read, and the address of a plane of a group of a pixel in it."""

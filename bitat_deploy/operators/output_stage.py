@@ -16,7 +16,7 @@ turns it into the output and stores that.
 [class][row][channel], and a pixel's class only changes where they are read from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,7 @@ from bitat_deploy.network import (
     packed_bytes,
     rounding,
 )
+from bitat_deploy.operators.packed_masks import store_masks
 from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
 
 
@@ -142,24 +143,66 @@ class StageCode:
         stride = self.vectors * self.lanes
         return load(buffer, row * stride + place.vector * self.lanes, self.lanes)
 
+    def emit_all(
+        self,
+        values: list[Any],
+        place: Place,
+        constants: tuple[Any, ...],
+        shortcut: Any,
+        y: Any,
+    ) -> None:
+        """The same of vectors of values that follow each other, on 64-bit ARM packed together.
+
+        The place is the first one's; its vector is a number where spare channels may be among
+        them.
+        """
+        real = self.lanes * len(values)
+        if isinstance(place.vector, int):
+            real = min(real, self.channels - place.vector * self.lanes)
+        places = [
+            replace(place, vector=place.vector + i, count=min(self.lanes, real - i * self.lanes))
+            for i in range(-(-real // self.lanes))
+        ]
+        pairs = list(zip(values, places, strict=False))
+        if not isinstance(self.stage, Quantize):
+            for value, one in pairs:
+                self.emit(value, one, constants, shortcut, y)
+            return
+        masks = [self._emit_masks(keep(value), one, constants[0]) for value, one in pairs]
+        for plane, of_plane in enumerate(zip(*masks, strict=True)):
+            start = self._code_offset(place, plane)
+            store_masks(y, [start], of_plane, packed_bytes(real))
+
     def _emit_codes(self, value: Any, place: Place, bounds: Any, y: Any) -> None:
+        for plane, mask in enumerate(self._emit_masks(value, place, bounds)):
+            size = packed_bytes(place.count)
+            store_mask(y, self._code_offset(place, plane), mask, self.lanes, size)
+
+    def _code_offset(self, place: Place, plane: int) -> Any:
+        """Where a vector's codes go."""
         assert isinstance(self.stage, Quantize)
-        lanes, bits = self.lanes, self.stage.bits
+        start = (place.pixel * self.stage.bits + plane) * packed_bytes(self.channels)
+        return start + place.vector * (self.lanes // 8)
+
+    def _emit_masks(self, value: Any, place: Place, bounds: Any) -> list[Any]:
+        """Planes of the codes of a vector of values: booleans."""
+        assert isinstance(self.stage, Quantize)
         count = len(self.stage.thresholds)
         reached = [
             value >= self._constant(bounds, place.pixel_class * count + row, place)
             for row in range(count)
         ]
-        size, pixel_bytes = packed_bytes(place.count), packed_bytes(self.channels)
-        for plane in range(bits):
+        masks = []
+        for plane in range(self.stage.bits):
             digits = reached[(1 << plane) - 1 :: 1 << plane]
             mask = digits[0]
             if len(digits) > 1:
-                mask = T.cast(mask, f"uint1x{lanes}")
+                mask = T.cast(mask, f"uint1x{self.lanes}")
                 for digit in digits[1:]:
-                    mask = mask ^ T.cast(digit, f"uint1x{lanes}")
-            offset = (place.pixel * bits + plane) * pixel_bytes + place.vector * (lanes // 8)
-            store_mask(y, offset, mask, lanes, size)
+                    mask = mask ^ T.cast(digit, f"uint1x{self.lanes}")
+                mask = T.cast(mask, f"boolx{self.lanes}")
+            masks.append(mask)
+        return masks
 
     def _emit_sum(self, value: Any, place: Place, constants: tuple[Any, ...]) -> Any:
         total = T.cast(value, vector_dtype("int32", self.lanes))
