@@ -3,7 +3,8 @@
 Signs of weights are drawn evenly, and thresholds with about the spread of the sums they are
 compared with, so that activations vary. Each network is a packed chain: 1-bit weights and
 activations, an 8-bit first convolution and classifier, no shortcuts; or, in WIDER_NETWORKS, the
-same chain with 2, 4 or 8 bits. The shapes are those of the papers' networks.
+same chain with 2, 4 or 8 bits or 1-bit weights and 2-bit activations, and ResNet-18's 3x3 layers
+in a chain. The shapes are those of the papers' networks.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,15 +37,24 @@ _V2_STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96
 _V2_STAGES += [(6, 160, 3, 2), (6, 320, 1, 1)]
 
 
+# Output channels and stride of the 3x3 layers of ResNet-18, arXiv 1512.03385, table 1.
+_RESNET_STEM = 64
+_RESNET_LAYERS = [(64, 1)] * 4
+_RESNET_LAYERS += [(out, stride) for out in (128, 256, 512) for stride in (2, 1, 1, 1)]
+
+
 def random_mobilenet_v1(
-    size: int = 224, classes: int = 1000, seed: int = 0, bits: int = 1
+    size: int = 224, classes: int = 1000, seed: int = 0, bits: int = 1, weight_bits: int = 0
 ) -> IntegerNetwork:
-    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3; ``bits`` are 1 to 4 or 8."""
-    chain = _Chain(size, _V1_STEM, seed, bits)
+    """MobileNetV1 1.0 for images of ``size`` x ``size`` x 3.
+
+    ``bits`` of activations are 1 to 4 or 8; weights have as many unless ``weight_bits`` is given.
+    """
+    chain = _Chain(size, _V1_STEM, seed, bits, weight_bits)
     for index, (out, stride) in enumerate(_V1_BLOCKS):
         chain.depthwise(f"block{index}.depthwise", stride)
         chain.pointwise(f"block{index}.pointwise", out)
-    return chain.finish(_name("v1", size, bits), classes)
+    return chain.finish(_name("v1", size, bits, weight_bits), classes)
 
 
 def random_mobilenet_v2(
@@ -65,6 +75,14 @@ def random_mobilenet_v2(
     return chain.finish(_name("v2", size, bits), classes)
 
 
+def random_resnet(size: int = 112, classes: int = 1000, seed: int = 0) -> IntegerNetwork:
+    """ResNet-18's 3x3 layers, binary, without shortcuts; the first layer is a MobileNet's."""
+    chain = _Chain(size, _RESNET_STEM, seed, 1)
+    for index, (out, stride) in enumerate(_RESNET_LAYERS):
+        chain.dense(f"layer{index}", out, stride)
+    return chain.finish(f"random-resnet-18-chain-{size}", classes)
+
+
 RANDOM_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
     "mobilenet-v1": random_mobilenet_v1,
     "mobilenet-v2": random_mobilenet_v2,
@@ -74,10 +92,13 @@ WIDER_NETWORKS: dict[str, Callable[..., IntegerNetwork]] = {
     for name, network in RANDOM_NETWORKS.items()
     for bits in (2, 4, 8)
 }
+WIDER_NETWORKS["mobilenet-v1-w1a2"] = partial(random_mobilenet_v1, bits=2, weight_bits=1)
+WIDER_NETWORKS["resnet-18-chain"] = random_resnet
 
 
-def _name(version: str, size: int, bits: int) -> str:
-    return f"random-mobilenet-{version}-{size}" + (f"-w{bits}a{bits}" if bits > 1 else "")
+def _name(version: str, size: int, bits: int, weight_bits: int = 0) -> str:
+    width = f"-w{weight_bits or bits}a{bits}" if bits > 1 else ""
+    return f"random-mobilenet-{version}-{size}{width}"
 
 
 def _v2_blocks() -> Iterator[tuple[int, int, int]]:
@@ -90,9 +111,9 @@ def _v2_blocks() -> Iterator[tuple[int, int, int]]:
 class _Chain:
     """Layers one after the other, each reading the one before it."""
 
-    def __init__(self, size: int, stem: int, seed: int, bits: int) -> None:
+    def __init__(self, size: int, stem: int, seed: int, bits: int, weight_bits: int = 0) -> None:
         self._random = np.random.default_rng(seed)
-        self._bits = bits
+        self._bits, self._weight_bits = bits, weight_bits or bits
         self._seed = seed
         self._input_shape = (size, size, 3)
         self.channels = stem
@@ -113,7 +134,7 @@ class _Chain:
             name=name,
             input=self._layers[-1].name,
             weight=self._weights((self.channels, 3, 3, 1)),
-            weight_bits=self._bits,
+            weight_bits=self._weight_bits,
             output=self._output(self.channels, 2, 9),
             stride=stride,
             padding=1,
@@ -127,8 +148,23 @@ class _Chain:
             name=name,
             input=self._layers[-1].name,
             weight=self._weights((out, 1, 1, self.channels)),
-            weight_bits=self._bits,
+            weight_bits=self._weight_bits,
             output=self._output(out, self.channels**0.5 / 2, self.channels),
+        )
+        self._layers.append(convolution)
+        self.channels = out
+
+    def dense(self, name: str, out: int, stride: int) -> None:
+        """3x3 of all channels, padded with +1."""
+        convolution = Convolution(
+            name=name,
+            input=self._layers[-1].name,
+            weight=self._weights((out, 3, 3, self.channels)),
+            weight_bits=self._weight_bits,
+            output=self._output(out, 1.5 * self.channels**0.5, 9 * self.channels),
+            stride=stride,
+            padding=1,
+            padding_level=1,
         )
         self._layers.append(convolution)
         self.channels = out
@@ -149,10 +185,11 @@ class _Chain:
         return IntegerNetwork(name, self._input_shape, layers, names, metadata)
 
     def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
-        if self._bits == 8:
+        bits = self._weight_bits
+        if bits == 8:
             return self._random.integers(-127, 128, shape, dtype=np.int8)
-        codes = self._random.integers(0, 2**self._bits, shape, dtype=np.int8)
-        return (2 * codes - (2**self._bits - 1)).astype(np.int8)
+        codes = self._random.integers(0, 2**bits, shape, dtype=np.int8)
+        return (2 * codes - (2**bits - 1)).astype(np.int8)
 
     def _output(self, channels: int, spread: float, inputs: int) -> Quantize | Requantize:
         """Thresholds mostly between -spread and spread of signs; bytes of ``inputs`` products."""
