@@ -65,7 +65,7 @@ def _timed(layers: Sequence[_Layer], notes: Sequence[str], emulated: bool) -> Ta
 def _with_blocks(layers: Sequence[_Layer]) -> list[_Layer]:
     """The layers, and before those that follow each other in one block, the block's sums."""
     rows: list[_Layer] = []
-    for block, members in groupby(layers, lambda layer: layer["name"].rpartition(".")[0]):
+    for block, members in groupby(layers, lambda layer: block_of(layer["name"])):
         found = list(members)
         if not block or len(found) == 1:
             rows += found
@@ -76,6 +76,18 @@ def _with_blocks(layers: Sequence[_Layer]) -> list[_Layer]:
             sums["macs_per_second"] = sums["macs"] / seconds
         rows += [{"name": block, "layers": len(found), **sums}, *found]
     return rows
+
+
+def block_of(layer: str) -> str:
+    """The block that a layer's name tells of, empty if none.
+
+    "block0" of our "block0.depthwise.codes", "/layer1/layer1.0" of PyTorch's
+    "/layer1/layer1.0/conv1/Conv".
+    """
+    if "/" in layer:
+        return "/".join(layer.split("/")[:-2])
+    block, dot, _ = layer.partition(".")
+    return block if dot else ""
 
 
 def _all(layers: Sequence[_Layer], key: str) -> bool:

@@ -26,6 +26,7 @@ from bitat_deploy.report import (
     points_svg,
 )
 from bitat_deploy.report.bench_sections import bench_report
+from bitat_deploy.report.layer_section import block_of
 from tests.report.factory import PI, profile, result, twins
 
 
@@ -58,6 +59,20 @@ def test_a_block_has_the_sums_of_its_layers() -> None:
     microseconds, share, _, kind, *_ = rows["block0"]
     assert (microseconds, share, kind) == ("580", "58.0%", "2 layers")
     assert (rows["block0.depthwise"][0], rows["block0.pointwise"][0]) == ("80.0", "500")
+
+
+@pytest.mark.parametrize(
+    ("layer", "block"),
+    [
+        ("stem", ""),
+        ("block0.depthwise", "block0"),
+        ("block0.depthwise.codes", "block0"),
+        ("/layer1/layer1.0/conv1/Conv", "/layer1/layer1.0"),
+        ("/conv1/Conv", ""),
+    ],
+)
+def test_block_of_a_layer(layer: str, block: str) -> None:
+    assert block_of(layer) == block
 
 
 def test_wrong_answers_are_shown_where_their_pictures_are_at_hand() -> None:
