@@ -5,7 +5,8 @@ from pathlib import Path
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration.candidates import Candidate
-from bitat_deploy.exploration.costs import Budget, Cost, CostFile, modelled_cost
+from bitat_deploy.exploration.costs import Budget, Cost, CostFile
+from bitat_deploy.exploration.modelled import modelled_cost
 from bitat_deploy.exploration.pool import Job, Workers
 from bitat_deploy.exploration.recipes import candidate_recipe
 from bitat_deploy.exploration.setting import Setting
