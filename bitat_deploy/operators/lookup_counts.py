@@ -66,9 +66,9 @@ class LookupSchedule:
 
 
 def default_lookups(target: Target, pixels: int, inputs: int, out: int) -> LookupSchedule | None:
-    """The fastest modelled at such a size; None where counting is faster, as on in-order cores."""
+    """The fastest modelled at such a size; None where counting is faster."""
     pays = pixels >= _TABLES_PAY and inputs >= _WORD and out >= 2 * LANES
-    if target.architecture != "aarch64" or target.in_order or not pays:
+    if target.architecture != "aarch64" or not pays:
         return None
     count = 5 if pixels >= _MANY_PIXELS or target.l1d_kib >= _LARGE_CACHE else 4
     vectors = 2 if out >= 4 * LANES else 1

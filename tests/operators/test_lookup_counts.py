@@ -67,5 +67,10 @@ def test_what_is_offered_fits_into_the_cache() -> None:
     offered = [one for one in space if isinstance(one, LookupSchedule)]
     assert LookupSchedule(4, 2, 3) in offered
     assert all(one.table_bytes <= target.l1d_kib * 1024 for one in offered)
+    for name in ("rpi3", "rpi4", "rpi5"):
+        operator = convolution(Draw(1), shape).operator(load_target(name))
+        assert isinstance(operator.default_schedule, LookupSchedule)
+    small = convolution(Draw(1), ((2, 2, 1, 256, 256), *shape[1:])).operator(target)
+    assert not isinstance(small.default_schedule, LookupSchedule)
     few = LookupCounts(target, LookupSchedule(4, 2, 3), 3, 96, 1, 40)
     assert few.weights(np.ones((40, 3, 768), np.uint8)).size == 64 * 3 * 96
