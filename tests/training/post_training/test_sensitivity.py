@@ -50,7 +50,8 @@ def test_the_choice_is_the_best_within_the_budget() -> None:
         allowed = [one for one in every if sum(cost[x][b] for x, b in one.items()) <= budget]
         best = min(allowed, key=lambda one: sum(harm[x][b] for x, b in one.items()))
         assert choose_bits(harm, cost, budget) == best
-    with pytest.raises(InputError, match="raise it"):
+        assert choose_bits(harm, cost, budget + 5, elsewhere=5) == best
+    with pytest.raises(InputError, match=r"of 0\.01 is below the .* raise it"):
         choose_bits(harm, cost, 0.01)
 
 
