@@ -35,7 +35,7 @@ def test_help_has_examples_that_parse(name: str) -> None:
 
 SLOW_TO_IMPORT = {"tvm", "torch", "onnxruntime.quantization", "paramiko", "onnxruntime"}
 # The others import onnxruntime.
-WITHOUT_ANY = {"clean", "export", "init", "main", "quantize", "targets", "train"}
+WITHOUT_ANY = {"clean", "export", "init", "main", "quantize", "sdk", "targets", "train"}
 
 
 @pytest.mark.parametrize("name", [*cli.list_commands(click.Context(cli)), "main"])
