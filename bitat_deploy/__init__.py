@@ -1,4 +1,4 @@
-"""bitat-deploy: from a binarized MobileNet in PyTorch to a number measured on a Raspberry Pi.
+"""bitat-deploy: from a low-bit MobileNet in PyTorch to a number measured on a Raspberry Pi.
 
 The same steps as on the command line, as functions, which print nothing:
 

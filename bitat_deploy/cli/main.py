@@ -25,7 +25,7 @@ _COMMANDS = {
     "targets": "List what a network can be built for.",
     "sdk": "Write what programs in C and C++ are built with.",
     "init": "Write bitat.yaml, so that build and bench need no arguments.",
-    "train": "Train a binarized network from a recipe.",
+    "train": "Train a low-bit network on a folder of photos or from a recipe.",
     "quantize": "Quantize a trained network to few bits, on photos without labels.",
     "explore": "Find the best network for your pictures, board and budget.",
     "export": "Export a checkpoint to an ONNX file.",
@@ -54,7 +54,7 @@ class _LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="bitat-deploy")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """From a binarized MobileNet in PyTorch to a measurement on a Raspberry Pi.
+    """From a low-bit MobileNet in PyTorch to a measurement on a Raspberry Pi.
 
     \b
       bitat-deploy build --target rpi4

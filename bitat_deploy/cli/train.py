@@ -77,7 +77,7 @@ def train(
     keys: bool,
     show: str | None,
 ) -> None:
-    """Train a binarized network on the photos in FOLDER, or from a recipe.
+    """Train a low-bit network on the photos in FOLDER, or from a recipe.
 
     FOLDER holds the classes, CLASS/*.jpg, or train/CLASS/*.jpg and test/CLASS/*.jpg. A recipe is
     chosen for it, explained, and left as recipe.yaml in the run's folder, to be changed and given
