@@ -18,7 +18,8 @@ def install_extra(extra: str) -> str:
     or address is named where the package came from one (PEP 610), and otherwise what the extra
     consists of.
     """
-    distribution = metadata.distribution(PACKAGE)
+    # In a checkout, the folder that setuptools leaves there is found, too; it tells no origin.
+    distribution = min(metadata.distributions(name=PACKAGE), key=lambda one: not _origin(one))
     installer = (distribution.read_text("INSTALLER") or "").strip()
     command = "uv pip install" if installer == "uv" else "pip install"
     origin = _origin(distribution)

@@ -30,7 +30,11 @@ def installed(
     if origin is not None:
         text = origin if isinstance(origin, str) else json.dumps(origin)
         (folder / "direct_url.json").write_text(text)
-    monkeypatch.setattr(metadata, "distribution", lambda name: metadata.Distribution.at(folder))
+    left = tmp_path / "bitat_deploy.egg-info"  # by setuptools, in a checkout
+    left.mkdir()
+    (left / "PKG-INFO").write_text(REQUIRES)
+    found = [metadata.Distribution.at(path) for path in (left, folder)]
+    monkeypatch.setattr(metadata, "distributions", lambda name: found)
 
 
 @pytest.mark.parametrize("origin", [None, "damaged", "[]", {"url": "file:///gone", "dir_info": {}}])

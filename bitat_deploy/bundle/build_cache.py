@@ -36,7 +36,7 @@ _STAGES = (
     "bundle",
     "runner",
 )
-_MODULES = ("target.py", "plain_text.py", "datasets/drawn.py")
+_MODULES = ("target.py", "plain_text.py", "version.py", "datasets/drawn.py")
 _SOURCES = frozenset({".py", ".c", ".cc", ".h", ".hpp", ".map", ".txt"})
 
 _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnxruntime", "ziglang")

@@ -73,7 +73,7 @@ def bundle(folder: Path) -> Path:
     proto.graph.name = NASTY
     for node in proto.graph.node:
         node.name, node.doc_string = f"{NASTY}{node.name}", NASTY
-    names = ",".join(f"{DESCRIPTION}{index}" for index in range(10))
+    names = json.dumps([f"{DESCRIPTION}{index}" for index in range(10)])
     for key, value in (("class_names", names), (NASTY[:90], NASTY), ("dataset", NASTY)):
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
