@@ -214,8 +214,10 @@ class LookupCounts:
         def emit_span(
             first: Any, words: int, bits: list[int], is_first: bool, is_last: bool
         ) -> None:
+            entry = 0
             for number in range(words):
-                tile.emit_tables(first + number, number, bits[number])
+                tile.emit_tables(first + number, entry, bits[number])
+                entry += word_entries(bits[number], self.schedule.inputs)
             with T.serial(end - begin) as line, T.serial(width) as column:
                 row = begin + line
 
@@ -261,10 +263,10 @@ class _Tile:
     first: Any
     size: int
 
-    def emit_tables(self, word: Any, number: int, bits: int) -> None:
-        """The tables of a word's ``bits`` inputs, as number ``number`` of the span."""
+    def emit_tables(self, word: Any, first_entry: int, bits: int) -> None:
+        """The tables of a word's ``bits`` inputs, behind those of the words before."""
         schedule, slots = self.kernel.schedule, 4 // self.size
-        base = number * word_entries(_WORD, schedule.inputs) * self.size * VECTOR
+        base = first_entry * self.size * VECTOR
         # Of all tiles before: their vectors of 32 channels have 4 bytes for each input.
         inputs = self.kernel._words * _WORD
         weights = self.first * (inputs * 4) + word * (_WORD * 4 * self.size)

@@ -30,6 +30,9 @@ CASES: list[tuple[Any, LookupSchedule]] = [
     (((2, 3, 1, 320, 96), ONE, (1, 2, SIGNED), 3), LookupSchedule(4, 2, 3)),
     (((4, 3, 1, 128, 70), (3, 1, 1, TOP, 1), (1, 1, SIGNED), 1), LookupSchedule(4, 2, 2)),
     (((5, 4, 1, 20, 48), (3, 2, 1, ZERO, 1), (1, 1, SIGNED), 1), LookupSchedule(3, 1, 1)),
+    # Several runs in a span, whose words are not full.
+    (((4, 5, 1, 16, 32), (3, 1, 1, TOP, 1), (1, 2, SIGNED), 1), LookupSchedule(4, 1, 2)),
+    (((3, 4, 1, 72, 64), (3, 1, 1, ZERO, 1), (1, 1, UNSIGNED), 1), LookupSchedule(5, 2, 3)),
     (((5, 6, 1, 64, 33), (3, 1, 2, ZERO, 2), (1, 1, SIGNED), SUMS), LookupSchedule(7, 2, 1)),
     (((3, 3, 1, 256, 192), (3, 1, 1, TOP, 1), (1, 1, UNSIGNED), 1), LookupSchedule(4, 4, 3)),
     (
