@@ -2,7 +2,7 @@
 
 A comparison is one YAML file with the keys ``title``, ``text``, ``effort``, ``base`` (a recipe's
 values), ``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), and optionally
-``tuning`` and ``findings`` (a text on what the tables show). A row has a ``name``, a ``title``,
+``tuning``, ``budgets`` and ``findings`` (a text on what the tables show). A row has a ``name``, a ``title``,
 optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same
 seed is its full-precision twin. A row in several tables is run once. With ``static_int8`` nothing
 is trained: ONNX Runtime quantizes the twin to 8 bits.
@@ -10,6 +10,7 @@ is trained: ONNX Runtime quantizes the twin to 8 bits.
 
 import copy
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,28 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """So many training images (None: all), and passes through them, as numbers of epochs."""
+
+    epochs: tuple[float, ...]
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What rows, by their names, reach with less: fewer steps, fewer images.
+
+    The epochs are those of all of a row's stages together, which keep their proportion. The twin
+    is the one of all images. ``validation_images`` are held out where images are few.
+    """
+
+    seeds: tuple[int, ...]
+    rows: tuple[str, ...]
+    amounts: tuple[Amount, ...]
+    validation_images: int = 300
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All tables on one network and data set.
 
@@ -69,12 +92,13 @@ class Comparison:
     tables: tuple[Table, ...]
     parts: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
+    budgets: Budgets | None = None
     findings: str = ""
     archived: bool = False
 
     def runs(self) -> list["Run"]:
-        """All runs: those of the tuning first, then a seed after the other; twins before those
-        that begin with them."""
+        """All runs: those of the tuning first, then a seed after the other, last the budgets;
+        twins before those that begin with them."""
         runs: dict[str, Run] = {}
 
         def add(row: Row, seed: int, rate: float | None = None) -> None:
@@ -91,7 +115,30 @@ class Comparison:
             for table in self.tables:
                 for row in table.rows if seed in table.seeds else ():
                     add(row, seed)
+        for run in self._budget_runs():
+            runs.setdefault(run.name, run)
         return list(runs.values())
+
+    def _budget_runs(self) -> Iterator["Run"]:
+        if self.budgets is None:
+            return
+        for seed in self.budgets.seeds:
+            for amount in self.budgets.amounts:
+                for epochs in amount.epochs:
+                    for name in self.budgets.rows:
+                        yield self.budget_run(self.row(name), seed, amount.images, epochs)
+
+    def budget_run(self, row: Row, seed: int, images: int | None, epochs: float) -> "Run":
+        """The run of a row that sees so many images for so many epochs."""
+        assert self.budgets is not None
+        whole = self.run(row, seed)
+        values = copy.deepcopy(whole.values)
+        _shorten(values, 1.0, epochs / sum(stage["epochs"] for stage in _stages(values)))
+        if images is not None:
+            held = self.budgets.validation_images
+            values["data"] |= {"train_images": images + held, "validation_images": held}
+        name = f"{self.name}-{row.name}-{images or 'all'}-images-{epochs:g}-epochs-seed{seed}"
+        return Run(name, whole.twin, values)
 
     def run(self, row: Row, seed: int, rate: float | None = None) -> "Run":
         """The run of a row with a seed; with ``rate`` the short one of the tuning."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import (
+    Amount,
+    Budgets,
     Comparison,
     Row,
     Table,
@@ -76,6 +78,8 @@ def _section(
     lines += [*([f"Trained on: {'; '.join(machines)}."] if machines else []), ""]
     for table in comparison.tables:
         lines += _table(comparison, table, reports, costs)
+    if comparison.budgets is not None:
+        lines += _budgets(comparison, comparison.budgets, reports)
     if comparison.findings:
         lines += ["### Findings", "", comparison.findings.strip(), ""]
     if comparison.tuning is not None:
@@ -146,11 +150,60 @@ def _tuning(comparison: Comparison, tuning: Tuning, reports: Path) -> list[str]:
     ]
 
 
-def _row(row: Row, reports: list[dict[str, Any]], seeds: int) -> str:
+def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[str]:
+    """A table for each number of images: rows, and numbers of epochs as columns."""
+    lines: list[str] = []
+    for amount in budgets.amounts:
+        rows = [
+            (comparison.row(name).title, _reached(comparison, name, amount, reports))
+            for name in budgets.rows
+        ]
+        if any(cell for _, cells in rows for cell in cells):
+            images = "all" if amount.images is None else f"{amount.images:,}"
+            titles = [f"{epochs:g} epochs" for epochs in amount.epochs]
+            lines += [
+                f"| {images} training images | {' | '.join(titles)} |",
+                "|---" * (1 + len(titles)) + "|",
+                *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows),
+                "",
+            ]
+    if not lines:
+        return []
+    return [
+        "### With fewer steps and images",
+        "",
+        "Top-1 [%] on the test images, in integers. Epochs are passes through these images, of all "
+        f"stages together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and "
+        "the range.",
+        "",
+        *lines,
+    ]
+
+
+def _reached(comparison: Comparison, name: str, amount: Amount, reports: Path) -> list[str]:
+    """What the row reached, a cell for each number of epochs; empty where no run is there."""
+    assert comparison.budgets is not None
+    cells = []
+    for epochs in amount.epochs:
+        runs = (
+            comparison.budget_run(comparison.row(name), seed, amount.images, epochs)
+            for seed in comparison.budgets.seeds
+        )
+        found = [report for run in runs if (report := report_of(run, reports)) is not None]
+        cells.append(_mean_and_range(found) if found else "")
+    return cells
+
+
+def _mean_and_range(reports: list[dict[str, Any]]) -> str:
     accuracy = [100 * report["accuracy"]["top1"] for report in reports]
     text = f"{statistics.mean(accuracy):.2f}"
     if len(accuracy) > 1:
         text += f" ({min(accuracy):.2f} to {max(accuracy):.2f})"
+    return text
+
+
+def _row(row: Row, reports: list[dict[str, Any]], seeds: int) -> str:
+    text = _mean_and_range(reports)
     recipe = reports[0]["recipe"]
     bits = "W{weight_bits}A{activation_bits}".format(**recipe["quantization"])
     if row.static_int8:

@@ -108,6 +108,32 @@ def test_tuning_is_short_and_its_rates_stand_on_the_page(tmp_path: Path) -> None
     assert "### Findings\n\nNothing.\n" in page
 
 
+def test_budgets_shorten_all_stages_and_stand_by_images_and_epochs(tmp_path: Path) -> None:
+    values = document()
+    few = {"images": 100, "epochs": [0, 0.5]}
+    values["budgets"] = {"seeds": [1], "rows": ["warm"], "amounts": [few, {"epochs": [3]}]}
+    values["base"]["data"] = {**values["base"]["data"], "batch_size": 8}
+    values["tables"][1]["rows"][1]["set"]["full_precision"] = {"epochs": 1, "learning_rate": 0.01}
+    comparison = load_comparison(written(tmp_path, values))
+    runs = {run.name.removeprefix("stripes-"): run for run in comparison.runs()[-3:]}
+    assert list(runs) == [
+        "warm-100-images-0-epochs-seed1",
+        "warm-100-images-0.5-epochs-seed1",
+        "warm-all-images-3-epochs-seed1",
+    ]
+    assert {run.twin for run in runs.values()} == {"stripes-full-seed1"}
+    recipe = runs["warm-100-images-0.5-epochs-seed1"].recipe(Path("runs"))
+    assert (recipe.data.train_images, recipe.data.validation_images) == (400, 300)
+    assert recipe.full_precision is not None
+    total = recipe.full_precision.epochs + recipe.sections.quantized.epochs
+    assert total == pytest.approx(0.5, abs=1e-5)
+    write_report(comparison, -2, 0.5, tmp_path)
+    page = results_page([comparison], tmp_path, {})
+    assert "| 100 training images | 0 epochs | 0.5 epochs |" in page
+    assert "| warm-up |  | 50.00 |" in page
+    assert "all training images" not in page
+
+
 def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
     write_report(comparison, 1, 0.8, tmp_path)
     run = comparison.runs()[1]
@@ -127,7 +153,7 @@ def test_the_committed_comparisons_give_equal_epochs(path: Path) -> None:
     comparison = load_comparison(path)
     totals = set()
     for run in comparison.runs():
-        if "-rate" in run.name or run.static_int8:
+        if "-rate" in run.name or "-epochs-" in run.name or run.static_int8:
             continue
         recipe = run.recipe(Path("runs"))
         sections = recipe.sections.__dict__.items()
