@@ -2,10 +2,13 @@
 
 A comparison is one YAML file with the keys ``title``, ``text``, ``effort``, ``base`` (a recipe's
 values), ``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), and optionally
-``tuning``, ``budgets`` and ``findings`` (a text on what the tables show). A row has a ``name``, a ``title``,
-optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of the same
-seed is its full-precision twin. A row in several tables is run once. With ``static_int8`` nothing
-is trained: ONNX Runtime quantizes the twin to 8 bits.
+``tuning``, ``budgets`` and ``findings`` (a text on what the tables show). A row has a ``name``, a
+``title``, optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of
+the same seed is its full-precision twin. A row in several tables is run once. With ``static_int8``
+nothing is trained: ONNX Runtime quantizes the twin to 8 bits.
+
+With ``rows_of`` in place of ``parts`` and ``tables``, those of the comparison of that name are
+taken, less the rows in ``without``, with ``seeds``, and with ``changes`` to the values of rows.
 """
 
 import copy
@@ -218,10 +221,29 @@ def load_comparison(path: Path) -> Comparison:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"comparison '{path}' is not a mapping of keys to values")
+    if "rows_of" in values:
+        values = _with_rows_of(path.with_name(f"{values['rows_of']}.yaml"), values)
     comparison: Comparison = build_record(Comparison, {"name": path.stem, **values}, path.stem)
     for run in comparison.runs():
         run.recipe(Path("runs"))
     return comparison
+
+
+_OF_ROWS = ("rows_of", "without", "seeds", "changes")
+
+
+def _with_rows_of(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with parts and tables of the comparison at ``path``."""
+    other = read_yaml(path)
+    seeds, without, changes = (values.get(key) for key in ("seeds", "without", "changes"))
+    tables = copy.deepcopy(other["tables"])
+    for table in tables:
+        table["seeds"] = seeds or table["seeds"]
+        table["rows"] = [row for row in table["rows"] if row["name"] not in (without or ())]
+        for row in table["rows"]:
+            merge(row, {"set": (changes or {}).get(row["name"], {})})
+    own = {key: values[key] for key in values if key not in _OF_ROWS}
+    return {"parts": other.get("parts", {}), "tables": tables, **own}
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> None:

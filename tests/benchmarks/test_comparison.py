@@ -134,6 +134,18 @@ def test_budgets_shorten_all_stages_and_stand_by_images_and_epochs(tmp_path: Pat
     assert "all training images" not in page
 
 
+def test_rows_of_another_comparison(tmp_path: Path) -> None:
+    written(tmp_path, document())
+    values = {key: document()[key] for key in ("title", "text", "effort", "base")}
+    values |= {"rows_of": "stripes", "without": ["warm"], "seeds": [3]}
+    values["changes"] = {"signs": {"quantized": {"epochs": 4}}}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(values))))
+    full, signs = load_comparison(path).runs()
+    assert (full.name, signs.name) == ("other-full-seed3", "other-signs-seed3")
+    assert signs.recipe(Path("runs")).sections.quantized.epochs == 4
+
+
 def test_reports_of_other_recipes_do_not_count(comparison: Comparison, tmp_path: Path) -> None:
     write_report(comparison, 1, 0.8, tmp_path)
     run = comparison.runs()[1]
