@@ -41,6 +41,10 @@ def reference(model: Path, images: np.ndarray) -> np.ndarray:
     return reference_logits(model, images)
 
 
+def test_the_file_says_how_pictures_are_prepared(model: Path) -> None:
+    assert not read_network(model).preprocessing.assumed
+
+
 def test_pytorch_integer_evaluation(model: Path, images: np.ndarray, reference: np.ndarray) -> None:
     assert np.array_equal(integer_logits(read_network(model), images), reference)
 
