@@ -21,6 +21,14 @@ def foreign_text(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else f"{line[: limit - 3].rstrip()}..."
 
 
+def message_lines(error: BaseException) -> list[str]:
+    """The lines of an error's message, at least one; its class where it says nothing.
+
+    Libraries' messages run over many lines; a sentence of ours quotes one, as a rule the first.
+    """
+    return str(error).strip().splitlines() or [type(error).__name__]
+
+
 def is_name(text: str) -> bool:
     """Whether ``text`` can be the name of a target, a network or a board; see NAME_RULE."""
     return _NAME.fullmatch(text) is not None

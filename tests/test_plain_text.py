@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitat_deploy.plain_text import as_file_name, foreign_text, is_name
+from bitat_deploy.plain_text import as_file_name, foreign_text, is_name, message_lines
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,8 @@ def test_names(name: str) -> None:
 )
 def test_no_names(text: str) -> None:
     assert not is_name(text)
+
+
+def test_lines_of_a_message() -> None:
+    assert message_lines(ValueError(" first\n\tsecond\n")) == ["first", "\tsecond"]
+    assert message_lines(ValueError(" \n")) == message_lines(ValueError()) == ["ValueError"]

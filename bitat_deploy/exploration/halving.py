@@ -20,6 +20,7 @@ from bitat_deploy.errors import BuildError, InputError
 from bitat_deploy.exploration.candidates import Candidate
 from bitat_deploy.exploration.costs import Cost
 from bitat_deploy.exploration.work import Score
+from bitat_deploy.plain_text import message_lines
 
 HALVINGS = 2
 _WIDEST, _LARGEST = 64.0, 4096  # bounds of what a trial may have; Optuna's page shows them
@@ -300,5 +301,4 @@ def _open_storage(storage: str) -> optuna.storages.BaseStorage:
 
 
 def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    return message_lines(error.__cause__ or error)[0]

@@ -12,6 +12,7 @@ from bitat_deploy.errors import BitatDeployError, UnsupportedOperatorError
 from bitat_deploy.foreign.execute import session
 from bitat_deploy.foreign.graph import Graph, describe
 from bitat_deploy.network import IMAGE
+from bitat_deploy.plain_text import message_lines
 
 # Of the largest logit. ONNX Runtime may add up the float32 parts in another order.
 _TOLERANCE = 1e-3
@@ -80,9 +81,8 @@ def _refused(graph: Graph, error: Exception) -> UnsupportedOperatorError:
     message = str(error)
     culprit = next((node for node in graph.nodes if f"'{node.name}'" in message), None)
     what = describe(culprit) if culprit is not None else "the file"
-    first_line = (message.strip().splitlines() or ["unknown"])[0]
     return UnsupportedOperatorError(
-        f"ONNX Runtime, which gives the reference, does not run {what}: {first_line}"
+        f"ONNX Runtime, which gives the reference, does not run {what}: {message_lines(error)[0]}"
     )
 
 

@@ -20,7 +20,7 @@ from bitat_deploy.foreign.qlinear import lower_qlinear
 from bitat_deploy.foreign.qonnx import lower_qonnx
 from bitat_deploy.foreign.training_mode import without_training_mode
 from bitat_deploy.onnx_format import OPSET, load_onnx
-from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.plain_text import foreign_text, message_lines
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
@@ -84,10 +84,9 @@ def _standard(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         if _operator_set(model) < OPSET:
             model = version_converter.convert_version(model, OPSET)
     except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
-        first_line = (str(error).strip().splitlines() or ["unknown"])[0]
         raise InputError(
-            f"'{path}' cannot be converted to ONNX operator set {OPSET} ({first_line}); "
-            f"export it with that operator set"
+            f"'{path}' cannot be converted to ONNX operator set {OPSET} "
+            f"({message_lines(error)[0]}); export it with that operator set"
         ) from error
     # After the conversion, because they expand to operators of our operator set.
     model = lower_qlinear(lower_qonnx(model))
@@ -132,9 +131,8 @@ def _without_shape_arithmetic(
         try:
             model = shape_inference.infer_shapes(model, data_prop=True, strict_mode=True)
         except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
-            first_line = (str(error).strip().splitlines() or ["unknown"])[-1]
             raise InputError(
-                f"the shapes in '{path}' contradict each other: {first_line}"
+                f"the shapes in '{path}' contradict each other: {message_lines(error)[-1]}"
             ) from error
         types = _types(model)
         refuse_large_tensors(model.graph.node, types, path)

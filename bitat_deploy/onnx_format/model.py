@@ -13,7 +13,7 @@ from onnx import external_data_helper, helper, numpy_helper
 from bitat_deploy.errors import InputError
 from bitat_deploy.network import Preprocessing, class_names_of, preprocessing_of
 from bitat_deploy.onnx_format.functions import DOMAIN, VERSION, model_local_functions
-from bitat_deploy.plain_text import NAME_RULE, is_name
+from bitat_deploy.plain_text import NAME_RULE, is_name, message_lines
 
 _MAXIMUM_BYTES = (1 << 31) - 1  # protobuf's own limit
 _STANDARD = {"", "ai.onnx"}  # two names of one domain
@@ -124,8 +124,7 @@ def load_onnx(path: Path, from_elsewhere: bool = False) -> onnx.ModelProto:
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
-        first_line = (str(error).strip().splitlines() or ["it is malformed"])[0]
-        raise InputError(f"'{path}' is not a valid ONNX file: {first_line}") from error
+        raise InputError(f"'{path}' is not a valid ONNX file: {message_lines(error)[0]}") from error
     return proto
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from bitat_deploy.errors import UnsupportedOperatorError
+from bitat_deploy.plain_text import message_lines
 from bitat_deploy.training.bitat.convolution import BinarizedConv2d, padding_of
 from bitat_deploy.training.normalization import affine_of
 from bitat_deploy.training.own_network.black_border import BlackBorderConv2d
@@ -64,7 +65,7 @@ def _traced(model: nn.Module) -> torch.fx.Graph:
     except Exception as error:  # whatever the user's forward raises on a proxy
         raise UnsupportedOperatorError(
             "the model's forward cannot be traced, so it cannot be exported "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}): keep "
+            f"({message_lines(error)[0]}): keep "
             "decisions that depend on values out of it, or give exports=False to train it all the "
             "same"
         ) from error
