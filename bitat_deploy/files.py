@@ -47,6 +47,22 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
 
 
+@contextmanager
+def whole_folder(path: Path, prefix: str) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``path`` when the block ends without an error.
+
+    It is made beside ``path``, as :func:`scratch_folder` makes those of a ``prefix``. Raises
+    OSError.
+    """
+    with scratch_folder(path.parent, prefix) as workspace:
+        unfinished = workspace / "new"
+        unfinished.mkdir()
+        yield unfinished
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(workspace / "old")
+        unfinished.rename(path)
+
+
 def lock_file(file: IO[Any], *, wait: bool = True) -> None:
     """Lock an open file against other programs that lock it, until it is closed.
 

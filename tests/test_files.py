@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bitat_deploy.files import check_room, scratch_folder, whole_file
+from bitat_deploy.files import check_room, scratch_folder, whole_file, whole_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +28,20 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
         file.write(b"new")
         raise KeyError
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with whole_folder(path, ".new-") as folder:
+        (folder / "old").touch()
+    with pytest.raises(KeyError), whole_folder(path, ".new-") as folder:
+        (folder / "new").touch()
+        raise KeyError
+    assert list(path.iterdir()) == [path / "old"]
+    with whole_folder(path, ".new-") as folder:
+        (folder / "new").touch()
+    assert list(path.iterdir()) == [path / "new"]
     assert list(tmp_path.iterdir()) == [path]
 
 

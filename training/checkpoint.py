@@ -1,6 +1,5 @@
 """Checkpoints: the state of a run, to resume it or to export its network."""
 
-import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
+from bitat_deploy.plain_text import message_lines
 from bitat_deploy.training.errors import CheckpointNotSavedError
 from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
 
@@ -59,7 +60,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write beside ``path``, then rename, so that a killed run leaves a complete file.
+    """Write ``path``, of which a killed run leaves the complete file before this one.
 
     Raises CheckpointNotSavedError where that fails; an older file stays as it was.
     """
@@ -70,21 +71,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def write_document(values: dict[str, Any], kind: str, version: int, path: Path) -> None:
     """Write plain values and tensors as :func:`save_checkpoint` does; ``kind`` names the format."""
     document = {"format": kind, "version": version, **values}
-    beside = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with whole_file(path) as file:
             torch.save(document, file)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
     except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         cause: BaseException = error
         while not isinstance(cause, OSError) and cause.__context__ is not None:
             cause = cause.__context__
-        reason = getattr(cause, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(cause, "strerror", None) or message_lines(error)[0]
         kept = "the one before it is kept" if path.exists() else "none was saved before"
         raise CheckpointNotSavedError(
             f"the checkpoint '{path}' cannot be written ({reason}); {kept}: free some space and "

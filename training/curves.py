@@ -6,6 +6,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bitat_deploy.files import whole_file
+
 _MOST_LEGEND = 12
 
 
@@ -37,9 +39,8 @@ def draw_curves(report: dict[str, Any], path: Path) -> None:
     if 0 < len(names) <= _MOST_LEGEND:
         flips.legend(fontsize="x-small")
     _draw_errors(errors, report["stages"])
-    beside = path.with_name(path.name + ".partial")
-    figure.savefig(beside, format="png", dpi=100)
-    beside.replace(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=100)
 
 
 def _draw_errors(axes: Axes, stages: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 
+from bitat_deploy.files import whole_file
 from bitat_deploy.training.checkpoint import Checkpoint
 from bitat_deploy.training.cost import network_cost
 from bitat_deploy.training.twin import finished_network
@@ -76,7 +77,6 @@ def processor_name() -> str:
 
 
 def write_report(checkpoint: Checkpoint, path: Path) -> None:
-    """Write :func:`training_report` as JSON, beside and then renamed."""
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(json.dumps(training_report(checkpoint), indent=2) + "\n")
-    beside.replace(path)
+    """Write :func:`training_report` as JSON."""
+    with whole_file(path) as file:
+        file.write((json.dumps(training_report(checkpoint), indent=2) + "\n").encode())

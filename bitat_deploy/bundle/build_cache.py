@@ -18,7 +18,7 @@ from typing import Any
 
 from bitat_deploy.bundle.bundle import MANIFEST, Bundle, read_bundle
 from bitat_deploy.errors import BundleError, InputError
-from bitat_deploy.files import scratch_folder
+from bitat_deploy.files import whole_folder
 from bitat_deploy.paths import cache_directory
 from bitat_deploy.records import records_identity
 from bitat_deploy.target import Target
@@ -82,12 +82,9 @@ def store(key: str, bundle: Bundle) -> None:
     """
     with contextlib.suppress(OSError):
         _entries().mkdir(parents=True, exist_ok=True)
-        with scratch_folder(_entries(), ".new-") as workspace:
-            finished, old = workspace / "new", workspace / "old"
-            shutil.copytree(bundle.directory, finished)
-            with contextlib.suppress(FileNotFoundError):
-                (_entries() / key).rename(old)  # damaged, or another build was faster
-            finished.rename(_entries() / key)
+        # One that is there is damaged, or another build was faster.
+        with whole_folder(_entries() / key, ".new-") as entry:
+            shutil.copytree(bundle.directory, entry, dirs_exist_ok=True)
         _drop_oldest()
 
 

@@ -14,7 +14,7 @@ from bitat_deploy.bundle.manifest import (
     parse_manifest,
 )
 from bitat_deploy.errors import BundleError, InputError
-from bitat_deploy.files import scratch_folder
+from bitat_deploy.files import whole_folder
 from bitat_deploy.target import Target
 
 MANIFEST = "manifest.json"
@@ -107,8 +107,7 @@ def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Pat
     An older bundle there is replaced. Raises InputError as :func:`check_output` does.
     """
     check_output(directory)
-    with scratch_folder(directory.parent, ".bundle-") as workspace:
-        unfinished = workspace / "new"
+    with whole_folder(directory, ".bundle-") as unfinished:
         for file in manifest.files:
             destination = unfinished / file.path
             destination.parent.mkdir(parents=True, exist_ok=True)
@@ -116,9 +115,6 @@ def write_bundle(directory: Path, manifest: Manifest, contents: Mapping[str, Pat
             destination.chmod(0o755 if file.executable else 0o644)
         text = manifest.to_json()
         (unfinished / MANIFEST).write_text(text, encoding="utf-8")
-        if directory.exists():
-            directory.rename(workspace / "old")
-        unfinished.rename(directory)
     return Bundle(directory, manifest, _text_sha256(text))
 
 

@@ -12,7 +12,7 @@ from bitat_deploy.bundle.device_library import device_library, runner_folder
 from bitat_deploy.bundle.notices import notices
 from bitat_deploy.bundle.runtime_libraries import include_directory, runtime_libraries
 from bitat_deploy.errors import InputError
-from bitat_deploy.files import scratch_folder
+from bitat_deploy.files import whole_folder
 from bitat_deploy.target import Target
 from bitat_deploy.version import __version__
 
@@ -49,15 +49,11 @@ def write_sdk(
     contents = _contents(target, status)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(directory.parent, ".sdk-") as workspace:
-            unfinished = workspace / "new"
+        with whole_folder(directory, ".sdk-") as unfinished:
             for place, content in contents.items():
                 path = unfinished / place
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            if directory.exists():
-                directory.rename(workspace / "old")
-            unfinished.rename(directory)
     except OSError as error:
         raise InputError(
             f"no SDK can be written to '{directory}' ({error.strerror}); "

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from bitat_deploy.errors import BuildError
-from bitat_deploy.files import scratch_folder
+from bitat_deploy.files import scratch_folder, whole_folder
 from bitat_deploy.paths import cache_directory
 
 # What pip says of a wheel that has not the hash of the requirements file.
@@ -56,9 +56,10 @@ class WheelLibraries:
     def _fetch(self, folder: Path) -> None:
         """Fill ``folder``; it appears complete or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(folder.parent, ".fetch-") as workspace:
-            wheels, unfinished = workspace / "wheels", workspace / "libraries"
-            unfinished.mkdir()
+        with (
+            scratch_folder(folder.parent, ".wheels-") as wheels,
+            whole_folder(folder, ".fetch-") as unfinished,
+        ):
             self._download(wheels)
             for wheel in wheels.glob("*.whl"):
                 self._extract(wheel, unfinished)
@@ -67,9 +68,6 @@ class WheelLibraries:
                     f"{self.title} for {self.architecture} are not those that this version of "
                     "bitat-deploy was made for; reinstall bitat-deploy"
                 )
-            if folder.exists():
-                shutil.rmtree(folder)
-            unfinished.rename(folder)
 
     def _download(self, destination: Path) -> None:
         with resources.as_file(resources.files(self.package) / self.requirements) as path:

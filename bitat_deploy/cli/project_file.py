@@ -1,5 +1,6 @@
 """``bitat.yaml``: a project's defaults, so that ``build`` and ``bench`` need no arguments."""
 
+import os
 import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.yaml_file import is_plain_text, read_yaml
 
 PROJECT_FILE = Path("bitat.yaml")
@@ -88,10 +90,10 @@ def write_project(project: Project, path: Path = PROJECT_FILE) -> None:
     values = {key: value for key, value in asdict(project).items() if value is not None}
     text = "# Read by bitat-deploy in this folder; options on the command line override it.\n"
     text += yaml.safe_dump(values, sort_keys=False)
+    if os.path.lexists(path):
+        raise InputError(f"'{path}' exists already; edit it, or remove it first")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise InputError(f"'{path}' exists already; edit it, or remove it first") from error
+        with whole_file(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror}") from error

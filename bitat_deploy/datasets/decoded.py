@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bitat_deploy.datasets.source import FILE_NAME_BYTES
 from bitat_deploy.errors import BuildError
-from bitat_deploy.files import lock_file, scratch_folder
+from bitat_deploy.files import lock_file, whole_folder
 from bitat_deploy.paths import cache_directory
 
 
@@ -103,9 +103,7 @@ def _folder() -> Path:
 
 
 def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
-    with scratch_folder(entry.parent, "unfinished-") as workspace:
-        beside = workspace / "entry"
-        beside.mkdir()
+    with whole_folder(entry, "unfinished-") as beside:
         with (beside / "images.bin").open("wb") as file:
             facts = decode(file)
         np.save(beside / "labels.npy", facts.labels)
@@ -115,8 +113,6 @@ def _write(entry: Path, decode: Callable[[BinaryIO], Facts]) -> None:
             "files": facts.files,
         }
         (beside / "facts.json").write_text(json.dumps(document))
-        shutil.rmtree(entry, ignore_errors=True)  # one that is not whole
-        beside.replace(entry)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import click
@@ -41,6 +42,17 @@ def test_init_never_replaces_a_file() -> None:
     with pytest.raises(InputError, match="exists already"):
         write_project(Project(host="b"))
     assert Path("bitat.yaml").read_bytes() == before
+
+
+def test_a_file_that_cannot_be_written_is_not_begun() -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limit[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*: File too large"):
+            write_project(Project(host="a"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(Path().iterdir())
 
 
 def test_init_refuses_an_unknown_target_and_writes_nothing() -> None:
