@@ -8,7 +8,7 @@ same convolution has that convolution twice.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from bitat_deploy.network import (
 )
 from bitat_deploy.training.folding import (
     CodeSource,
-    FoldedWeight,
     StreamSource,
     fold_affine,
     fold_classifier,
@@ -37,7 +36,6 @@ from bitat_deploy.training.folding import (
     fold_slope,
     fold_thresholds,
     stream_thresholds,
-    weight_of_levels,
 )
 from bitat_deploy.training.networks import Classifier
 from bitat_deploy.training.own_network.form import (
@@ -48,8 +46,15 @@ from bitat_deploy.training.own_network.form import (
     identity,
     piecewise,
     rises,
+    threshold_below,
 )
 from bitat_deploy.training.own_network.graph import IMAGE, ModelGraph, Operation
+from bitat_deploy.training.own_network.operands import (
+    Operands,
+    byte_operands,
+    image_operands,
+    sign_operands,
+)
 
 _INT16 = 2**15 - 1
 _MARGIN = 1.25  # of a stream's range over what the calibration images showed
@@ -220,7 +225,7 @@ class _Folder:
         form = self._form(name, reader)
         anchor = form.anchor
         if anchor.kind == "max_pool":  # signs rise with values: the maximum of signs
-            wanted = self._moved(wanted, name, anchor.name, reader)
+            wanted = threshold_below(wanted, (name, anchor.name), reader, self._operations)
             inner = self._signs(anchor.inputs[0], wanted, reader)
             layer = MaxPool(self._name(f"{reader}.pooled"), inner.name, **anchor.values)
             self.layers.append(layer)
@@ -258,31 +263,12 @@ class _Folder:
 
     def _stream_to_signs(self, place: str, name: str, wanted: Reals, reader: str) -> CodeSource:
         """Signs of ``name``'s value from the stream of ``place``, which it is made of."""
-        thresholds = self._moved(wanted, name, place, reader)
+        thresholds = threshold_below(wanted, (name, place), reader, self._operations)
         stream = self._stream(place, reader)
         stage = Quantize(stream_thresholds(thresholds[None, :], self._scale), signed=True)
         layer = QuantizeStream(self._name(f"{reader}.codes"), stream.name, stage)
         self.layers.append(layer)
         return _signs_of(layer.name)
-
-    def _moved(self, wanted: Reals, name: str, place: str, reader: str) -> Reals:
-        """What the value of ``place`` has to reach for that of ``name`` to reach ``wanted``."""
-        while name != place:
-            operation = self._operations[name]
-            falls = not rises(operation)
-            if operation.kind == "activation":
-                wanted = operation.crossings(wanted)
-            else:
-                wanted, falling = identity(operation.channels).normalized(operation).before(wanted)
-                falls = bool(falling.any())
-            if falls:
-                raise UnsupportedOperatorError(
-                    f"'{name}' has channels that fall where its input rises, and there is no "
-                    f"convolution between '{place}' and '{reader}', which reads its signs; the "
-                    "device compares such values in one direction only"
-                )
-            name = operation.inputs[0]
-        return wanted
 
     # Bytes
 
@@ -322,40 +308,18 @@ class _Folder:
 
     # Convolutions
 
-    def _operands(self, operation: Operation) -> "_Operands":
+    def _operands(self, operation: Operation) -> Operands:
         """What a convolution reads, with its layers, and its weights."""
-        weight = operation.tensors["weight"].double()
-        padding = operation.values["padding"]
         name = operation.inputs[0]
         if operation.kind == "binary":
-            source = self._signs(name, operation.array("threshold"), operation.name)
-            unit = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12).numpy()
-            levels = torch.where(weight >= 0, 1, -1).numpy()
-            folded = weight_of_levels(levels, unit, source.bottom, source.top)
-            return _Operands(source.name, folded, np.zeros(len(unit)), int(padding > 0), 1)
-        offset = np.zeros(len(weight))
+            signs = self._signs(name, operation.array("threshold"), operation.name)
+            return sign_operands(operation, signs)
         if name == IMAGE:
-            scale, mean = (
-                torch.tensor(values)[_channels_read(operation)][:, :, None, None]
-                for values in (
-                    [self._graph.scale / std for std in self._graph.std],
-                    [m / std for m, std in zip(self._graph.mean, self._graph.std, strict=True)],
-                )
-            )
-            offset = -(weight * mean).sum(dim=(1, 2, 3)).numpy()
-            weight = weight * scale
-            input_name, bottom, top, unit_in = IMAGE, 0, 255, 1.0
-        else:
-            source = self._bytes(name, operation.name)
-            input_name, unit_in = source.name, source.unit
-            bottom, top = source.bottom, source.top
-        step = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
-        levels = torch.round(weight / step).to(torch.int64).numpy()
-        folded = weight_of_levels(levels, step.flatten().numpy() * unit_in, bottom, top)
-        return _Operands(input_name, folded, offset, 0, IMAGE_WEIGHT_BITS)
+            return image_operands(operation, self._graph)
+        return byte_operands(operation, self._bytes(name, operation.name))
 
     def _convolution(
-        self, operation: Operation, operands: "_Operands", stage: OutputStage, name: str
+        self, operation: Operation, operands: Operands, stage: OutputStage, name: str
     ) -> str:
         """Add a convolution; its layer's name."""
         layer = Convolution(
@@ -369,24 +333,6 @@ class _Folder:
         )
         self.layers.append(layer)
         return layer.name
-
-
-@dataclass(frozen=True, eq=False)
-class _Operands:
-    """What a convolution multiplies; its real sums are unit * sum + ``offset`` [out]."""
-
-    input: str
-    weight: FoldedWeight
-    offset: Reals
-    padding_level: int
-    weight_bits: int
-
-
-def _channels_read(operation: Operation) -> "torch.Tensor":
-    """The input channels that each filter's weights meet, int64 [out, in / groups]."""
-    filters, count = operation.tensors["weight"].shape[:2]
-    group = torch.arange(filters) // (filters // operation.values["groups"])
-    return group[:, None] * count + torch.arange(count)
 
 
 def _signs_of(name: str) -> CodeSource:

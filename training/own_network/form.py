@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bitat_deploy.errors import UnsupportedOperatorError
 from bitat_deploy.training.own_network.graph import IMAGE, Operation
 
 Reals = NDArray[np.float64]
@@ -117,6 +118,32 @@ def form_of(name: str, operations: dict[str, Operation]) -> Form | None:
     if operation.kind == "activation":
         return Form(inner.anchor, inner.affine, operation, between)
     return Form(inner.anchor, inner.affine.normalized(operation), None, between)
+
+
+def threshold_below(
+    wanted: Reals, way: tuple[str, str], reader: str, operations: dict[str, Operation]
+) -> Reals:
+    """What the value of the second of ``way`` has to reach for the first's to reach ``wanted`` [C].
+
+    Raises UnsupportedOperatorError where an operation between them falls in some channel.
+    """
+    name, place = way
+    while name != place:
+        operation = operations[name]
+        falls = not rises(operation)
+        if operation.kind == "activation":
+            wanted = operation.crossings(wanted)
+        else:
+            wanted, falling = identity(operation.channels).normalized(operation).before(wanted)
+            falls = bool(falling.any())
+        if falls:
+            raise UnsupportedOperatorError(
+                f"'{name}' has channels that fall where its input rises, and there is no "
+                f"convolution between '{place}' and '{reader}', which reads its signs; the "
+                "device compares such values in one direction only"
+            )
+        name = operation.inputs[0]
+    return wanted
 
 
 def piecewise(activation: Operation | None) -> tuple[Any, float, float]:
