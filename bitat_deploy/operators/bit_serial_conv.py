@@ -35,17 +35,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import MAX_BITS, Codes, Convolution, Format, pack_bits, packed_bytes
 from bitat_deploy.operators.arithmetic import bytes_from_pairs
 from bitat_deploy.operators.bit_planes import MAXIMUM_OF_BYTE
 from bitat_deploy.operators.bit_serial_count import CountTile, WindowCount
-from bitat_deploy.operators.convolution import (
-    ConvolutionOperator,
-    PaddedCopy,
-    pixel_classes,
-)
+from bitat_deploy.operators.code_windows import emit_code_windows
+from bitat_deploy.operators.convolution import ConvolutionOperator, pixel_classes
 from bitat_deploy.operators.lookup_counts import (
     LANES,
     LookupCounts,
@@ -55,12 +51,6 @@ from bitat_deploy.operators.lookup_counts import (
 )
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.quantized_conv import QuantizedConv, QuantizedConvSchedule
-from bitat_deploy.operators.vector_code import (
-    for_vectors,
-    load,
-    splat,
-    store,
-)
 from bitat_deploy.target import Target
 
 _TREE_WORDS, _LARGEST_TREE = 31, 128  # word pairs in one tree of carry-save adders
@@ -311,7 +301,7 @@ class BitSerialConv(ConvolutionOperator):
         classes = (rest.pop(-2), rest.pop()) if self._has_classes else None
         constants = tuple(rest)
         code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
-        source, address = self._emit_source(x)
+        source, address = emit_code_windows(self, self.codes, x)
         if self._lookups is not None:
             tensors = (shortcut, y)
             self._emit_lookups((source, weight), address, classes, constants, tensors)
@@ -361,51 +351,3 @@ class BitSerialConv(ConvolutionOperator):
             code.emit_all(values, place, constants, *tensors)
 
         self._lookups.emit(buffers, self.out_size, start, finish)
-
-    def _emit_source(self, x: Any) -> tuple[Any, Any]:
-        """The buffer that windows read, and the address of a plane of a group of a pixel in it."""
-        layer, codes = self.layer, self.codes
-        plane_bytes, pixel = packed_bytes(self.channels), packed_bytes(self.group_channels)
-        aligned = layer.groups == 1 or self.group_channels % 8 == 0
-        if layer.kernel == 1 and not layer.padding and aligned:
-
-            def address(plane: Any, group: Any, row: Any, column: Any) -> Any:
-                width = self.row_width if layer.stride == 1 else self.source.shape[1]
-                start = (row * width + column) * codes.bits + plane
-                return start * plane_bytes + group * pixel
-
-            return x, address
-
-        def emit_run(
-            copy: Any, address: Any, plane: Any, group: Any, index: Any, size: int
-        ) -> None:
-            start = (index * codes.bits + plane) * plane_bytes
-            if aligned:
-                start = start + group * pixel
-
-                def emit_bytes(byte: Any, count: int) -> None:
-                    store(copy, address + byte, load(x, start + byte, count), count)
-
-                for_vectors(size, self.target.vector_bytes, emit_bytes)
-                return
-            for byte in range(pixel):
-                bit = group * self.group_channels + 8 * byte
-                count = min(8, self.group_channels - 8 * byte)
-                value = _load_bits(x, start, bit, count, plane_bytes)
-                T.buffer_store(copy, value, [address + byte])
-
-        copy = PaddedCopy(self, codes.bits, pixel, "uint8")
-        last = 0xFF >> (8 * pixel - self.group_channels)  # spare bits are 0
-        border = (0xFF, last) if layer.padding_level else (0, 0)
-        return copy.emit(border, emit_run), copy.address
-
-
-def _load_bits(x: Any, start: Any, bit: Any, count: int, plane_bytes: int) -> Any:
-    """``count`` bits (at most 8) of a plane from ``bit`` on, as a byte."""
-    first = bit // 8
-    following = T.min(first + 1, plane_bytes - 1)
-    pair = T.cast(x[start + first], "uint32") | (
-        T.cast(x[start + following], "uint32") << splat(8, "uint32", 1)
-    )
-    value = (pair >> T.cast(bit % 8, "uint32")) & splat((1 << count) - 1, "uint32", 1)
-    return T.cast(value, "uint8")
