@@ -6,6 +6,7 @@ layers have 1 to 8 bits: 1 is what they are made for.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -68,13 +69,13 @@ class QuantizedStem(NormalizedLayer):
         return outputs
 
 
-class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
-    """Depthwise 3x3 or dense convolution of codes with weights of 1 to 8 bits.
+class CodeConvolution(NormalizedLayer):
+    """Depthwise 3x3 or dense convolution of codes: its window, its padding and its real weights.
 
-    ``quantization`` says which levels they take and with what inputs are padded. Weights of
-    ``bits`` that its quantizer does not have are UniQ's, with a step for each filter. ``kernel`` is
-    1 or 3, for depthwise layers 3.
+    ``quantization`` says with what inputs are padded. ``kernel`` is 1 or 3, for depthwise layers 3.
     """
+
+    weight: Tensor
 
     def __init__(
         self,
@@ -87,22 +88,51 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
         kernel: int = 1,
         stride: int = 1,
         depthwise: bool = False,
-        bits: int | None = None,
     ) -> None:
         super().__init__(out_channels, activation)
-        self.kernel = kernel
         self.name = name
-        self.depthwise = depthwise
-        self.groups = channels if depthwise else 1
-        self.stride = stride
-        self.strides = (stride, stride)
-        self.padding = self.kernel // 2
+        self.kernel, self.stride, self.depthwise = kernel, stride, depthwise
+        self.groups, self.padding = channels if depthwise else 1, kernel // 2
         self.padding_value = quantizer_of(quantization).padding_value
-        self.weight_bits = bits or quantization.weight_bits
-        taps = (self.kernel, self.kernel)
-        self.weight = nn.Parameter(torch.empty(out_channels, channels // self.groups, *taps))
-        self.weight_mode = WeightMode.FULL
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, channels // self.groups, kernel, kernel)
+        )
         nn.init.kaiming_normal_(self.weight)
+
+    def convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """Levels [N, C, H, W], padded to keep their size, times weights [out, C / groups, k, k]."""
+        if self.depthwise and self.kernel == 3:
+            return depthwise_convolution(inputs, weight, self.stride, self.padding_value)
+        padding = self.padding
+        if self.padding_value != 0 and padding:
+            inputs, padding = functional.pad(inputs, (padding,) * 4, value=self.padding_value), 0
+        return functional.conv2d(
+            inputs, weight, stride=self.stride, padding=padding, groups=self.groups
+        )
+
+
+class BinaryLayer(CodeConvolution, ConvolutionMatrices):
+    """Convolution of codes with weights of 1 to 8 bits.
+
+    ``quantization`` says which levels they take. Weights of ``bits`` that its quantizer does not
+    have are UniQ's, with a step for each filter.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        out_channels: int,
+        quantization: QuantizationRecipe,
+        activation: Activation | None = None,
+        *,
+        bits: int | None = None,
+        **window: Any,
+    ) -> None:
+        super().__init__(name, channels, out_channels, quantization, activation, **window)
+        self.strides = (self.stride, self.stride)
+        self.weight_bits = bits or quantization.weight_bits
+        self.weight_mode = WeightMode.FULL
         if self.weight_bits in quantizer_of(quantization).bits:
             weights = replace(quantization, weight_bits=self.weight_bits)
         else:
@@ -149,42 +179,17 @@ class BinaryLayer(NormalizedLayer, ConvolutionMatrices):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Levels [N, C, H, W] to [N, out, H', W']."""
-        return self.activate(
-            _sums(inputs, self.effective_weight(), self.stride, self.padding_value, self.depthwise)
-        )
+        return self.activate(self.convolved(inputs, self.effective_weight()))
 
 
-class EightBitLayer(NormalizedLayer):
-    """Depthwise 3x3 or dense convolution of codes whose weights stay at 8 bits."""
+class EightBitLayer(CodeConvolution):
+    """Convolution of codes whose weights stay at 8 bits."""
 
     weight_bits = 8
 
-    def __init__(
-        self,
-        name: str,
-        channels: int,
-        out_channels: int,
-        quantization: QuantizationRecipe,
-        activation: Activation | None = None,
-        *,
-        kernel: int = 1,
-        stride: int = 1,
-        depthwise: bool = False,
-    ) -> None:
-        super().__init__(out_channels, activation)
-        self.name = name
-        self.stride = stride
-        self.kernel, self.depthwise = kernel, depthwise
-        self.groups, self.padding = channels if depthwise else 1, kernel // 2
-        self.padding_value = quantizer_of(quantization).padding_value
-        inputs = 1 if depthwise else channels
-        self.weight = nn.Parameter(torch.empty(out_channels, inputs, kernel, kernel))
-        nn.init.kaiming_normal_(self.weight)
-
     def forward(self, inputs: Tensor) -> Tensor:
         """Levels [N, C, H, W] to [N, out, H', W']."""
-        weight = int8_weight(self.weight, per_channel=True)
-        return self.activate(_sums(inputs, weight, self.stride, self.padding_value, self.depthwise))
+        return self.activate(self.convolved(inputs, int8_weight(self.weight, per_channel=True)))
 
 
 CodeLayer = BinaryLayer | EightBitLayer
@@ -197,29 +202,15 @@ def code_layer(
     quantization: QuantizationRecipe,
     activation: Activation | None = None,
     *,
-    kernel: int = 1,
-    stride: int = 1,
     depthwise: bool = False,
+    **window: Any,
 ) -> CodeLayer:
     """The layer of codes with weights of as many bits as the recipe gives one of this name."""
-    bits = quantization.bits_of(name, depthwise)
     where = (name, channels, out_channels, quantization, activation)
+    bits = quantization.bits_of(name, depthwise)
     if bits == 8 != quantization.weight_bits:
-        return EightBitLayer(*where, kernel=kernel, stride=stride, depthwise=depthwise)
-    return BinaryLayer(*where, kernel=kernel, stride=stride, depthwise=depthwise, bits=bits)
-
-
-def _sums(
-    inputs: Tensor, weight: Tensor, stride: int, padding_value: float, depthwise: bool
-) -> Tensor:
-    """Levels [N, C, H, W], padded to keep their size, times weights [out, C / groups, k, k]."""
-    kernel = weight.shape[2]
-    if depthwise and kernel == 3:
-        return depthwise_convolution(inputs, weight, stride, padding_value)
-    groups, padding = (len(weight) if depthwise else 1), kernel // 2
-    if padding_value != 0 and padding:
-        inputs, padding = functional.pad(inputs, (padding,) * 4, value=padding_value), 0
-    return functional.conv2d(inputs, weight, stride=stride, padding=padding, groups=groups)
+        return EightBitLayer(*where, depthwise=depthwise, **window)
+    return BinaryLayer(*where, depthwise=depthwise, bits=bits, **window)
 
 
 class Classifier(nn.Module):
