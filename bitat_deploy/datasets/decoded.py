@@ -8,6 +8,7 @@ which replaces the old one.
 import errno
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitat_deploy.datasets.source import FILE_NAME_BYTES
-from bitat_deploy.errors import BuildError
+from bitat_deploy.errors import BuildError, InputError
 from bitat_deploy.files import lock_file, whole_folder
 from bitat_deploy.paths import cache_directory
+from bitat_deploy.plain_values import build_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,22 @@ class Facts:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """facts.json."""
+
+    shape: tuple[int, int, int, int]
+    class_names: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def is_whole(self, labels: NDArray[np.int64], size: int) -> bool:
+        """Whether there is a label and a file for each image, and nothing is missing or left."""
+        number = self.shape[0]
+        sound = labels.dtype == np.int64 and labels.shape == (number,) and len(self.files) == number
+        in_range = sound and number and 0 <= labels.min() <= labels.max() < len(self.class_names)
+        return bool(in_range) and min(self.shape) > 0 and math.prod(self.shape) == size
 
 
 @dataclass(frozen=True)
@@ -67,10 +85,13 @@ def find_decoded(entry: Entry) -> Decoded | None:
     try:
         facts = json.loads((entry.path / "facts.json").read_text())
         labels = np.load(entry.path / "labels.npy", allow_pickle=False)
+        kept = build_record(_Kept, facts, "facts")
+        if not kept.is_whole(labels, (entry.path / "images.bin").stat().st_size):
+            return None
         # "c": writable as torch wants it, but the file stays as it is.
-        images = np.memmap(entry.path / "images.bin", np.uint8, "c", shape=tuple(facts["shape"]))
-        return Decoded(images, labels, tuple(facts["class_names"]), tuple(facts["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        images = np.memmap(entry.path / "images.bin", np.uint8, "c", shape=kept.shape)
+        return Decoded(images, labels, kept.class_names, kept.files)
+    except (OSError, ValueError, RecursionError, InputError):
         return None
 
 

@@ -11,9 +11,10 @@ from bitat_deploy.lazy_face import lazy_face
 
 if TYPE_CHECKING:
     from bitat_deploy.exploration.costs import Budget
-    from bitat_deploy.exploration.document import exploration_document, read_exploration
+    from bitat_deploy.exploration.document import exploration_document
     from bitat_deploy.exploration.drawing import picture
     from bitat_deploy.exploration.pages import exploration_report, recommendation
+    from bitat_deploy.exploration.reading import read_exploration
     from bitat_deploy.exploration.run import Exploration, explore
     from bitat_deploy.exploration.setting import ExploreOptions
 else:

@@ -15,6 +15,7 @@ from bitat_deploy.yaml_file import read_yaml
 
 FLOAT = "float"
 _MOST = 2000  # candidates: a mistake in the file, not a plan
+_WIDEST, _MOST_CHANNELS = 64.0, 1 << 16
 _LEAST_CHANNELS = 8  # fewer would leave bits of a packed byte empty
 
 
@@ -27,6 +28,13 @@ class Shape:
     stem_channels: int
     blocks: tuple[tuple[int, ...], ...]
     stem_stride: int = 2
+
+    def __post_init__(self) -> None:
+        numbers = [self.stem_channels, self.stem_stride, *(n for b in self.blocks for n in b)]
+        if not all(1 <= number <= _MOST_CHANNELS for number in numbers):
+            raise InputError(f"stem and blocks must hold numbers from 1 to {_MOST_CHANNELS:,}")
+        if any(len(block) < 2 for block in self.blocks):
+            raise InputError("blocks must hold lists of numbers as a recipe has them")
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,15 @@ class Space:
         for name in self.shapes:
             if not is_name(name):
                 raise InputError(f"shapes: a name must be {NAME_RULE}")
-        if min(self.widths) <= 0:
-            raise InputError("widths must be above 0")
+        if not all(0 < width <= _WIDEST for width in self.widths):
+            raise InputError(f"widths must be above 0 and at most {_WIDEST:g}")
         if not 8 <= min(self.image_sizes) <= max(self.image_sizes) <= 1024:
             raise InputError("image_sizes must be from 8 to 1024")
         labels = [bits.label for bits in self.bits]
         if len(set(labels)) < len(labels):
             raise InputError("bits: two entries have the same numbers of bits")
+        if len({f"{width:g}" for width in self.widths}) < len(self.widths):
+            raise InputError("widths: two are the same")
         count = math.prod(map(len, (self.shapes, self.widths, self.image_sizes, self.bits)))
         if count > _MOST:
             raise InputError(f"its {count:,} combinations are more than {_MOST:,}; leave some out")

@@ -10,6 +10,7 @@ from bitat_deploy.files import whole_file
 from bitat_deploy.plain_values import build_record
 
 MODELLED = "modelled"
+_POSSIBLE = (1e-9, 1e12)  # milliseconds
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class Timing:
 
     milliseconds: float
     interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.interval or (self.milliseconds,) * 2
+        least, most = _POSSIBLE
+        if not (least <= self.milliseconds <= most and least <= low <= high <= most):
+            raise InputError(f"milliseconds must be from {least:g} to {most:g}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,10 @@ class Cost:
     others: dict[str, Timing] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     emulated: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.memory_bytes or 0, self.size_bytes or 0) < 0:
+            raise InputError("memory_bytes and size_bytes must not be negative")
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class CostFile:
                 self.costs = {
                     name: build_record(Cost, entry, name) for name, entry in document.items()
                 }
-            except (OSError, ValueError, AttributeError, InputError) as error:
+            except (OSError, ValueError, AttributeError, RecursionError, InputError) as error:
                 raise InputError(
                     f"'{path}' is damaged; remove it, and its costs are found anew"
                 ) from error

@@ -1,11 +1,8 @@
 """What an exploration found, as a JSON document, from which page and table are made."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from bitat_deploy.cycle_model import model_error
-from bitat_deploy.errors import InputError
 from bitat_deploy.exploration.choice import Row
 from bitat_deploy.exploration.halving import without_password
 from bitat_deploy.exploration.run import Exploration
@@ -96,19 +93,3 @@ def _network(row: Row) -> Document:
 
 def _score(score: Score | None) -> Document | None:
     return None if score is None else {"right": score.right, "images": score.images}
-
-
-def read_exploration(path: Path) -> Document:
-    """A document that was written earlier. Raises InputError."""
-    try:
-        document = json.loads(path.read_text())
-        version = document["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' is no report of bitat-deploy explore") from error
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"'{path}' has version {version}, this program reads version {SCHEMA_VERSION}; use the "
-            "matching release"
-        )
-    found: Document = document
-    return found

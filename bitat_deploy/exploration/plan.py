@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,10 @@ class Plan:
     target: str = ""
     schema_version: int = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        if min(self.twin_epochs, self.epochs) < 0 or not 0 <= self.seconds < math.inf:
+            raise InputError("epochs and seconds must be finite and not negative")
+
 
 class PlanFile:
     """The plan in a file, which is written at each change.
@@ -58,7 +63,7 @@ class PlanFile:
 def _read(path: Path, subject: str) -> Plan:
     try:
         plan: Plan = build_record(Plan, json.loads(path.read_text()), "plan")
-    except (OSError, ValueError, InputError) as error:
+    except (OSError, ValueError, RecursionError, InputError) as error:
         raise InputError(
             f"'{path}' is damaged or of another version ({error}); give another --output"
         ) from error

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bitat_deploy.errors import InputError
 from bitat_deploy.files import whole_file
 from bitat_deploy.plain_values import build_record
 
@@ -19,6 +20,10 @@ class Score:
     right: int
     images: int
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.right <= self.images or self.images == 0:
+            raise InputError("right must be from 0 to images, and there must be images")
+
     @property
     def accuracy(self) -> float:
         """A fraction of 1."""
@@ -30,6 +35,17 @@ def is_trained(folder: Path) -> bool:
     return (folder / _SCORE).exists()
 
 
+def read_score(path: Path) -> Score:
+    """What train_run kept. Raises InputError."""
+    try:
+        score: Score = build_record(Score, json.loads(path.read_text()), "validation")
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise InputError(
+            f"'{path}' is damaged; remove it, and the run is looked at again"
+        ) from error
+    return score
+
+
 def train_run(recipe: dict[str, Any], data: Path, folder: Path, threads: int) -> Score:
     """Train in ``folder``, where a stopped run goes on; the score on the validation images.
 
@@ -37,8 +53,7 @@ def train_run(recipe: dict[str, Any], data: Path, folder: Path, threads: int) ->
     """
     kept = folder / _SCORE
     if is_trained(folder):
-        score: Score = build_record(Score, json.loads(kept.read_text()), str(kept))
-        return score
+        return read_score(kept)
     _prepare(threads)
     from bitat_deploy.training import TrainingProgress, recipe_from_mapping, right_answers, train
 

@@ -58,6 +58,11 @@ def test_nonsense_is_left_out(old: str, new: str, reason: str | None, tmp_path: 
         ("widths: [1.0]", "widths: []", "widths is empty"),
         ("weights: 1, activations: 1", "weights: 2, activations: 2", "two entries have the same"),
         ("epochs: 4", "epochs: 3", "epochs must be at least 4"),
+        ("widths: [1.0]", "widths: [.nan]", "widths must be above 0 and at most 64"),
+        ("widths: [1.0]", "widths: [1e308]", "widths must be above 0 and at most 64"),
+        ("widths: [1.0]", "widths: [1.0, 1.0]", "widths: two are the same"),
+        ("[32, 2]", "[32]", "blocks must hold lists of numbers"),
+        ("[32, 2]", "[32, 0]", "must hold numbers from 1 to 65,536"),
     ],
 )
 def test_a_wrong_file_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:

@@ -6,37 +6,15 @@ from pathlib import Path
 import pytest
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.exploration.candidates import Bits, Candidate, Shape
-from bitat_deploy.exploration.choice import FINISHED, Row, choose
+from bitat_deploy.exploration.choice import Row, choose
 from bitat_deploy.exploration.costing import within_budget
 from bitat_deploy.exploration.costs import Budget, Cost, CostFile, Timing
-from bitat_deploy.exploration.document import read_exploration
 from bitat_deploy.exploration.pages import alike, exploration_report, recommendation, rivals
 from bitat_deploy.exploration.plan import PlanFile, affordable
-from bitat_deploy.exploration.work import Score
+from bitat_deploy.exploration.reading import read_exploration
+from bitat_deploy.exploration.work import read_score
 from bitat_deploy.report import html_page, markdown_page
-
-SHAPE = Shape("mobilenet-v1", "chain", 32, ((64, 1),))
-
-
-def row(name: str, milliseconds: float | None, right: int, epochs: int = 8, bits: int = 1) -> Row:
-    candidate = Candidate(name, SHAPE, 1.0, 96, Bits(bits, bits) if bits else None)
-    timing = (
-        None if milliseconds is None else Timing(milliseconds, (milliseconds, 2 * milliseconds))
-    )
-    cost = Cost("modelled", timing, 3000, 1000)
-    return Row(candidate, cost, FINISHED, epochs, Score(right, 100))
-
-
-ROWS = (
-    row("slow", 4.0, 90),
-    row("best", 2.0, 80, bits=2),
-    row("worse", 1.5, 60),
-    row("same", 1.0, 75),
-    row("short", 0.5, 95, epochs=4),
-    row("fast", 0.1, 40),
-    row("real", None, 99, bits=0),
-)
+from tests.exploration.documents import ROWS, exploration, row
 
 
 def names(rows: tuple[Row, ...]) -> list[str]:
@@ -68,59 +46,8 @@ def test_only_what_certainly_exceeds_the_budget_is_not_trained() -> None:
         within_budget(candidates, costs, Budget(memory_bytes=10))
 
 
-def document() -> dict[str, object]:
-    networks = []
-    for one in ROWS:
-        timing = one.cost.timing
-        score = one.validation
-        assert score is not None
-        networks.append(
-            {
-                "name": one.candidate.shape_name,
-                "series": one.candidate.series,
-                "state": one.state,
-                "reason": "",
-                "epochs": one.epochs,
-                "memory_bytes": 3000,
-                "size_bytes": 1000,
-                "milliseconds": timing and timing.milliseconds,
-                "interval": timing and timing.interval,
-                "validation": {"right": score.right, "images": score.images},
-                "test": None,
-                "others": {},
-            }
-        )
-    return {
-        "schema_version": 1,
-        "command": "bitat-deploy explore",
-        "pictures": {
-            "name": "photos",
-            "classes": ["a", "b"],
-            "training": 300,
-            "validation": 100,
-            "test": 100,
-        },
-        "target": {"name": "rpi4", "description": "a board", "clock_mhz": 1500},
-        "modelled": True,
-        "boards": ["modelled"],
-        "doubts": [],
-        "emulated": False,
-        "latency_from": "other programs took twice the cycles",
-        "budget": {"milliseconds": 3.0, "memory_bytes": None, "size_bytes": None},
-        "epochs": 8,
-        "seconds": 100,
-        "jobs": 2,
-        "cores": 2,
-        "complete": True,
-        "networks": networks,
-        "front": ["fast", "same", "best"],
-        "recommended": "best",
-        "left_out": {"nonsense": "it makes no sense"},
-    }
-
-
 def test_the_report_says_what_does_not_differ() -> None:
-    found = document()
+    found = exploration()
     assert alike(found) == ["same"]
     assert recommendation(found) == (
         "Take best within 3.000 ms: 80.0% (68 to 88%) of the validation images right, 2.000 ms "
@@ -135,7 +62,7 @@ def test_the_report_says_what_does_not_differ() -> None:
 
 
 def test_what_another_runtime_does_better_is_said() -> None:
-    found = document()
+    found = exploration()
     eight_bit = next(one for one in found["networks"] if one["name"] == "best")  # type: ignore[attr-defined]
     eight_bit["others"] = {"int8, ONNX Runtime": {"milliseconds": 1.9, "interval": [1.8, 2.0]}}
     assert rivals(found) == [
@@ -147,7 +74,7 @@ def test_what_another_runtime_does_better_is_said() -> None:
 
 
 def test_doubts_of_boards_are_the_first_thing_to_see() -> None:
-    found = document() | {"modelled": False, "doubts": ["the processor is hot"]}
+    found = exploration() | {"modelled": False, "doubts": ["the processor is hot"]}
     banner = exploration_report(found).banner
     assert banner is not None and banner.reasons == ("the processor is hot",)
     banner = exploration_report(found | {"emulated": True}).banner
@@ -180,6 +107,37 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
             PlanFile(file, "subject")
         with pytest.raises(InputError, match=r"file\.json' is no report"):
             read_exploration(file)
+
+
+def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    for timing in ('{"milliseconds": -1}', '{"milliseconds": NaN}', '{"milliseconds": 1, "a": 1}'):
+        file.write_text(f'{{"a": {{"origin": "board", "timing": {timing}}}}}')
+        with pytest.raises(InputError, match=r"file\.json' is damaged"):
+            CostFile(file)
+    file.write_text('{"subject": "s", "owner": "o", "epochs": -4}')
+    with pytest.raises(InputError, match="must be finite and not negative"):
+        PlanFile(file, "s")
+    for score in ('{"right": 5, "images": 4}', '{"right": 0, "images": 0}', "[" * 100_000):
+        file.write_text(score)
+        with pytest.raises(InputError, match=r"file\.json' is damaged; remove it"):
+            read_score(file)
+
+
+def test_reports_that_contradict_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    for changes, flaw in (
+        ({"front": ["unknown"], "recommended": "unknown"}, "a network of the front is not known"),
+        ({"front": ["real"], "recommended": "real"}, "has no latency or accuracy"),
+        ({"recommended": "slow"}, "not on the front"),
+        ({"epochs": "8"}, "epochs: '8' is not of type 'integer'"),
+        ({"networks": exploration()["networks"] * 2}, "two networks have one name"),
+    ):
+        file.write_text(json.dumps(exploration() | changes))
+        with pytest.raises(InputError, match=flaw):
+            read_exploration(file)
+    file.write_text(json.dumps(exploration()))
+    assert read_exploration(file) == json.loads(file.read_text())
 
 
 def test_costs_are_kept(tmp_path: Path) -> None:

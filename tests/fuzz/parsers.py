@@ -27,6 +27,7 @@ from bitat_deploy.errors import BitatDeployError, BundleError, InputError
 from bitat_deploy.network import IMAGE, IntegerNetwork
 from bitat_deploy.onnx_format import read_network, reference_logits, to_onnx
 from bitat_deploy.report import (
+    bench_document,
     compare_reports,
     comparison_table,
     html_report,
@@ -36,9 +37,9 @@ from bitat_deploy.report import (
 )
 from bitat_deploy.target import Target, load_target
 from tests.drawn_networks import draw_network
-from tests.fuzz import device_parsers
+from tests.fuzz import device_parsers, left_files
 from tests.fuzz.mutations import Mutation, mutate_bytes, mutate_json, mutate_onnx
-from tests.report.factory import report
+from tests.report.factory import profile, report, result, twins
 
 _CONTENTS = {"model.onnx": b"onnx", "model.so": b"library", "runner": b"run", "lib/a.so": b"a"}
 
@@ -159,6 +160,12 @@ def _values(network: IntegerNetwork, layers: tuple[LoweredLayer, ...]) -> int:
     return int(np.prod(network.input_shape)) + sum(outputs)
 
 
+def _report_seeds() -> list[bytes]:
+    """A plain one, and one with times of layers and a baseline."""
+    full = bench_document(result(runs=12, profile=profile(), baselines=twins()))
+    return [json.dumps(document).encode() for document in (report(runs=12), full)]
+
+
 def _read_report(content: bytes, folder: Path) -> None:
     path = folder / "report.json"
     path.write_bytes(content)
@@ -204,7 +211,7 @@ PARSERS = (
     Parser("manifest", _manifest_seeds, _read_manifest, mutate_json),
     Parser("bundle", _manifest_seeds, _read_bundle, mutate_json),
     Parser("onnx", _onnx_seeds, _read_onnx, mutate_onnx),
-    Parser("report", lambda: [json.dumps(report(runs=12)).encode()], _read_report, mutate_json),
+    Parser("report", _report_seeds, _read_report, mutate_json),
     Parser(
         "inventory",
         lambda: [b"- pi@a\n- {host: pi@b, name: kitchen, bundle: builds/b}\n"],
@@ -231,4 +238,17 @@ PARSERS = (
         "reference", device_parsers.reference_seeds, device_parsers.read_reference, mutate_bytes
     ),
     Parser("cifar", device_parsers.cifar_seeds, device_parsers.read_cifar, mutate_bytes),
+    Parser(
+        "preprocessing", left_files.preprocessing_seeds, left_files.read_preprocessing, mutate_json
+    ),
+    Parser("classes", left_files.class_seeds, left_files.read_classes, mutate_bytes),
+    Parser("recipe", left_files.recipe_seeds, left_files.read_recipe, _mutate_yaml),
+    Parser("candidates", left_files.candidate_seeds, left_files.read_candidates, _mutate_yaml),
+    Parser("exploration", left_files.exploration_seeds, left_files.read_explored, mutate_json),
+    Parser("costs", left_files.cost_seeds, left_files.read_costs, mutate_json),
+    Parser("plan", left_files.plan_seeds, left_files.read_plan, mutate_json),
+    Parser("score", left_files.score_seeds, left_files.read_validation, mutate_json),
+    Parser("twin", left_files.twin_seeds, left_files.read_twin, mutate_json),
+    Parser("records", left_files.record_seeds, left_files.read_record_file, mutate_json),
+    Parser("decoded", left_files.decoded_seeds, left_files.read_decoded, mutate_json),
 )
