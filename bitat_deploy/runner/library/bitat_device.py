@@ -86,7 +86,7 @@ class Network:
         names = [self._library.bitat_class_name(network, i) for i in range(info.classes)]
         #: The classes' names, where the bundle has them; else "class 0" and so on.
         self.class_names = [
-            f"class {index}" if name is None else name.decode() for index, name in enumerate(names)
+            f"class {index}" if name is None else _text(name) for index, name in enumerate(names)
         ]
 
     def classify(
@@ -168,11 +168,11 @@ class Network:
         return self._library.bitat_describe(self._handle()).contents
 
     def _text(self, function: str) -> str:
-        return getattr(self._library, function)(self._network).decode()
+        return _text(getattr(self._library, function)(self._network))
 
     def _check(self, status: int) -> None:
         if status != _OK:
-            raise DeviceError(status, self._library.bitat_error_text().decode(errors="replace"))
+            raise DeviceError(status, _text(self._library.bitat_error_text()))
 
     def _put(
         self, frame: Any, format: str, width: int | None, height: int | None, stride: int
@@ -187,6 +187,11 @@ class Network:
         described.format = number
         self._check(self._library.bitat_put_frame(self._handle(), 0, ctypes.byref(described)))
         del owner  # until here the pixels had to stay
+
+
+def _text(said: bytes) -> str:
+    """What the library says; a damaged model.txt need not be UTF-8."""
+    return said.decode(errors="replace")
 
 
 def _of_array(frame: Any, bytes_each: int) -> tuple[_Frame, Any]:
