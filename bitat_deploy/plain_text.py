@@ -29,6 +29,15 @@ def message_lines(error: BaseException) -> list[str]:
     return str(error).strip().splitlines() or [type(error).__name__]
 
 
+def foreign_lines(text: str, limit: int = 2000) -> str:
+    """``text``, a file's for instance, with its line breaks and spaces, and without the rest.
+
+    As :func:`foreign_text` removes it; lines are cut after ``limit`` characters.
+    """
+    lines = text.expandtabs().splitlines()
+    return "".join("".join(filter(str.isprintable, line))[:limit] + "\n" for line in lines)
+
+
 def is_name(text: str) -> bool:
     """Whether ``text`` can be the name of a target, a network or a board; see NAME_RULE."""
     return _NAME.fullmatch(text) is not None

@@ -1,17 +1,20 @@
 """The command group, and the one place where errors become messages and exit codes."""
 
+import contextlib
 import errno
 import importlib
 import io
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import click
 
-from bitat_deploy.cli.output import say
+from bitat_deploy.cli.output import LONGEST_LINE, say
 from bitat_deploy.cli.project_file import read_project
 from bitat_deploy.errors import BitatDeployError, BuildError, InputError
 from bitat_deploy.host_system import check_host_system
+from bitat_deploy.plain_text import foreign_text
 from bitat_deploy.version import __version__
 
 _COMMANDS = {
@@ -35,6 +38,14 @@ _COMMANDS = {
 class _LazyGroup(click.Group):
     """Imports a command when it is used: ``--help`` and ``bench`` load neither torch nor TVM."""
 
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        with _shown_safely():
+            return super().make_context(*arguments, **keywords)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _shown_safely():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -48,6 +59,18 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+@contextlib.contextmanager
+def _shown_safely() -> Iterator[None]:
+    """click's messages quote what was typed, and what a shell found for its * and ?."""
+    try:
+        yield
+    except click.UsageError as error:
+        if type(error).show is not click.UsageError.show:  # such as help, without arguments
+            raise
+        message = foreign_text(error.format_message(), LONGEST_LINE)
+        raise click.UsageError(message, error.ctx) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

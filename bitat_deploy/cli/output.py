@@ -5,14 +5,14 @@ from rich.text import Text
 
 from bitat_deploy.plain_text import foreign_text
 
-_LONGEST_LINE = 2200  # our own sentences are shorter, and errors cut what they quote
+LONGEST_LINE = 2200  # our own sentences are shorter, and errors cut what they quote
 
 
 def say(line: str, *, err: bool = False, bold: bool = False) -> None:
     """Print one line to standard output, or to standard error."""
-    click.secho(foreign_text(line, _LONGEST_LINE), err=err, bold=bold)
+    click.secho(foreign_text(line, LONGEST_LINE), err=err, bold=bold)
 
 
 def shown(text: str, style: str = "") -> Text:
     """``text`` for rich, which would take a string for its own markup."""
-    return Text(foreign_text(text, _LONGEST_LINE), style=style)
+    return Text(foreign_text(text, LONGEST_LINE), style=style)

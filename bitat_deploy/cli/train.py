@@ -9,6 +9,7 @@ from rich.console import Console
 from bitat_deploy import api
 from bitat_deploy.cli.options import examples
 from bitat_deploy.cli.output import say
+from bitat_deploy.plain_text import foreign_lines
 
 _OF_FOLDERS = ("group", "bits", "init")
 
@@ -96,8 +97,10 @@ def train(
         return
     if show is not None:
         path = recipe_file(show)
-        click.echo(f"# {path}\n# bitat-deploy train --keys says what each key does.")
-        click.echo(path.read_text("utf-8"), nl=False)
+        text = path.read_text("utf-8", errors="replace")
+        say(f"# {path}")
+        say("# bitat-deploy train --keys says what each key does.")
+        click.echo(foreign_lines(text), nl=False)
         return
     if folder is not None and data is not None:
         raise click.UsageError("FOLDER and --data are the same; give one of them.")

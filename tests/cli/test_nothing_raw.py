@@ -15,6 +15,7 @@ import bitat_deploy.device
 from bitat_deploy.bundle import read_bundle
 from bitat_deploy.cli.main import as_our_error, cli
 from bitat_deploy.errors import BitatDeployError
+from tests.exploration.pictures import write_photos
 from tests.foreign.drawn_models import Model
 from tests.hostile_device import NASTY, HostileDevice, is_shown_safely
 
@@ -134,5 +135,41 @@ def test_targets_and_errors(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
         ("run", "--image", NAME),
         ("compare", NAME, NAME),
         ("init", "--target", NASTY),
+        ("sdk", "--target", NASTY),
+        ("sdk", "-o", f"{NAME}.onnx"),
+        ("explore", "--data", NAME),
+        ("explore", "--data", ".", "--budget", NASTY),
+        ("train", NAME),
+        ("train", "--recipe", f"{NAME}.yaml"),
+        ("train", "--recipe", "fashion-mnist-mobilenet", "--set", f"{NASTY}={NASTY}"),
+        ("quantize", NAME, "--weights", "2", "--activations", "2", "--layer-bits", NASTY),
+        ("export", NAME),
+        ("run", NAME),
+        ("clean", "--host", NASTY),
+        (NASTY,),
+        ("doctor", NASTY),
+        ("doctor", f"--{NASTY}"),
+        ("bench", "--transport", NASTY),
     ):
         run(*arguments)
+
+
+def test_recipe_that_is_shown(folder: Path) -> None:
+    file = folder / f"{NAME}.yaml"
+    file.write_bytes(f"name: a\nnetwork:\n  block: {NASTY}\n".encode() + b"# \xff\n")
+    shown = run("train", "--show", str(file))
+    assert "\n  block: ]52" in shown and shown.endswith("# \ufffd\n")
+
+
+def test_sdk(folder: Path) -> None:
+    assert "the device library" in run(
+        "sdk", "--target", "rpi-32bit", "-o", str(folder / f"{NAME}-sdk")
+    )
+
+
+def test_photos_of_nasty_classes(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / NAME, 6)
+    for number, folder in enumerate(sorted(photos.iterdir())):
+        folder.rename(photos / f"{NAME[:50]}{number}")
+    shown = run("train", str(photos), "--set", f"dataset={NASTY}")
+    assert "Error" in shown or "class" in shown
