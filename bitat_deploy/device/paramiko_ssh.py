@@ -247,7 +247,8 @@ class _NewHostKey(paramiko.MissingHostKeyPolicy):
 
 
 def _settings(address: Address, config: Path | None) -> _Settings:
-    file = config or Path("~/.ssh/config").expanduser()
+    own_name = _own_name()  # paramiko asks for it as well
+    file = config or _at_home("~/.ssh/config")
     try:
         text = file.read_text() if config or file.is_file() else ""
         _check_lines(text, file)
@@ -268,7 +269,7 @@ def _settings(address: Address, config: Path | None) -> _Settings:
         unanswered = int(options.get("serveralivecountmax", _UNANSWERED))
     except ValueError as error:
         raise _unsupported(f"a number in the ssh configuration '{file}': {error}") from error
-    host, user = options["hostname"].lower(), address.user or options.get("user", getpass.getuser())
+    host, user = options["hostname"].lower(), address.user or options.get("user", own_name)
     option = f"-p {port} " if port != 22 else ""
     known_hosts = options.get("userknownhostsfile", _USER_KNOWN_HOSTS).split()
     known_hosts += options.get("globalknownhostsfile", _SYSTEM_KNOWN_HOSTS).split()
@@ -280,7 +281,7 @@ def _settings(address: Address, config: Path | None) -> _Settings:
             if Path(path).is_file()
         ),
         identities_only=options.get("identitiesonly", "no").lower() == "yes",
-        known_hosts=tuple(Path(path).expanduser() for path in known_hosts),
+        known_hosts=tuple(map(_at_home, known_hosts)),
         timeout=timeout,
         keep_alive=keep_alive,
         silence=keep_alive * max(unanswered, 1),
@@ -293,12 +294,26 @@ def _check_lines(text: str, file: Path) -> None:
         words = re.split(r"[\s=]+", line.strip())
         if words[0].startswith("#"):
             continue
-        base = Path("~/.ssh").expanduser()
+        base = _at_home("~/.ssh")
         included = [glob.glob(str(base / Path(w).expanduser())) for w in words[1:]]  # noqa: PTH207
         if words[0].lower() == "match" or (words[0].lower() == "include" and any(included)):
             raise _unsupported(f"'{file}' has {words[0]} in line {number}")
         if any(mark in line for mark in ("#", '"', "\\")):
             raise _unsupported(f"'{file}' has a comment or quotes in line {number}")
+
+
+def _at_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"there is no home folder for '{path}'; set HOME") from error
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise InputError("your user has no name on this machine; set USER") from error
 
 
 def _unsupported(what: str) -> InputError:

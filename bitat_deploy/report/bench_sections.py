@@ -90,7 +90,9 @@ def _distribution(document: Document) -> Histogram | None:
 def _latency(document: Document) -> Facts | None:
     latency, batch = document["latency_ms"], document.get("batch", 1)
     emulated = document["device"]["emulated"]
-    each = f"{batch} images, {document['images_per_second']:.1f} images/s" if batch > 1 else ""
+    rate = document.get("images_per_second")
+    per_second = "" if rate is None else f", {rate:.1f} images/s"
+    each = f"{batch} images{per_second}" if batch > 1 else ""
     median, *slower = (duration(latency[name]) for name in _PERCENTILES)
     return _facts(
         f"Latency{' (EMULATED)' if emulated else ''}",

@@ -52,6 +52,30 @@ def test_home_of_an_unknown_user(device: SshDevice) -> None:
         connect(device.host, device.ssh_config, transport="paramiko")
 
 
+@pytest.mark.parametrize("home", [None, "/nonexistent"])
+def test_user_without_a_name(
+    home: str | None, device: SshDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(InputError, match=r"no name on this machine; set USER"):
+        connect(device.host, transport="paramiko")
+    monkeypatch.setenv("USER", "somebody")
+    expected, words = (
+        (InputError, "no home folder for '~/.ssh/config'; set HOME")
+        if home is None
+        else (ConnectionFailedError, "key")
+    )
+    with pytest.raises(expected, match=words):
+        connect(device.host, transport="paramiko")
+
+
 @pytest.mark.parametrize("line", ["  LogLevel DEBUG\n", "Include nowhere/*\n", "# a comment\n"])
 def test_without_consequence(line: str, device: SshDevice) -> None:
     device.ssh_config.write_text(device.ssh_config.read_text() + line)

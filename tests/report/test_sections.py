@@ -30,6 +30,14 @@ from bitat_deploy.report.layer_section import block_of
 from tests.report.factory import PI, profile, result, twins
 
 
+def test_a_batch_without_its_rate() -> None:
+    document = bench_document(result(batch=4))
+    del document["images_per_second"]  # which the schema allows
+    latency = next(one for one in bench_report(document).sections if one.title == "Latency")
+    assert isinstance(latency, Facts)
+    assert next(row.value for row in latency.rows if row.what == "each run") == "4 images"
+
+
 def test_times_of_an_emulated_device_are_grey_and_no_headline() -> None:
     changes = {"profile": profile(), "baselines": twins()}
     made = bench_report(bench_document(result(device=replace(PI, emulated=True), **changes)))
