@@ -116,11 +116,12 @@ class Target:
         return self.runtime == "static"
 
     @property
-    def bmac_bound(self) -> float:
+    def counting_bound(self) -> float:
         """Binary multiply-accumulates per cycle of one core that xor, popcount and add allow.
 
         Three operations for every bit of a vector: 85 with two pipes of 128 bits, 42 with one; 0
-        without a vector popcount. Kernels that share popcounts may exceed it.
+        without a vector popcount. It is the bound of counting alone: tables and look-ups do with
+        fewer operations, and no share of it is stated of them.
         """
         arm = self.architecture != "x86_64"
         return self.vector_pipes * self.vector_bytes * 8 / 3 if arm else 0.0

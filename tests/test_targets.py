@@ -42,7 +42,7 @@ def test_target(name: str, tmp_path: Path) -> None:
 
 
 def test_bounds_follow_from_the_vector_pipes() -> None:
-    bounds = {name: round(load_target(name).bmac_bound) for name in ("rpi3", "rpi4", "rpi5")}
+    bounds = {name: round(load_target(name).counting_bound) for name in ("rpi3", "rpi4", "rpi5")}
     assert bounds == {"rpi3": 43, "rpi4": 85, "rpi5": 85}
 
 

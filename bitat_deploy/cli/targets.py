@@ -15,8 +15,9 @@ def targets() -> None:
     """List the targets that build knows: one YAML file each.
 
     A feature is LLVM's name for a processor extension that the code may use. Caches are in KiB,
-    starting with the first level of one core. The bound is for one core: binary
-    multiply-accumulates per cycle with xor, popcount and addition, if there is a vector popcount.
+    starting with the first level of one core. Counting with xor, popcount and addition is limited
+    to so many binary multiply-accumulates per cycle of one core; kernels that look counts up are
+    not, and where they win they are used.
     """
     table = Table(box=None, show_header=False)
     table.add_column("target", no_wrap=True)
@@ -36,6 +37,6 @@ def _details(target: Target) -> str:
     caches = [size for size in (target.l1d_kib, target.l2_kib, target.l3_kib) if size]
     parts = [" ".join((target.cpu, *target.features))]
     parts.append(f"caches {' + '.join(map(str, caches))} KiB")
-    if target.bmac_bound:
-        parts.append(f"bound {target.bmac_bound:.0f} a cycle")
+    if target.counting_bound:
+        parts.append(f"counting: at most {target.counting_bound:.0f} a cycle")
     return "; ".join(parts)
