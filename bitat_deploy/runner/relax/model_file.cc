@@ -83,10 +83,13 @@ Description ReadDescription(const std::string& model) {
   const std::string path = DescriptionFile(model);
   if (access(path.c_str(), F_OK) != 0) return {};
   std::ifstream file(path, std::ios::binary);
-  std::string text(kLongestDescription + 1, '\0');
-  file.read(&text[0], static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > kLongestDescription) text.resize(0);
+  // Piece by piece: room for the longest one would be most of what a program holds.
+  std::string text;
+  char piece[4096];
+  while (text.size() <= kLongestDescription && (file.read(piece, sizeof piece), file.gcount() > 0)) {
+    text.append(piece, static_cast<std::size_t>(file.gcount()));
+  }
+  if (text.size() > kLongestDescription) text.clear();
   return ParseDescription(text, "'" + path + "'");
 }
 
