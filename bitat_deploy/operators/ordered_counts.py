@@ -7,8 +7,10 @@ as assembly, too: in a function of LLVM IR, which TVM imports and LLVM inlines.
 Order. A *slot* is a pixel and a word of 8 bits: ``dup`` of the word, then eor, cnt and add, one for
 each vector of the tile. Slots overlap: the adds are those of the slot before last, the counts those
 of the last one, so that six instructions or more lie between each and what it needs. The weights of
-the next word are loaded between the counts of a word's first slot. The register that
-a slot's words were loaded to takes the last vector's difference.
+a word are loaded in its first slot, one with every second vector operation: a load of 16 bytes
+takes two cycles. The words of a chunk are loaded between its first adds, and its first ``dup``
+comes after the counts have begun. The register that a slot's word was spread to takes the last
+vector's difference.
 
 Registers, for 4 pixels x 4 vectors: 16 sums, 2 x 4 differences, 4 weights, 4 times 8 words of a
 pixel: all 32.
@@ -16,11 +18,12 @@ pixel: all 32.
 Sums. 31 words add at most 248 to a byte. Where there are more, every 24 words the upper half of
 each byte is added to a second byte in memory, and the lower half stays: sum = 16 * high + low.
 
-Instructions for 2048 binary multiply-accumulates: 48 as in LLVM's order, 4 dup and 4 loads. The
-order was made for a model in which results have to be written in order; it takes 56 cycles there.
+Instructions for 2048 binary multiply-accumulates: 48 as in LLVM's order, 4 dup and 4 loads. By the
+model of the Cortex-A53 (:mod:`bitat_deploy.cycle_model.pipeline`) every cycle starts one of the 52
+vector operations, and the loads beside them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,11 +173,13 @@ class _Code:
         size = _CHUNK * self.vectors * VECTOR
         yield f"mov {left}, #{count}"
         yield f".LBB{name}${{:uid}}:"
-        for pixel in range(self.pixels):
-            yield f"ldr d{self._loaded(pixel)}, [{self._row(pixel)}, {done}]"
+        loads = [
+            f"ldr d{self._loaded(pixel)}, [{self._row(pixel)}, {done}]"
+            for pixel in range(self.pixels)
+        ]
+        yield from self._slots(_CHUNK, loads)
         yield f"add {done}, {done}, #{_CHUNK}"
         yield f"subs {left}, {left}, #1"
-        yield from self._slots(_CHUNK)
         yield f"add {self._weights}, {self._weights}, #{size}"
         yield f"b.ne .LBB{name}${{:uid}}"
 
@@ -188,27 +193,29 @@ class _Code:
             yield f"{f'ld1 {place}' if done else f'ldr {kind}{register}'}, [{row}], #{size}"
             done += size
 
-    def _slots(self, words: int) -> Iterator[str]:
+    def _slots(self, words: int, loads: Sequence[str] = ()) -> Iterator[str]:
+        """All slots of so many words, which ``loads`` load unless they are there."""
         for slot in range(words * self.pixels):
-            yield from self._slot(slot)
+            yield from self._slot(slot, () if slot else loads)
 
-    def _slot(self, slot: int) -> Iterator[str]:
+    def _slot(self, slot: int, loads: Sequence[str]) -> Iterator[str]:
         """The slot's differences, the counts of the last one, the adds of the one before."""
         word, pixel = divmod(slot, self.pixels)
         last = self.vectors - 1
-        yield self._add(slot - 2, last)
         word_register = self._difference(slot, last)
-        yield f"dup {word_register}, v{self._loaded(pixel)}.b[{word}]"
-        for vector in range(last):
-            yield self._add(slot - 2, vector)
-        for vector, counted in enumerate((last, *range(last))):
-            if not pixel:
-                weight = f"q{self._weight(vector)}"
-                yield f"ldr {weight}, [{self._weights}, #{(word * self.vectors + vector) * VECTOR}]"
-            yield self._count(slot - 1, counted)
+        adds = [self._add(slot - 2, vector) for vector in (last, *range(last))]
+        counts = [self._count(slot - 1, vector) for vector in (last, *range(last))]
+        spread = f"dup {word_register}, v{self._loaded(pixel)}.b[{word}]"
+        ready = [*adds, counts[0], spread] if loads else [adds[0], spread, *adds[1:], counts[0]]
+        weights = [] if pixel else [self._load_weight(word, vector) for vector in range(last + 1)]
+        yield from _beside([*ready, *counts[1:]], [*loads, *weights], 1 if loads else 2)
         for vector in range(self.vectors):
             difference = self._difference(slot, vector)
             yield f"eor {difference}, {word_register}, v{self._weight(vector)}.16b"
+
+    def _load_weight(self, word: int, vector: int) -> str:
+        place = (word * self.vectors + vector) * VECTOR
+        return f"ldr q{self._weight(vector)}, [{self._weights}, #{place}]"
 
     def _count(self, slot: int, vector: int) -> str:
         register = self._difference(slot, vector)
@@ -244,3 +251,13 @@ class _Code:
                 yield f"and v{index}.16b, v{index}.16b, {mask}"
             if index:
                 yield f"str q{high(index - 1)}, [{self._high}, #{(index - 1) * VECTOR}]"
+
+
+def _beside(operations: Sequence[str], loads: Sequence[str], apart: int) -> Iterator[str]:
+    """Operations with the loads behind every ``apart``-th of them; the loads left come last."""
+    left = list(loads)
+    for index, operation in enumerate(operations):
+        yield operation
+        if left and index % apart == 0:
+            yield left.pop(0)
+    yield from left
