@@ -23,11 +23,13 @@ from benchmarks.ncnn_twin import ncnn_twin
 from bitat_deploy.baseline import (
     ONNX_RUNTIME_VERSION,
     baseline_program,
+    channels_first,
     float32_twin,
     int8_twin,
+    is_quantized,
     onnx_runtime_library,
 )
-from bitat_deploy.bundle import LIBRARY_FOLDER, RUNNER, build_bundle
+from bitat_deploy.bundle import LIBRARY_FOLDER, RUNNER, SOURCE_ONNX, build_bundle
 from bitat_deploy.errors import RunFailedError
 from bitat_deploy.network import Convolution, IntegerNetwork, shape_text
 from bitat_deploy.onnx_format import to_onnx
@@ -129,10 +131,7 @@ def onnx_runtime_contenders(
 ) -> tuple[Contender, ...]:
     """The float32 and int8 twins in ONNX Runtime. Raises BuildError, UnsupportedOperatorError."""
     place = folder / "onnxruntime"
-    (place / LIBRARY_FOLDER).mkdir(parents=True)
-    (place / LIBRARY_FOLDER / "libonnxruntime.so").symlink_to(onnx_runtime_library(target))
-    program = place / "baseline"
-    shutil.copy2(baseline_program(target, status), program)
+    program = _onnx_runtime_program(place, target, status)
     path = place / "images"
     np.ascontiguousarray(images.transpose(0, 3, 1, 2)).tofile(path)  # channels first
     status("making float32 and int8 twins of the network")
@@ -152,6 +151,51 @@ def onnx_runtime_contenders(
             )
         )
     return tuple(contenders)
+
+
+def file_contenders(
+    file: Path,
+    target: Target,
+    images: NDArray[np.uint8],
+    folder: Path,
+    status: Status = lambda message: None,
+) -> tuple[tuple[Contender, Contender], Path]:
+    """A file from elsewhere as we build it, and in ONNX Runtime, both from the uint8 image.
+
+    Also returns the file as ONNX Runtime runs it, from images of [N, H, W, C]. Raises what
+    building it raises.
+    """
+    bundle = build_bundle(file, target, folder / "bundle", status)
+    shape = bundle.manifest.model.input_shape
+    path = folder / "images"
+    images.tofile(path)
+    ours = Contender(
+        runtime="bitat-deploy",
+        arithmetic="of the file",
+        program=bundle.directory / RUNNER,
+        model=bundle.directory / bundle.model_file,
+        images=path,
+        shape=shape,
+    )
+    place, source = folder / "onnxruntime", bundle.directory / SOURCE_ONNX
+    program = _onnx_runtime_program(place, target, status)
+    given = onnx.load(source)
+    arithmetic = "int8" if is_quantized(given) else "float32"
+    model = place / f"{arithmetic}.onnx"
+    onnx.save(channels_first(given), model)
+    others = place / "images"
+    np.ascontiguousarray(images.transpose(0, 3, 1, 2)).tofile(others)  # channels first
+    runtime = f"ONNX Runtime {ONNX_RUNTIME_VERSION}"
+    return (ours, Contender(runtime, arithmetic, program, model, others, shape)), source
+
+
+def _onnx_runtime_program(place: Path, target: Target, status: Status) -> Path:
+    """The program that measures ONNX Runtime, in the new folder ``place``."""
+    (place / LIBRARY_FOLDER).mkdir(parents=True)
+    (place / LIBRARY_FOLDER / "libonnxruntime.so").symlink_to(onnx_runtime_library(target))
+    program = place / "baseline"
+    shutil.copy2(baseline_program(target, status), program)
+    return program
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def random_mobilenet_v2(
     paper. ``bits`` are 1 to 4 or 8.
     """
     chain = _Chain(size, _V2_STEM, seed, bits)
-    for index, (expansion, out, stride) in enumerate(_v2_blocks()):
+    for index, (expansion, out, stride) in enumerate(mobilenet_v2_blocks()):
         if expansion != 1:
             chain.pointwise(f"block{index}.expand", expansion * chain.channels)
         chain.depthwise(f"block{index}.depthwise", stride)
@@ -101,7 +101,12 @@ def _name(version: str, size: int, bits: int, weight_bits: int = 0) -> str:
     return f"random-mobilenet-{version}-{size}{width}"
 
 
-def _v2_blocks() -> Iterator[tuple[int, int, int]]:
+def mobilenet_v1_blocks() -> list[tuple[int, int]]:
+    """Output channels and stride of every block."""
+    return list(_V1_BLOCKS)
+
+
+def mobilenet_v2_blocks() -> Iterator[tuple[int, int, int]]:
     """Expansion, output channels and stride of every block."""
     for expansion, out, repeats, stride in _V2_STAGES:
         for repeat in range(repeats):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         has_onnx_runtime,
         onnx_runtime_library,
     )
+    from bitat_deploy.baseline.source import channels_first, is_quantized
 else:
     __getattr__ = lazy_face(__name__)
 
@@ -43,9 +44,11 @@ __all__ = [
     "Baseline",
     "Twin",
     "baseline_program",
+    "channels_first",
     "float32_twin",
     "has_onnx_runtime",
     "int8_twin",
+    "is_quantized",
     "onnx_runtime_library",
     "prepare_baseline",
     "unit_rows",
