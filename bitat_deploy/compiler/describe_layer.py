@@ -4,7 +4,11 @@ import numpy as np
 
 from bitat_deploy.compiler.layer_report import LayerReport
 from bitat_deploy.network import (
+    IMAGE,
+    AddBytes,
+    AverageBytes,
     AveragePoolStream,
+    ByteLayer,
     Bytes,
     Codes,
     Convolution,
@@ -12,15 +16,19 @@ from bitat_deploy.network import (
     GlobalSum,
     Image,
     Layer,
+    MapBytes,
     Quantize,
     QuantizedDense,
     QuantizeStream,
     Requantize,
+    Rescale,
     shape_text,
 )
 
 
-def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = "") -> LayerReport:
+def describe_layer(
+    layer: Layer | ByteLayer, source: Format, output: Format, tuned: str = ""
+) -> LayerReport:
     """The report of a layer that reads ``source`` and writes ``output``.
 
     ``tuned`` names the record that its operator's schedule comes from.
@@ -41,14 +49,15 @@ def describe_layer(layer: Layer, source: Format, output: Format, tuned: str = ""
     )
 
 
-def _kind(layer: Layer, source: Format) -> str:
+def _kind(layer: Layer | ByteLayer, source: Format) -> str:
     """The layer's kind as the table has it."""
     if isinstance(layer, Convolution):
         kernel = shape_text(layer.kernels)
         stride = f", stride {layer.stride}" if layer.stride > 1 else ""
-        if layer.pointwise and not isinstance(source, Image):
+        first = isinstance(source, Image) and layer.input == IMAGE
+        if layer.pointwise and not first:
             return f"pointwise {kernel}"
-        if layer.depthwise and not isinstance(source, Image):
+        if layer.depthwise and not first:
             return f"depthwise {kernel}{stride}"
         groups = f", {layer.groups} groups" if layer.groups > 1 else ""
         return f"conv {kernel}{stride}{groups}"
@@ -58,10 +67,13 @@ def _kind(layer: Layer, source: Format) -> str:
         "MaxPool": "max pool",
         "GlobalSum": "global sum",
         "QuantizedDense": "dense",
+        "AddBytes": "addition",
+        "AverageBytes": "global average",
+        "MapBytes": "table of bytes",
     }[type(layer).__name__]
 
 
-def _weight_bits(layer: Layer) -> int:
+def _weight_bits(layer: Layer | ByteLayer) -> int:
     if isinstance(layer, Convolution):
         return layer.weight_bits
     return 8 if isinstance(layer, QuantizedDense) else 0
@@ -73,20 +85,20 @@ def _activation_bits(source: Format) -> int:
     return {"Image": 8, "Stream": 16}.get(type(source).__name__, 32)
 
 
-def _macs(layer: Layer, output: Format) -> int:
+def _macs(layer: Layer | ByteLayer, output: Format) -> int:
     if isinstance(layer, Convolution):
         return int(np.prod(output.shape) * np.prod(layer.weight.shape[1:]))
     return int(layer.weight.size) if isinstance(layer, QuantizedDense) else 0
 
 
-def _fused(layer: Layer) -> bool:
+def _fused(layer: Layer | ByteLayer) -> bool:
     """Whether what follows the layer's sums happens inside its operator."""
     if isinstance(layer, Convolution):
-        return isinstance(layer.output, Quantize | Requantize)
+        return isinstance(layer.output, Quantize | Requantize | Rescale)
     return isinstance(layer, QuantizedDense)
 
 
-def _reason(layer: Layer, source: Format) -> str:
+def _reason(layer: Layer | ByteLayer, source: Format) -> str:
     """Why a layer is not binarized, fused and packed."""
     if isinstance(layer, Convolution):
         return " and ".join(_reasons_of_convolution(layer, source))
@@ -94,6 +106,8 @@ def _reason(layer: Layer, source: Format) -> str:
         return "it has no weights, and the 8-bit classifier reads its int32 counts"
     if isinstance(layer, AveragePoolStream | QuantizeStream):
         return "it has no weights, and reads the int16 stream"
+    if isinstance(layer, AddBytes | AverageBytes | MapBytes):
+        return "it has no weights, and reads and writes bytes"
     if isinstance(layer, QuantizedDense):
         return "the classifier has 8-bit weights and writes float32 logits"
     return "it has no weights, and no sums that are normalised"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bitat_deploy.compiler.describe_layer import describe_layer
 from bitat_deploy.compiler.layer_report import LayerReport
-from bitat_deploy.network import Format, IntegerNetwork, Layer
+from bitat_deploy.network import ByteLayer, Format, IntegerNetwork, Layer
 from bitat_deploy.operators import Operator, operator_for
 from bitat_deploy.records import Records
 from bitat_deploy.target import Target
@@ -33,7 +33,10 @@ def lower_layers(
 
 
 def lower_layer(
-    layer: Layer, formats: Mapping[str, Format], target: Target, records: Records
+    layer: Layer | ByteLayer,
+    formats: Mapping[str, Format],
+    target: Target,
+    records: Records,
 ) -> LoweredLayer:
     """Find the operator for one layer, with ``formats`` of what it reads and writes."""
     source, output = formats[layer.input], formats[layer.name]

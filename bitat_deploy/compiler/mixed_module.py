@@ -16,7 +16,7 @@ from bitat_deploy.compiler.layer_report import LayerReport, layer_symbols
 from bitat_deploy.compiler.lowering import LoweredLayer, lower_layer
 from bitat_deploy.compiler.relax_module import ENTRY_POINT, emit_layer
 from bitat_deploy.foreign import MixedNetwork, describe_float_layer, float_layer_macs, float_layers
-from bitat_deploy.network import IMAGE, Codes, MaxPool, Quantize, QuantizeFloat
+from bitat_deploy.network import IMAGE, Codes, Convolution, Quantize, QuantizeFloat
 from bitat_deploy.onnx_format import DOMAIN
 from bitat_deploy.operators import operator_for
 from bitat_deploy.records import Records
@@ -105,7 +105,7 @@ def _our_step(network: MixedNetwork, output: str, target: Target, records: Recor
         operator = operator_for(layer, network.formats, target)
         return _Step(LoweredLayer(operator, operator.reads, report), output, (report,))
     compiled = lower_layer(layer, network.formats, target, records)
-    if isinstance(layer, MaxPool):
+    if not isinstance(layer, Convolution):
         return _Step(compiled, output, (compiled.report,))
     file = network.in_file[layer.name]
     notes = list(file.notes)

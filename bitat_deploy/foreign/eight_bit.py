@@ -37,6 +37,17 @@ class Affine:
         """What to add to q to get a uint8."""
         return 128 if self.element == onnx.TensorProto.INT8 else 0
 
+    @property
+    def middle(self) -> int:
+        """The uint8 that stands for 0."""
+        return self.zero + self.offset
+
+    def reaches(self, low: float, high: float) -> bool:
+        """Whether no q stands for a number below ``low`` or above ``high``."""
+        limits = np.array([low, high], np.float32) / self.scale
+        first, last = np.rint(limits) + self.middle
+        return bool(first <= 0 and last >= 255)
+
 
 @dataclass(frozen=True, eq=False)
 class Requantization:
@@ -73,7 +84,7 @@ class EightBit:
 def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
     """A Conv, Gemm or MatMul as an 8-bit layer, or why not; None if its input is not 8 bits."""
     before = graph.producers().get(node.input[0])
-    affine = None if before is None else _affine(graph, before)
+    affine = None if before is None else affine_of(graph, before)
     if before is None or before.op_type != "DequantizeLinear":
         return None
     if affine is None:
@@ -94,7 +105,7 @@ def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
         if matrix is None or len(graph.types[node.input[0]].shape) != 2:
             return "it is not a matrix product of [1, channels]"
         weight = matrix[:, :, None, None]
-    levels = int8_levels(weight)
+    levels = _file_levels(graph, node.input[1], weight) or int8_levels(weight)
     if levels is None:
         return "its weights are not of 8 bits with 0 in the middle"
     bias = constant_bias(graph, node, len(weight))
@@ -106,6 +117,24 @@ def find_eight_bit(graph: Graph, node: onnx.NodeProto) -> EightBit | str | None:
         assert bias is not None
         return replace(found, bias=bias)
     return replace(found, bias=whole, after=_requantization(graph, node))
+
+
+def _file_levels(
+    graph: Graph, tensor: str, weight: NDArray[np.float32]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
+    """Levels and scales as the file has them, in whose steps its biases are whole."""
+    stored = graph.dequantized.get(tensor)
+    scale = None if stored is None else graph.constants.get(stored.input[1])
+    if scale is None or scale.dtype != np.float32 or scale.size not in (1, len(weight)):
+        return None
+    scale = np.broadcast_to(scale.reshape(-1), (len(weight),))
+    by_output = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    with np.errstate(all="ignore"):
+        levels = np.rint(weight / by_output)
+        same = levels.astype(np.float32) * by_output == weight
+    if not (same.all() and levels.min() >= -128 and levels.max() <= 127):
+        return None
+    return levels.astype(np.int8), np.ascontiguousarray(scale)
 
 
 def int8_levels(
@@ -144,7 +173,7 @@ def _row_levels(row: NDArray[np.float32]) -> tuple[NDArray[np.int8], np.float32]
     return None
 
 
-def _affine(graph: Graph, node: onnx.NodeProto) -> Affine | None:
+def affine_of(graph: Graph, node: onnx.NodeProto) -> Affine | None:
     """Parameters of a per-tensor (De)QuantizeLinear of uint8 or int8; None for other kinds."""
     if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
         return None
@@ -179,8 +208,12 @@ def _whole_bias(
 
 
 def _requantization(graph: Graph, node: onnx.NodeProto) -> Requantization | None:
-    """The QuantizeLinear that is the only reader of the node's result, possibly after a Relu."""
-    relu = False
+    """The QuantizeLinear that is the only reader of the node's result, possibly after a Relu.
+
+    A Clip between them is none where the bytes have no numbers beyond it, as for ReLU6 in most
+    files; ONNX Runtime leaves it out, too.
+    """
+    relu, limits = False, (-np.inf, np.inf)
     while True:
         if node.output[0] == graph.output:
             return None
@@ -189,8 +222,28 @@ def _requantization(graph: Graph, node: onnx.NodeProto) -> Requantization | None
             return None
         (node,) = readers
         if node.op_type == "QuantizeLinear":
-            affine = _affine(graph, node)
-            return None if affine is None else Requantization(node.output[0], affine, relu)
-        if node.op_type != "Relu":
+            affine = affine_of(graph, node)
+            if affine is None or not affine.reaches(*limits):
+                return None
+            return Requantization(node.output[0], affine, relu)
+        if node.op_type == "Clip" and limits == (-np.inf, np.inf) and not relu:
+            bounds = clip_limits(graph, node)
+            if bounds is None:
+                return None
+            limits = bounds
+        elif node.op_type == "Relu":
+            relu = True
+        else:
             return None
-        relu = True
+
+
+def clip_limits(graph: Graph, node: onnx.NodeProto) -> tuple[float, float] | None:
+    """The constants of a Clip, infinite where it has none."""
+    found = []
+    for place, without in ((1, -np.inf), (2, np.inf)):
+        tensor = node.input[place] if len(node.input) > place else ""
+        value = graph.constants.get(tensor) if tensor else np.array(without)
+        if value is None or value.size != 1:
+            return None
+        found.append(float(value.reshape(-1)[0]))
+    return found[0], found[1]

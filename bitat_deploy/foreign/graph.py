@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import onnx
@@ -48,11 +49,19 @@ class Graph:
     dequantized: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def producers(self) -> dict[str, onnx.NodeProto]:
-        """The node that writes each tensor."""
-        return {tensor: node for node in self.nodes for tensor in node.output if tensor}
+        """The node that writes each tensor; not to be changed."""
+        return self._producers
 
     def readers(self) -> dict[str, list[onnx.NodeProto]]:
-        """The nodes that read each tensor."""
+        """The nodes that read each tensor; not to be changed."""
+        return self._readers
+
+    @cached_property
+    def _producers(self) -> dict[str, onnx.NodeProto]:
+        return {tensor: node for node in self.nodes for tensor in node.output if tensor}
+
+    @cached_property
+    def _readers(self) -> dict[str, list[onnx.NodeProto]]:
         found: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for tensor in dict.fromkeys(node.input):

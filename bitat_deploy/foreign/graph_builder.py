@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 
 from bitat_deploy.foreign.graph import Graph, TensorType
 
-FLOAT, UINT8, INT32 = (
-    int(kind) for kind in (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT32)
+FLOAT, UINT8, INT8, INT32 = (
+    int(kind)
+    for kind in (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32)
 )
 
 _NOTHING: Mapping[str, NDArray[Any]] = {}

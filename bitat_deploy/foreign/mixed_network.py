@@ -5,7 +5,14 @@ from dataclasses import dataclass
 import onnx
 
 from bitat_deploy.foreign.graph import Graph
-from bitat_deploy.network import Convolution, Format, MaxPool, Preprocessing, QuantizeFloat
+from bitat_deploy.network import (
+    ByteLayer,
+    Convolution,
+    Format,
+    MaxPool,
+    Preprocessing,
+    QuantizeFloat,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class MixedNetwork:
     class_names: tuple[str, ...]
     metadata: dict[str, str]
     graph: Graph
-    layers: dict[str, QuantizeFloat | Convolution | MaxPool]
+    layers: dict[str, QuantizeFloat | Convolution | MaxPool | ByteLayer]
     formats: dict[str, Format]
     reasons: dict[str, str]
     in_file: dict[str, FileLayer]

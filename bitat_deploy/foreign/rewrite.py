@@ -25,6 +25,7 @@ from bitat_deploy.foreign.layers import (
 from bitat_deploy.foreign.mixed_network import FileLayer
 from bitat_deploy.foreign.windows import Pool
 from bitat_deploy.network import (
+    ByteLayer,
     Codes,
     Convolution,
     Format,
@@ -44,7 +45,7 @@ class Rewritten:
 
     graph: Graph
     exact: Graph
-    layers: dict[str, QuantizeFloat | Convolution | MaxPool]
+    layers: dict[str, QuantizeFloat | Convolution | MaxPool | ByteLayer]
     formats: dict[str, Format]
     reasons: dict[str, str]
     in_file: dict[str, FileLayer]
@@ -67,7 +68,7 @@ class _Rewriter:
         self._in_file: dict[str, FileLayer] = {}
         self._accepted: dict[str, tuple[Binarized, Convolution]] = {}
         self._quantizers: dict[str, QuantizeFloat] = {}
-        self._layers: dict[str, QuantizeFloat | Convolution | MaxPool] = {}
+        self._layers: dict[str, QuantizeFloat | Convolution | MaxPool | ByteLayer] = {}
         self._formats: dict[str, Format] = {}
         self._builder = GraphBuilder(graph)
 
@@ -81,7 +82,7 @@ class _Rewriter:
             else:
                 self._builder.keep(node)
         functions = mixed_functions(self._graph.opset) if self._accepted else ()
-        graph = self._builder.finished(functions, dequantized={})
+        graph = self._builder.finished(functions)
         written = set(graph.producers())
         layers = {key: layer for key, layer in self._layers.items() if key in written}
         found = [binarized for binarized, _ in self._accepted.values()]

@@ -24,6 +24,7 @@ from bitat_deploy.network.layers import (
     QuantizedDense,
     QuantizeStream,
     Requantize,
+    Rescale,
     RPReLU,
 )
 
@@ -89,6 +90,8 @@ def apply_output_stage(stage: OutputStage, sums: Values, shortcut: Values | None
     """The output stage of a convolution, applied to its sums [N, H, W, out]; codes are levels."""
     if isinstance(stage, Quantize):
         return quantize(stage, sums)
+    if isinstance(stage, Rescale):
+        return rescale(stage, sums)
     if not isinstance(stage, Requantize):
         return sums
     if stage.clip is not None:
@@ -98,6 +101,13 @@ def apply_output_stage(stage: OutputStage, sums: Values, shortcut: Values | None
         y = y + np.tile(shortcut, (1, 1, 1, y.shape[3] // shortcut.shape[3]))
     y = saturate(y, stage.dtype)
     return y if stage.activation is None else _activate(stage.activation, y)
+
+
+def rescale(stage: Rescale, sums: Values) -> Values:
+    """Bytes of ``sums`` [..., channels]."""
+    real = (sums + stage.bias).astype(np.float32) * stage.multiplier
+    whole = np.rint(real) + np.float32(stage.zero)
+    return np.clip(whole, stage.low, stage.high).astype(np.int64)
 
 
 def _activate(activation: RPReLU, y: Values) -> Values:

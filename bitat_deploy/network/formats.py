@@ -27,6 +27,7 @@ from bitat_deploy.network.layers import (
     QuantizedDense,
     QuantizeStream,
     Requantize,
+    Rescale,
     RPReLU,
 )
 
@@ -129,6 +130,7 @@ def tensor_formats(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -
     for layer in layers:
         try:
             _check(layer.name not in formats, "another layer has the same name")
+            _check_exportable(layer, formats)
             output = output_format(layer, formats)
             _check(math.prod(output.shape) <= _MAXIMUM_VALUES, f"its output is {output.shape}")
             formats[layer.name] = output
@@ -161,6 +163,14 @@ def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
     return Stream(((height + 1) // 2, (width + 1) // 2, channels))
 
 
+def _check_exportable(layer: Layer, formats: Mapping[str, Format]) -> None:
+    """That a layer is not one of those that mixed networks alone have."""
+    if isinstance(layer, Convolution):
+        _check(not isinstance(layer.output, Rescale), "it rescales its sums in float32")
+        if isinstance(formats.get(layer.input), Image):
+            _check(layer.padding_level == 0, "the picture is padded with 0")
+
+
 def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format]) -> Format:
     reads = isinstance(source, Image | Bytes | Codes)
     _check(reads, "it reads neither the picture, nor bytes, nor codes")
@@ -177,7 +187,10 @@ def _convolution(layer: Convolution, source: Any, formats: Mapping[str, Format])
         what = "the picture is" if isinstance(source, Image) else "bytes are"
         on = what.rpartition(" ")[0]
         _check(layer.weight_bits == IMAGE_WEIGHT_BITS, f"on {on} its weights are 8 bits")
-        _check(layer.padding_level == 0, f"{what} padded with 0")
+        level = layer.padding_level == 0 or (
+            isinstance(source, Image) and 0 < layer.padding_level < 256
+        )
+        _check(level, f"{what} padded with 0")
     else:
         bottom, top, limit = source.bottom, source.top, _EXACT_IN_FLOAT32
         narrow = 1 <= layer.weight_bits <= MAX_BITS
@@ -204,6 +217,9 @@ def _stage(
     """The format of a convolution's output; ``sums`` [out] bounds its sums' magnitude."""
     if isinstance(stage, Quantize):
         return _codes(stage, shape)
+    if isinstance(stage, Rescale):
+        _check_rescale(stage, sums, shape[2])
+        return Image(shape)
     if not isinstance(stage, Requantize):
         return Counts(shape, int(sums.max()))
     _check_requantize(stage, sums, shape[2])
@@ -217,6 +233,16 @@ def _stage(
         _check(stage.dtype == "int16", "it has an activation, but writes bytes")
         _check_activation(stage.activation, shape[2])
     return Stream(shape) if stage.dtype == "int16" else Bytes(shape, stage.dtype == "int8")
+
+
+def _check_rescale(stage: Rescale, sums: NDArray[np.int64], channels: int) -> None:
+    _check_vector("bias", stage.bias, np.int32, channels)
+    _check_vector("multiplier", stage.multiplier, np.float32, channels)
+    _check(bool(np.isfinite(stage.multiplier).all()), "a multiplier is not finite")
+    limits = 0 <= stage.low <= stage.high <= 255 and 0 <= stage.zero <= 255
+    _check(limits, "its limits or its zero are no bytes")
+    moved = int((sums + np.abs(stage.bias.astype(np.int64))).max())
+    _check(moved <= _INT32, f"sum + bias may reach {moved}")
 
 
 def _check_requantize(stage: Requantize, sums: NDArray[np.int64], channels: int) -> None:

@@ -92,7 +92,23 @@ class Sums:
     """The int32 sums themselves."""
 
 
-OutputStage = Quantize | Requantize | Sums
+@dataclass(frozen=True, eq=False)
+class Rescale:
+    """Sums to bytes by float32, as int8 files have it; of mixed networks alone.
+
+    clip(round(float32(sum + bias) * multiplier) + zero, low, high): every step in float32, halves
+    to the even number (Jacob et al., arXiv 1712.05877, equation 4). ``bias`` int32 [out],
+    ``multiplier`` float32 [out]; ``zero``, ``low`` and ``high`` from 0 to 255.
+    """
+
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.float32]
+    zero: int
+    low: int = 0
+    high: int = 255
+
+
+OutputStage = Quantize | Requantize | Rescale | Sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +118,7 @@ class Convolution:
     ``weight`` int8 [out, height, width, in / groups]: any int8 with ``weight_bits`` 8; for codes
     also odd levels from -(2^n - 1) to 2^n - 1, with ``weight_bits`` n from 1 to 4. Filters are
     square, or one row or one column, padded only at its ends. Pads with ``padding_level``: 0, or
-    the highest level of the codes read, which for signs is +1.
+    the highest level of the codes read, which for signs is +1; of a mixed network's uint8 any.
     """
 
     name: str

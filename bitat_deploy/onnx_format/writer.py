@@ -86,6 +86,8 @@ def convolution_function(
         "dilations": [layer.dilation] * 2,
     }
     if not isinstance(source, Codes):
+        if layer.padding_level:
+            raise ValueError("bytes are padded with 0; pad them before the convolution")
         function = "ImageConv"
         if isinstance(source, Bytes) and (source.signed or layer.depthwise):
             function = "ByteDepthwiseConv" if layer.depthwise else "SignedByteConv"

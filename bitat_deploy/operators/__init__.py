@@ -6,11 +6,14 @@ To add one: its file in this folder, its import and its line in ``OPERATORS``.
 from collections.abc import Mapping
 from typing import Any
 
-from bitat_deploy.network import Format, Layer, QuantizeFloat
+from bitat_deploy.network import ByteLayer, Format, Layer, QuantizeFloat
 from bitat_deploy.operators.binary_depthwise import BinaryDepthwiseConv, DepthwiseSchedule
 from bitat_deploy.operators.binary_pointwise import BinaryPointwiseConv, PointwiseSchedule
 from bitat_deploy.operators.bit_serial_conv import BitSerialConv, BitSerialSchedule
 from bitat_deploy.operators.bit_serial_depthwise import BitSerialDepthwiseConv
+from bitat_deploy.operators.byte_addition import ByteAddition
+from bitat_deploy.operators.byte_average import ByteAverage
+from bitat_deploy.operators.byte_table import ByteTable
 from bitat_deploy.operators.eight_bit_depthwise import EightBitDepthwiseConv
 from bitat_deploy.operators.float_boundary import FloatThresholdPack
 from bitat_deploy.operators.global_bit_count import GlobalBitCount
@@ -41,12 +44,15 @@ OPERATORS: tuple[type[Operator], ...] = (
     ThresholdPack,
     RequantizeStream,
     FloatThresholdPack,
+    ByteAddition,
+    ByteTable,
+    ByteAverage,
     Int8Dense,
 )
 
 
 def operator_for(
-    layer: Layer | QuantizeFloat,
+    layer: Layer | QuantizeFloat | ByteLayer,
     formats: Mapping[str, Format],
     target: Target,
     schedule: Any = None,

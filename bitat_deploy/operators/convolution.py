@@ -22,6 +22,7 @@ from bitat_deploy.network import (
     Convolution,
     Quantize,
     Requantize,
+    Rescale,
     Sums,
     apply_output_stage,
     convolution_sums,
@@ -102,6 +103,8 @@ class ConvolutionOperator(Operator):
             return f"quantize:{stage.bits}"
         if isinstance(stage, Sums):
             return "sums"
+        if isinstance(stage, Rescale):
+            return "rescale"
         words = [f"requantize:{stage.shift}"]
         if stage.shortcut is not None:
             words.append(f"shortcut:{self.shortcut_channels}")

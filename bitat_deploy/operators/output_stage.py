@@ -10,6 +10,10 @@ turns it into the output and stores that.
   Requantize: one multiplication, two additions and a shift in int32 lanes; saturation while
   narrowing to int16 or bytes. A clip costs a minimum and a maximum, as its offset is in the base.
   RPReLU is a second multiplication, two additions and a select.
+  Rescale: float32 lanes, one multiplication, a minimum and a maximum, and one addition that rounds:
+  1.5 * 2^23 has no room for fractions, so its lowest bits are then the rounded number. The clip
+  comes first, which changes nothing and stands between multiplication and addition, which LLVM
+  would make one with one rounding.
   Sums: the int32 sums themselves.
 
 ``base`` may differ between classes of pixels, because a border of zeros has no bits: constants are
@@ -30,11 +34,15 @@ from bitat_deploy.network import (
     OutputStage,
     Quantize,
     Requantize,
+    Rescale,
     packed_bytes,
     rounding,
 )
 from bitat_deploy.operators.packed_masks import store_masks
 from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
+
+_ROUNDS = 1.5 * 2**23
+_ROUNDS_BITS = int(np.float32(_ROUNDS).view(np.int32))
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class StageCode:
 
         Quantize: bounds. Requantize: base, if there is any; multiplier, bias, RPReLU's three and
         the clip's reach.
-        Sums: base, if there is any.
+        Rescale: base with its bias; multiplier in float32. Sums: base, if there is any.
         """
         base = self._base
         if isinstance(self.stage, Quantize):
@@ -91,6 +99,8 @@ class StageCode:
         arrays = []
         if self._has_base:
             arrays.append(self._padded(base).astype(np.int32))
+        if isinstance(self.stage, Rescale):
+            arrays.append(self._padded(self.stage.multiplier).astype(np.float32))
         if isinstance(self.stage, Requantize):
             rows: list[NDArray[Any]] = [self.stage.multiplier, self.stage.bias]
             if self.stage.activation is not None:
@@ -115,23 +125,32 @@ class StageCode:
         total = self._emit_sum(value, place, constants)
         if isinstance(self.stage, Requantize):
             total = self._emit_requantize(total, place, constants[-1], shortcut)
+        elif isinstance(self.stage, Rescale):
+            total = self._emit_rescale(total, place, constants[-1])
         self._emit_store(y, place.pixel * self.channels + place.vector * self.lanes, total, place)
 
     @property
     def _has_base(self) -> bool:
-        return self.base is not None or self._clip is not None
+        return self.base is not None or self._added is not None
 
     @property
     def _clip(self) -> Clip | None:
         return self.stage.clip if isinstance(self.stage, Requantize) else None
 
+    @property
+    def _added(self) -> NDArray[np.int32] | None:
+        """What the stage adds to the sums first."""
+        if isinstance(self.stage, Rescale):
+            return self.stage.bias
+        return None if self._clip is None else self._clip.offset
+
     @cached_property
     def _base(self) -> NDArray[np.int64]:
-        """Of each class and channel, with the clip's offset."""
+        """Of each class and channel, with what the stage adds."""
         base = np.zeros((1, self.channels), np.int64)
         if self.base is not None:
             base = self.base.astype(np.int64)
-        return base if self._clip is None else base + self._clip.offset
+        return base if self._added is None else base + self._added
 
     def _padded(self, rows: NDArray[Any], value: int = 0) -> NDArray[Any]:
         """Channels filled up to whole vectors, flat."""
@@ -233,6 +252,14 @@ class StageCode:
             y = saturated(keep(t + after), lanes)
         return T.cast(y, vector_dtype(self.stage.dtype, lanes))
 
+    def _emit_rescale(self, total: Any, place: Place, multipliers: Any) -> Any:
+        assert isinstance(self.stage, Rescale)
+        lanes, stage = self.lanes, self.stage
+        real = T.cast(total, vector_dtype("float32", lanes))
+        real = keep(real * self._constant(multipliers, 0, place))
+        low, high = stage.low - stage.zero, stage.high - stage.zero
+        return T.cast(rounded(real, low, high, stage.zero, lanes), vector_dtype("uint8", lanes))
+
     def _load_shortcut(self, shortcut: Any, place: Place) -> Any:
         """The shortcut's channels of a vector, repeated where it has fewer than the output."""
         lanes, channels = self.lanes, self.shortcut_channels
@@ -259,6 +286,14 @@ class StageCode:
         store(value_buffer, 0, value, self.lanes)
         for start, size in _pieces(place.count):
             store(y, offset + start, load(value_buffer, start, size), size)
+
+
+def rounded(value: Any, low: int, high: int, added: int, lanes: int) -> Any:
+    """float32 from ``low`` to ``high`` rounded, halves to the even one, ``added`` on top: int32."""
+    lowest, highest, rounds = (splat(one, "float32", lanes) for one in (low, high, _ROUNDS))
+    whole = keep(T.min(T.max(value, lowest), highest) + rounds)
+    bits = T.reinterpret(vector_dtype("int32", lanes), whole)
+    return bits - splat(_ROUNDS_BITS - added, "int32", lanes)
 
 
 def saturated(value: Any, lanes: int, dtype: str = "int16") -> Any:

@@ -80,7 +80,7 @@ def element_dtype(value: Any) -> str:
     return str(value.ty.dtype).split("x")[0]
 
 
-def splat(value: int, dtype: str, lanes: int) -> Any:
+def splat(value: float, dtype: str, lanes: int) -> Any:
     """A constant in every lane."""
     scalar = tirx.const(value, dtype)
     return T.broadcast(scalar, lanes) if lanes > 1 else scalar

@@ -10,17 +10,22 @@ import pytest
 from bitat_deploy.network import (
     Bytes,
     Codes,
+    Convolution,
     Counts,
+    Image,
     IntegerNetwork,
     Logits,
     Requantize,
+    Rescale,
     Sums,
+    output_format,
 )
 from tests.drawn_networks import draw_eight_bit_network, draw_network, draw_shortcut_network
 
 BINARY = draw_network(0)
 SHORTCUT = draw_shortcut_network(0)
 EIGHT_BIT = draw_eight_bit_network(0)
+RESCALE = Rescale(np.zeros(4, np.int32), np.ones(4, np.float32), zero=3)
 
 
 def change(network: IntegerNetwork, name: str, edit: Callable[[Any], Any]) -> IntegerNetwork:
@@ -41,6 +46,7 @@ def test_formats_of_a_chain() -> None:
         ("stem", lambda x: replace(x, input="nowhere"), "reads 'nowhere', which no earlier layer"),
         ("block0.pointwise", lambda x: replace(x, name="stem"), "another layer has the same name"),
         ("stem", lambda x: replace(x, padding_level=1), "padded with 0"),
+        ("stem", lambda x: replace(x, output=RESCALE), "rescales its sums in float32"),
         ("block0.depthwise", lambda x: replace(x, weight=x.weight * 0), "not levels of 1 bit"),
         ("block0.depthwise", lambda x: replace(x, padding_level=3), "neither 0 nor 1"),
         ("block0.depthwise", lambda x: replace(x, weight=x.weight[:, :0, :1]), "its kernel, .* 0"),
@@ -124,3 +130,18 @@ def test_a_shortcut_of_another_size() -> None:
             "block0.conv",
             lambda x: replace(x, output=replace(x.output, shortcut="stem")),
         )
+
+
+def test_sums_of_mixed_networks_become_bytes() -> None:
+    weight = np.ones((4, 1, 1, 2), np.int8)
+    layer = Convolution("conv", "bytes", weight, 8, RESCALE, padding=1, padding_level=3)
+    source = {"bytes": Image((3, 3, 2))}
+    assert output_format(layer, source) == Image((5, 5, 4))
+    for changes, words in (
+        ({"bias": np.full(4, 2**31 - 1, np.int32)}, "sum [+] bias may reach"),
+        ({"multiplier": np.full(4, np.inf, np.float32)}, "not finite"),
+        ({"zero": 256}, "no bytes"),
+        ({"low": 9, "high": 8}, "no bytes"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            output_format(replace(layer, output=replace(RESCALE, **changes)), source)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bitat_deploy.network import (
     IMAGE,
     IMAGE_WEIGHT_BITS,
+    AddBytes,
+    AverageBytes,
     AveragePoolStream,
     Bytes,
     Codes,
@@ -21,12 +23,14 @@ from bitat_deploy.network import (
     Format,
     GlobalSum,
     Image,
+    MapBytes,
     MaxPool,
     OutputStage,
     Quantize,
     QuantizedDense,
     QuantizeFloat,
     QuantizeStream,
+    Rescale,
     Stream,
     Sums,
     output_format,
@@ -138,6 +142,22 @@ EIGHT_BITS: list[Any] = [
     ((5, 6, 130, 1, 1), (3, 1, 1, TOP, 1), (1, SIGNED), "stream"),
     ((4, 4, 70, 1, 1), (3, 2, 1, ZERO, 1), (4, UNSIGNED), (1, False)),
 ]
+# Convolutions of the bytes of int8 files, to such bytes: height, width, groups, channels and
+# outputs of a group; kernel, stride, padding, its level, dilation; zero and lowest byte of the
+# output.
+FILE_BYTES: list[Any] = [
+    ((1, 1, 1, 1, 1), (1, 1, 0, 0, 1), (0, 0)),
+    ((3, 5, 1, 9, 17), (1, 1, 0, 0, 1), (131, 0)),
+    ((5, 4, 1, 20, 70), (3, 1, 1, 7, 1), (5, 5)),
+    ((7, 5, 1, 3, 33), (3, 2, 1, 114, 1), (255, 0)),
+    ((4, 4, 3, 5, 9), (3, 1, 1, 200, 1), (128, 128)),
+    ((6, 5, 130, 1, 1), (3, 2, 1, 0, 1), (0, 0)),
+    ((7, 7, 33, 1, 1), (5, 1, 2, 255, 2), (3, 0)),
+]
+# height, width, channels; offset; or tables
+ADD_BYTES = [(1, 1, 1, 0), (3, 5, 9, 128), (2, 7, 70, 0)]
+MAP_BYTES = [(1, 1, 1, 1), (3, 5, 3, 3), (2, 7, 70, 1), (2, 3, 33, 33)]
+AVERAGE_BYTES = [(1, 1, 1), (3, 4, 9), (7, 7, 70)]
 # height, width, channels, type of the bytes that a stream becomes
 STREAM_BYTES = [(1, 1, 1, "uint8"), (3, 4, 33, "int8"), (2, 5, 130, "uint8")]
 # height, width, channels, bits
@@ -200,6 +220,15 @@ def drawn_layers(seed: int) -> list[Drawn]:
     layers += [depthwise(draw, shape) for shape in DEPTHWISE]
     layers += [picture(draw, shape) for shape in PICTURE]
     layers += [eight_bits(draw, shape) for shape in EIGHT_BITS]
+    layers += [file_bytes(draw, *shape) for shape in FILE_BYTES]
+    layers += [add_bytes(random, *shape) for shape in ADD_BYTES]
+    for height, width, channels, tables in MAP_BYTES:
+        table = random.integers(0, 256, (tables, 256), dtype=np.uint8)
+        layers.append(of_bytes(MapBytes("map", "bytes", table), height, width, channels))
+    for height, width, channels in AVERAGE_BYTES:
+        stage = rescale(random, channels, 255 * height * width, 17, 17)
+        layer = AverageBytes("average", "bytes", stage)
+        layers.append(of_bytes(layer, height, width, channels, pixels=(1, 1)))
     for height, width, channels, dtype in STREAM_BYTES:
         requantize = draw.clipped(channels, 9000, dtype)
         layer = QuantizeStream("quantize", "stream", requantize)
@@ -337,6 +366,57 @@ def eight_bits(draw: Draw, shape: Any) -> Drawn:
         groups=groups,
     )
     return Drawn.of(layer, source, shortcut)
+
+
+def rescale(
+    random: np.random.Generator, channels: int, spread: float, zero: int, low: int
+) -> Rescale:
+    """Multipliers of which some give halves, and most no saturation."""
+    multiplier = random.uniform(0, 300 / spread, channels)
+    multiplier[: channels // 4] = 0.5
+    multiplier[channels // 4 : channels // 3] = 1e-40
+    bias = random.integers(-int(spread), int(spread) + 1, channels)
+    return Rescale(bias.astype(np.int32), multiplier.astype(np.float32), zero, low)
+
+
+def file_bytes(draw: Draw, size: Any, window: Any, output: tuple[int, int]) -> Drawn:
+    """One of FILE_BYTES."""
+    height, width, groups, channels, out = size
+    kernel, stride, padding, level, dilation = window
+    shape = (groups * out, kernel, kernel, channels)
+    spread = 127 * 255 * (kernel**2 * channels) ** 0.5 / 3
+    layer = Convolution(
+        name="convolution",
+        input="bytes",
+        weight=draw.random.integers(-128, 128, shape).astype(np.int8),
+        weight_bits=IMAGE_WEIGHT_BITS,
+        output=rescale(draw.random, groups * out, spread, *output),
+        stride=stride,
+        padding=padding,
+        padding_level=level,
+        dilation=dilation,
+        groups=groups,
+    )
+    return Drawn.of(layer, Image((height, width, groups * channels)))
+
+
+def add_bytes(
+    random: np.random.Generator, height: int, width: int, channels: int, offset: int
+) -> Drawn:
+    """One of ADD_BYTES."""
+    ratios = random.uniform(0.1, 1.5, 2).astype(np.float32)
+    fixed = np.float32(random.uniform(-200, 200) - (128 if offset else 0))
+    layer = AddBytes("add", "bytes", "other", *ratios, fixed, offset)
+    drawn = of_bytes(layer, height, width, channels)
+    return replace(drawn, formats=drawn.formats | {"other": drawn.formats["bytes"]})
+
+
+def of_bytes(
+    layer: Any, height: int, width: int, channels: int, pixels: tuple[int, int] | None = None
+) -> Drawn:
+    """A layer of bytes, which gives as many ``pixels`` unless they are told."""
+    formats = {"bytes": Image((height, width, channels))}
+    return Drawn(layer, formats | {layer.name: Image((*(pixels or (height, width)), channels))})
 
 
 def quantize_float(
