@@ -8,9 +8,10 @@ from bitat_deploy.foreign.rewrite import Rewritten
 _LEAST = 5  # weights per output: fewer may have two values by chance
 
 # Of multiply-accumulates in float32, from which on their time is worth a word; and that time, by
-# TVM's code, in times of ONNX Runtime's: MLPerf Tiny's networks and MobileNetV2 on x86-64.
+# TVM's code, in times of ONNX Runtime's: MLPerf Tiny's networks and MobileNetV2 on x86-64 with
+# AVX-512 (scripts/bench-models, networks that end in "-file"; docs/performance.md).
 _MUCH = 0.1
-_SLOWER = "1.4 to 1.9"
+_SLOWER = "1.5 to 3.4"
 
 
 def describe_recognised(graph: Graph, rewritten: Rewritten) -> str:
