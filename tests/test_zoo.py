@@ -1,0 +1,27 @@
+"""The zoo's networks give today the logits that they were published with."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from bitat_deploy.network import evaluate
+from bitat_deploy.onnx_format import read_network
+from bitat_deploy.zoo import resolve_model, zoo_names
+
+# sha256 of the logits of 32 drawn images; the first three are those of commit 8ffcb09, too.
+PUBLISHED = {
+    "fashion-mnist-mobilenet": "349859d0a0d10d1f2e7449cb8d4749271ce9520a37d69a86c25d6f1137ea9e20",
+    "fashion-mnist-shortcut": "df3ac2e23aca3893ce3378472b457a2991d2a1ab72533bb6ae903eb90c7974c5",
+    "fashion-mnist-uniq-w2a2": "2e2d3e52de12728365d5e64c33a47eea7483d7bbd00281cb9ce1a5dd51bf3337",
+    "traffic-signs-w1a2": "b02d1fed717d0af486b3d16759e1dc6ea89183a488aef1dcac40d4dcb2a23989",
+}
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_logits_are_those_published(name: str) -> None:
+    network = read_network(resolve_model(name))
+    images = np.random.default_rng(0).integers(0, 256, (32, *network.input_shape), np.uint8)
+    logits = evaluate(network, images)[network.layers[-1].name]
+    assert logits.dtype == np.float32
+    assert hashlib.sha256(logits.tobytes()).hexdigest() == PUBLISHED[name]
