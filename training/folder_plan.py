@@ -125,9 +125,11 @@ def _duration(document: dict[str, Any], training: int) -> dict[str, str]:
     """Set the epochs and learning rates of both stages; the reason."""
     least, most = _EPOCHS
     epochs = min(max(_SEEN // training, least), most)
-    # Of SGD those of the recipe for Fashion-MNIST, which are for batches of 128.
-    share = document["data"]["batch_size"] / 128
-    rates = (0.1 * share, 0.05 * share) if document["method"] == "uniq" else (0.005, 0.005)
+    rates = (0.005, 0.005)
+    if document.get("optimizer", {}).get("kind") == "sgd":
+        # Those of the recipe for Fashion-MNIST, which are for batches of 128.
+        share = document["data"]["batch_size"] / 128
+        rates = (0.1 * share, 0.05 * share)
     document["full_precision"] = {"epochs": epochs, "learning_rate": rates[0], "warmup_epochs": 1}
     document["quantized"] = {"epochs": epochs, "learning_rate": rates[1], "warmup_epochs": 1}
     return {
