@@ -26,6 +26,8 @@ _POINTWISE = (
     "tests/operators/test_schedules.py::test_pointwise",
 )
 
+_CYCLE_MODEL = ("tests/cycle_model/test_pipeline.py", "tests/cycle_model/test_network_cost.py")
+
 TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/bundle/bundle.py": _BUNDLE,
     "bitat_deploy/bundle/manifest.py": _BUNDLE,
@@ -119,4 +121,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/operators/test_vector_code.py",
         *_of("StreamAveragePool", "GlobalCodeSum", "ThresholdPack"),
     ),
+    "bitat_deploy/cycle_model/accuracy.py": _CYCLE_MODEL,
+    "bitat_deploy/cycle_model/pipeline.py": _CYCLE_MODEL,
+    "bitat_deploy/exploration/candidates.py": ("tests/exploration/test_candidates.py",),
+    "bitat_deploy/exploration/choice.py": ("tests/exploration/test_choice.py",),
+    "bitat_deploy/exploration/halving.py": ("tests/exploration/test_halving.py",),
+    "bitat_deploy/files.py": ("tests/test_files.py",),
+    "bitat_deploy/plain_text.py": ("tests/test_plain_text.py",),
+    "training/own_network/form.py": ("tests/training/test_own_network.py",),
+    "training/own_network/operands.py": ("tests/training/test_own_network.py",),
 }
