@@ -83,10 +83,12 @@ _BYTES = _Quantity(
     help="With --host, also measure each shape in ONNX Runtime, in int8 and float32.",
 )
 @click.option(
-    "--budget", type=_MILLISECONDS, metavar="TIME", help="The most time for one photo, like 5ms."
+    "--budget", type=_MILLISECONDS, metavar="TIME", help="Maximum time for one photo, such as 5ms."
 )
-@click.option("--budget-memory", type=_BYTES, metavar="SIZE", help="The most memory, like 2MB.")
-@click.option("--budget-size", type=_BYTES, metavar="SIZE", help="The largest model, like 200kB.")
+@click.option("--budget-memory", type=_BYTES, metavar="SIZE", help="Maximum memory, such as 2MB.")
+@click.option(
+    "--budget-size", type=_BYTES, metavar="SIZE", help="Maximum size of the model, such as 200kB."
+)
 @click.option(
     "--candidates",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -97,14 +99,14 @@ _BYTES = _Quantity(
     type=click.IntRange(1, MOST_JOBS),
     default=default_jobs,
     show_default="one for each core",
-    help="Networks that are trained side by side.",
+    help="Networks to train at the same time.",
 )
 @click.option(
     "--time",
     "seconds",
     type=_SECONDS,
     metavar="TIME",
-    help="The most time for all of it, like 2h: epochs are chosen to fit.  [default: as long as "
+    help="Maximum time for everything, such as 2h: epochs are chosen to fit.  [default: as long as "
     "the candidates file says]",
 )
 @click.option(

@@ -16,45 +16,45 @@ _FOREIGN_OPTIONS = (
     click.option(
         "--mean",
         metavar="M[,M,M]",
-        help="Of networks from elsewhere: subtracted from the scaled pixel, for each channel.",
+        help="For networks from elsewhere: subtracted from the scaled pixel, for each channel.",
     ),
     click.option(
         "--std",
         metavar="S[,S,S]",
-        help="Of networks from elsewhere: divisor of the difference, for each channel.",
+        help="For networks from elsewhere: divisor of the difference, for each channel.",
     ),
     click.option(
         "--input-scale",
         type=float,
         metavar="FACTOR",
-        help="Of networks from elsewhere: factor of the pixel's byte.  [default: 1/255]",
+        help="For networks from elsewhere: factor of the pixel's byte.  [default: 1/255]",
     ),
     click.option(
         "--fit",
         type=click.Choice(FITS),
-        help="Of networks from elsewhere: what of a picture is used: its middle in the network's "
+        help="For networks from elsewhere: what of a picture is used: its middle in the network's "
         "proportions, all of it stretched, or its middle pixels without resizing.  [default: crop]",
     ),
     click.option(
         "--resize",
         type=click.Choice(FILTERS),
-        help="Of networks from elsewhere: how a picture is resized.  [default: bicubic]",
+        help="For networks from elsewhere: how a picture is resized.  [default: bicubic]",
     ),
     click.option(
         "--resized-to",
         metavar="N|HxW",
-        help="Of networks from elsewhere: the size before the network's middle is taken from it, "
+        help="For networks from elsewhere: the size before the network's middle is taken from it, "
         "like 256 for a network of 224.  [default: the network's own]",
     ),
     click.option(
         "--order",
         type=click.Choice(ORDERS),
-        help="Of networks from elsewhere: the order of the colours.  [default: rgb]",
+        help="For networks from elsewhere: the order of the colours.  [default: rgb]",
     ),
     click.option(
         "--input-shape",
         metavar="HxW[xC]",
-        help="Of networks from elsewhere: height, width and channels of the picture, where the "
+        help="For networks from elsewhere: height, width and channels of the picture, where the "
         "file leaves them open.",
     ),
     click.option(
@@ -63,7 +63,7 @@ _FOREIGN_OPTIONS = (
         metavar="GIB",
         default=DEFAULT_LIMITS.memory_bytes / _GIB,
         show_default=True,
-        help="Of networks from elsewhere: memory that reading and compiling one may take.",
+        help="For networks from elsewhere: memory that reading and compiling one may take.",
     ),
     click.option(
         "--import-time",
@@ -71,7 +71,7 @@ _FOREIGN_OPTIONS = (
         metavar="SECONDS",
         default=DEFAULT_LIMITS.seconds,
         show_default=True,
-        help="Of networks from elsewhere: time that reading and compiling one may take.",
+        help="For networks from elsewhere: time that reading and compiling one may take.",
     ),
 )
 

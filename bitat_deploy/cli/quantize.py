@@ -26,13 +26,13 @@ _BITS = click.IntRange(1, 8)
     "folders of classes.  [default: the checkpoint's data set]",
 )
 @click.option(
-    "--weights", type=_BITS, required=True, help="Bits of the weights; 5 to 7: no export."
+    "--weights", type=_BITS, required=True, help="Bits of the weights; 5 to 7 cannot be exported."
 )
 @click.option(
     "--activations",
     type=_BITS,
     required=True,
-    help="Bits of the activations; 5 to 7: no export. For 1 bit they must have been trained.",
+    help="Bits of the activations; 5 to 7 cannot be exported, 1 must have been trained.",
 )
 @click.option(
     "--images",
@@ -54,15 +54,15 @@ _BITS = click.IntRange(1, 8)
     type=click.Choice(_ROUNDINGS),
     default="descent",
     show_default=True,
-    help="How levels are chosen; the others are there to be compared with.",
+    help="How levels are chosen; all but the default are for comparison.",
 )
 @click.option(
     "--layer-bits",
     "layers",
     multiple=True,
     metavar="LAYER=BITS",
-    help="Other bits for the weights of one layer, or of all that a pattern fits: *.depthwise=8. "
-    "scripts/choose-bits chooses them.",
+    help="Another number of bits for the weights of one layer, or of all that match a pattern: "
+    "*.depthwise=8. scripts/choose-bits chooses them.",
 )
 @click.option(
     "--output",

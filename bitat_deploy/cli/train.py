@@ -31,19 +31,19 @@ _OF_FOLDERS = ("group", "bits", "init")
 @click.option(
     "--group",
     metavar="PATTERN",
-    help="Of FOLDER: photos of a class stay together, for training or for testing, where this "
-    "regular expression (its first parentheses) finds the same text in their file names.",
+    help="With FOLDER: photos of a class stay together, all for training or all for testing, if "
+    "this regular expression (its first group) matches the same text in their file names.",
 )
 @click.option(
     "--bits",
     type=click.Choice(("1", "2", "4")),
-    help="Of FOLDER: bits of weights and activations; fewer are faster.  [default: 1]",
+    help="With FOLDER: bits of weights and activations; fewer are faster.  [default: 1]",
 )
 @click.option(
     "--init",
     metavar="NAME|PATH",
-    help="Of FOLDER: begin with a network of the zoo, the checkpoint of a run in full precision, "
-    "or a saved state_dict of torchvision's mobilenet_v2.",
+    help="With FOLDER: start from a network of the zoo, the checkpoint of a run in full "
+    "precision, or a saved state_dict of torchvision's mobilenet_v2.",
 )
 @click.option(
     "--output",
@@ -61,8 +61,8 @@ _OF_FOLDERS = ("group", "bits", "init")
     help="Time between checkpoints: the most work that a killed run loses.",
 )
 @click.option("--list", "list_recipes", is_flag=True, help="List the recipes and stop.")
-@click.option("--keys", is_flag=True, help="Say what each key of a recipe does, and stop.")
-@click.option("--show", metavar="NAME", help="Print a recipe and where it lies, and stop.")
+@click.option("--keys", is_flag=True, help="Explain every key of a recipe and stop.")
+@click.option("--show", metavar="NAME", help="Print a recipe and its path, and stop.")
 def train(
     folder: Path | None,
     name: str | None,

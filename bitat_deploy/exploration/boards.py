@@ -176,7 +176,7 @@ def build_candidate(
 
 
 def _measure(setting: Setting, one: Candidate, connection: Connection) -> dict[str, Cost]:
-    """The costs by name: of the candidate, and with 8 bits of its shape in float32 too."""
+    """Costs by name: the candidate's, and with the 8-bit one also its shape's in float32."""
     bundle = read_bundle(setting.bundle_folder(one) / "bundle")
     baseline = _baseline(bundle) if setting.options.baseline and one.series == _INT8 else None
     dataset = drawn_dataset(setting.input_shape(one), _IMAGES)

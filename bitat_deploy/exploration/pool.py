@@ -12,7 +12,7 @@ _PATIENCE = 1.0  # seconds between two looks at the clock
 
 
 class OutOfTimeError(Exception):
-    """The time was over before all was done; what was done is kept."""
+    """Time ran out before everything was done; what is finished is kept."""
 
 
 @dataclass(frozen=True)
