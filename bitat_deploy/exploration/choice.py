@@ -34,10 +34,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Chosen:
-    """``front``, from the fastest to the most accurate; ``recommended`` is one of its networks."""
+    """``front``, from the fastest to the most accurate network, which is recommended."""
 
     front: tuple[Row, ...]
-    recommended: Row | None
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:
@@ -57,13 +56,12 @@ def choose(rows: Sequence[Row], budget: Budget) -> Chosen:
     for row in sorted(fitting, key=lambda row: (row.milliseconds, -_accuracy(row))):
         if not front or _accuracy(row) > _accuracy(front[-1]):
             front.append(row)
-    return Chosen(tuple(front), front[-1] if front else None)
+    return Chosen(tuple(front))
 
 
 def with_test(chosen: Chosen, scores: dict[str, Score]) -> Chosen:
     """The same with the front's scores on the test images, by names; the choice stays."""
-    front = tuple(replace(row, test=scores.get(row.candidate.name)) for row in chosen.front)
-    return Chosen(front, front[-1] if front else None)
+    return Chosen(tuple(replace(row, test=scores.get(row.candidate.name)) for row in chosen.front))
 
 
 def _accuracy(row: Row) -> float:
