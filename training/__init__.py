@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TrainingProgress,
     )
     from bitat_deploy.training.recipe import Recipe, load_recipe, recipe_file, recipe_from_mapping
+    from bitat_deploy.training.registry import ARCHITECTURES
     from bitat_deploy.training.report import environment
     from bitat_deploy.training.run import CHECKPOINT_NAME, REPORT_NAME, train
     from bitat_deploy.training.twin import finished_network
@@ -48,6 +49,7 @@ else:
     __getattr__ = lazy_face(__name__)
 
 __all__ = [
+    "ARCHITECTURES",
     "BITS",
     "CHECKPOINT_NAME",
     "REPORT_NAME",

@@ -142,14 +142,13 @@ class Candidate:
     @property
     def channels(self) -> Iterator[int]:
         """Output channels of the stem and of each block, at this width."""
-        column = 0 if self.shape.architecture == "mobilenet-v1" else 1
-        unscaled = (self.shape.stem_channels, *(block[column] for block in self.shape.blocks))
+        unscaled = (self.shape.stem_channels, *self.shape.column("channels"))
         return (int(channels * self.width) for channels in unscaled)
 
     @property
     def reduction(self) -> int:
         """By how much the strides together make the image's side smaller."""
-        return self.shape.stem_stride * math.prod(block[-1] for block in self.shape.blocks)
+        return self.shape.stem_stride * math.prod(self.shape.column("stride"))
 
 
 def load_space(path: Path | None) -> Space:
