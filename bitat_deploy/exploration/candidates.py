@@ -33,8 +33,19 @@ class Shape:
         numbers = [self.stem_channels, self.stem_stride, *(n for b in self.blocks for n in b)]
         if not all(1 <= number <= _MOST_CHANNELS for number in numbers):
             raise InputError(f"stem and blocks must hold numbers from 1 to {_MOST_CHANNELS:,}")
-        if any(len(block) < 2 for block in self.blocks):
-            raise InputError("blocks must hold lists of numbers as a recipe has them")
+        if any(len(block) != len(self._entries) for block in self.blocks):
+            entries = ", ".join(self._entries)
+            raise InputError(f"blocks must hold lists of numbers as a recipe has them: {entries}")
+
+    @property
+    def _entries(self) -> tuple[str, ...]:
+        from bitat_deploy.training import ARCHITECTURES  # imports torch
+
+        return ARCHITECTURES[self.architecture].entries
+
+    def column(self, entry: str) -> tuple[int, ...]:
+        """One number of each block, such as its channels."""
+        return tuple(block[self._entries.index(entry)] for block in self.blocks)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.exploration.candidates import combinations, load_space
+from bitat_deploy.exploration.candidates import Candidate, Shape, combinations, load_space
 from bitat_deploy.exploration.recipes import Images, candidate_recipe, twin_recipe
 from bitat_deploy.training import recipe_from_mapping
 from tests.exploration.pictures import CANDIDATES, write_candidates
@@ -24,6 +24,21 @@ def test_all_of_ours_can_be_trained() -> None:
         assert recipe.data == twin.data
         assert recipe.data.test_images == 0
     assert any("ReActNet" in reason for reason in left_out.values())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "blocks"),
+    [
+        ("mobilenet-v1", ((64, 1), (128, 2), (256, 2))),
+        ("mobilenet-v2", ((6, 64, 1, 1), (1, 128, 3, 2), (6, 256, 1, 2))),
+    ],
+)
+def test_blocks_are_read_as_their_architecture_says(
+    architecture: str, blocks: tuple[tuple[int, ...], ...]
+) -> None:
+    one = Candidate("one", Shape(architecture, "shortcut", 32, blocks), 0.5, 96, None)
+    assert list(one.channels) == [16, 32, 64, 128]
+    assert one.reduction == 8
 
 
 @pytest.mark.parametrize(
@@ -62,6 +77,8 @@ def test_nonsense_is_left_out(old: str, new: str, reason: str | None, tmp_path: 
         ("widths: [1.0]", "widths: [1e308]", "widths must be above 0 and at most 64"),
         ("widths: [1.0]", "widths: [1.0, 1.0]", "widths: two are the same"),
         ("[32, 2]", "[32]", "blocks must hold lists of numbers"),
+        ("[32, 2]", "[32, 2, 1]", "as a recipe has them: channels, stride"),
+        ("mobilenet-v1", "toaster", "architecture must be one of mobilenet-v1, mobilenet-v2"),
         ("[32, 2]", "[32, 0]", "must hold numbers from 1 to 65,536"),
     ],
 )
