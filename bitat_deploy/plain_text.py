@@ -4,8 +4,8 @@ import re
 
 # Safe as a file name in every file system and shell: not hidden, not an option, not a folder.
 LONGEST_NAME = 100
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-NAME_RULE = "1 to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}")
+NAME_RULE = f"1 to {LONGEST_NAME} letters, digits, '.', '_' and '-', the first a letter or a digit"
 
 
 def foreign_text(text: str, limit: int = 200) -> str:

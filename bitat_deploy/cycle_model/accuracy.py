@@ -43,7 +43,7 @@ class Comparison:
         """Million cycles on the board."""
         return self.milliseconds * self.megahertz / 1000
 
-    def factor(self, short_queues: bool = False) -> float | None:
+    def factor(self, short_queues: bool) -> float | None:
         """How many times as many cycles the board took as the model says."""
         modelled = self.short_queues if short_queues else self.modelled
         return self.real / modelled if modelled else None

@@ -182,9 +182,9 @@ class InOrder:
     def _uses(self, one: Instruction) -> dict[str, int]:
         if one.loads or one.stores:
             registers = sum(name[0] == "v" for name in (one.writes if one.loads else one.reads))
-            wide = max(registers, 1) * self.wide_load_cycles if one.wide else max(registers, 1)
-            general = sum(name[0] == "x" for name in one.writes) if one.loads else 0
-            return {"load": max(1, wide if registers else -(-general // 2))}
+            if registers == 0:  # one or two general registers
+                return {"load": 1}
+            return {"load": registers * (self.wide_load_cycles if one.wide else 1)}
         if one.name[0] == "b" or one.name in ("cbz", "cbnz", "tbz", "tbnz"):
             return {"branch": 1}
         return {"multiply": 1} if one.name in ("mul", "madd", "msub", "smull", "umull") else {}

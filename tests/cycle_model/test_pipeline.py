@@ -13,6 +13,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca i
 INDEPENDENT = [f"eor v{index}.16b, v16.16b, v17.16b" for index in range(8)]
 COUNT = ["eor v4.16b, v0.16b, v1.16b", "cnt v4.16b, v4.16b", "add v5.16b, v5.16b, v4.16b"]
 SUMS = ["fmla v8.4s, v1.4s, v2.4s"]
+# Of different units: no more may enter in a cycle than the core is wide.
+MIXED = ["add x1, x2, #1", *INDEPENDENT[:2], "ldr q9, [x5]"]
 # A long chain first, then work that does not wait for it.
 CHAIN_FIRST = ["fadd v0.4s, v0.4s, v1.4s"] * 6 + [
     f"eor v{index}.16b, v{index}.16b, v17.16b" for index in range(2, 14)
@@ -29,7 +31,11 @@ def _a53(block: list[str]) -> float:
     return InOrder().cycles(read)
 
 
-@pytest.mark.parametrize("block", [INDEPENDENT, COUNT, SUMS], ids=["independent", "count", "sums"])
+@pytest.mark.parametrize(
+    "block",
+    [INDEPENDENT, COUNT, SUMS, MIXED],
+    ids=["independent", "count", "sums", "mixed"],
+)
 def test_long_queues_agree_with_llvm_mca(block: list[str]) -> None:
     (expected,) = block_cycles([block], "cortex-a72", ())
     assert _a72(block, OutOfOrder(queue=128)) == pytest.approx(expected, abs=0.3)

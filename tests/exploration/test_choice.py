@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.exploration.choice import Row, choose
+from bitat_deploy.exploration.choice import Row, choose, with_test
 from bitat_deploy.exploration.costing import within_budget
 from bitat_deploy.exploration.costs import Budget, Cost, CostFile, Timing
 from bitat_deploy.exploration.pages import alike, exploration_report, recommendation, rivals
 from bitat_deploy.exploration.plan import PlanFile, affordable
 from bitat_deploy.exploration.reading import read_exploration
-from bitat_deploy.exploration.work import read_score
+from bitat_deploy.exploration.work import Score, read_score
 from bitat_deploy.report import html_page, markdown_page
 from tests.exploration.documents import ROWS, exploration, row
 
@@ -26,6 +26,14 @@ def test_the_best_within_the_budget_is_recommended() -> None:
     assert names(chosen.front) == ["fast", "same", "best"]
     assert names(choose(ROWS, Budget()).front) == ["fast", "same", "best", "slow"]
     assert names(choose(ROWS, Budget(3.0, size_bytes=999)).front) == []
+
+
+def test_the_choice_stays_where_test_images_know_better() -> None:
+    chosen = choose(ROWS, Budget())
+    scores = {one.candidate.name: Score(99 - i, 100) for i, one in enumerate(chosen.front)}
+    tested = with_test(chosen, scores)
+    assert names(tested.front) == names(chosen.front)
+    assert [one.test for one in tested.front] == list(scores.values())
 
 
 def test_float_networks_are_not_ours_to_recommend() -> None:
