@@ -60,7 +60,8 @@ def test_measures_and_equals_the_reference(
     assert len(document["durations_ns"]) == 50
     assert min(document["durations_ns"]) > 0
     assert (document["warmup"], document["threads"]) == (3, int(threads))
-    assert 1e6 < document["peak_rss_bytes"] < 1e8
+    # Mostly shared libraries; once there was a buffer of 16 MB.
+    assert 1e6 < document["peak_rss_bytes"] < (1e8 if emulator else 16e6)
     shape = (document["images"], document["classes"])
     logits = np.fromfile(images.with_name("logits"), dtype=np.float32).reshape(shape)
     pixels = np.fromfile(images, dtype=np.uint8).reshape(COUNT, *SHAPE)

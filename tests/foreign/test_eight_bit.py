@@ -153,11 +153,13 @@ def test_activations_are_tables_and_borders_have_the_byte_of_zero(
     assert any(layer.padding and layer.padding_level for layer in layers)
     assert standard_nodes(network) <= {"Reshape", "Cast", "Sub", "DequantizeLinear"}
     images = pictures(12, seed=2)
-    assert (logits_of(network.graph, images) == reference(path, images, (mean, std))).all()
-    bundle = tmp_path / "bundle"
-    supplement = Supplement(preprocessing=Preprocessing(mean=mean, std=std))
-    built = build_bundle(path, load_target("host"), bundle, supplement=supplement)
-    assert (run(built, (), images, tmp_path) == reference(path, images, (mean, std))).all()
+    wanted = reference(path, images, (mean, std))
+    assert (logits_of(network.graph, images) == wanted).all()
+    if activation == QuantType.QInt8:  # the other one differs in numbers alone
+        supplement = Supplement(preprocessing=Preprocessing(mean=mean, std=std))
+        target, folder = load_target("host"), tmp_path / "bundle"
+        bundle = build_bundle(path, target, folder, supplement=supplement)
+        assert (run(bundle, (), images, tmp_path) == wanted).all()
 
 
 def standard_nodes(network: MixedNetwork) -> set[str]:
