@@ -10,9 +10,10 @@ of two.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import Codes, Format, Image, packed_bytes
+from bitat_deploy.network import Codes, Convolution, Format, Image, packed_bytes
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.vector_code import (
     element_dtype,
@@ -39,6 +40,11 @@ def zero_of(source: Format, dtype: str) -> int:
     if dtype == "uint8" and bottom < 0:
         return bottom if isinstance(source, Codes) else -128
     return 0
+
+
+def largest_sum(layer: Convolution) -> int:
+    """What sums of 8-bit levels, or of what the copy holds, are at most, and both together."""
+    return 2 * 255 * int(np.abs(layer.weight.astype(np.int64)).sum(axis=(1, 2, 3)).max(initial=0))
 
 
 def emit_byte_copy(operator: ConvolutionOperator, x: Any, copied: PaddedCopy) -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format
-from bitat_deploy.operators.byte_copy import emit_byte_copy, level_range, zero_of
+from bitat_deploy.operators.byte_copy import emit_byte_copy, largest_sum, level_range, zero_of
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import keep, load, parts, splat, vector_dtype
@@ -54,6 +54,7 @@ class EightBitDepthwiseConv(ConvolutionOperator):
             shortcut_channels=self.shortcut_channels,
             value_dtype="int16" if self._chain > layer.taps else "int32",
             base=base,
+            largest=largest_sum(layer),
         )
 
     def constants(self) -> tuple[NDArray[Any], ...]:

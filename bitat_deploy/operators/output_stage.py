@@ -8,7 +8,8 @@ turns it into the output and stores that.
   factor). The bounds of a channel rise, and the code is how many are reached; its bit p flips at
   bounds number 2^p, 2 * 2^p, 3 * 2^p, ..., so plane p is the xor of the comparisons with those.
   Requantize: one multiplication, two additions and a shift in int32 lanes; saturation while
-  narrowing to int16 or bytes. A clip costs a minimum and a maximum, as its offset is in the base.
+  narrowing to int16 or bytes. A clip costs a minimum and a maximum, as its offset is in the base,
+  and saves the saturation where it is tight (:mod:`.clipped`).
   RPReLU is a second multiplication, two additions and a select.
   Rescale: float32 lanes, one multiplication, a minimum and a maximum, and one addition that rounds:
   1.5 * 2^23 has no room for fractions, so its lowest bits are then the rounded number. The clip
@@ -38,6 +39,7 @@ from bitat_deploy.network import (
     packed_bytes,
     rounding,
 )
+from bitat_deploy.operators.clipped import without_saturation
 from bitat_deploy.operators.packed_masks import store_masks
 from bitat_deploy.operators.vector_code import keep, load, splat, store, store_mask, vector_dtype
 
@@ -65,7 +67,8 @@ class StageCode:
 
     ``shortcut_channels`` are those of the stage's shortcut, 0 where it has none. ``value_dtype`` is
     the values' type, int32 or a narrower one whose largest number no value reaches. ``base`` int
-    [classes, channels]; None is 0.
+    [classes, channels]; None is 0. ``largest`` is the magnitude of sums and of base at most; None:
+    not known.
     """
 
     stage: OutputStage
@@ -75,6 +78,7 @@ class StageCode:
     value_dtype: str = "int32"
     factor: int = 1
     base: NDArray[np.int64] | None = None
+    largest: int | None = None
 
     @property
     def vectors(self) -> int:
@@ -101,13 +105,13 @@ class StageCode:
             arrays.append(self._padded(base).astype(np.int32))
         if isinstance(self.stage, Rescale):
             arrays.append(self._padded(self.stage.multiplier).astype(np.float32))
-        if isinstance(self.stage, Requantize):
-            rows: list[NDArray[Any]] = [self.stage.multiplier, self.stage.bias]
-            if self.stage.activation is not None:
-                activation = self.stage.activation
+        if (stage := self._requantize) is not None:
+            rows: list[NDArray[Any]] = [stage.multiplier, stage.bias]
+            if stage.activation is not None:
+                activation = stage.activation
                 rows += [activation.before, activation.slope, activation.after]
-            if self.stage.clip is not None:
-                rows.append(self.stage.clip.reach)
+            if stage.clip is not None:
+                rows.append(stage.clip.reach)
             arrays.append(self._padded(np.stack([row.astype(np.int32) for row in rows])))
         return tuple(arrays)
 
@@ -135,7 +139,20 @@ class StageCode:
 
     @property
     def _clip(self) -> Clip | None:
-        return self.stage.clip if isinstance(self.stage, Requantize) else None
+        return None if self._requantize is None else self._requantize.clip
+
+    @cached_property
+    def _tight(self) -> Requantize | None:
+        """The stage with a clip that leaves nothing to saturate."""
+        if not isinstance(self.stage, Requantize) or self.largest is None:
+            return None
+        return without_saturation(self.stage, self.largest)
+
+    @property
+    def _requantize(self) -> Requantize | None:
+        if not isinstance(self.stage, Requantize):
+            return None
+        return self._tight or self.stage
 
     @property
     def _added(self) -> NDArray[np.int32] | None:
@@ -241,7 +258,8 @@ class StageCode:
         y = (total * multiplier + bias) >> splat(self.stage.shift, "int32", lanes)
         if self.stage.shortcut is not None:
             y = y + T.cast(self._load_shortcut(shortcut, place), vector_dtype("int32", lanes))
-        y = saturated(keep(y), lanes, self.stage.dtype)
+        if self._tight is None:
+            y = saturated(keep(y), lanes, self.stage.dtype)
         if activation is not None:
             before, slope, after = (self._constant(constants, row, place) for row in range(2, 5))
             shift = activation.slope_shift

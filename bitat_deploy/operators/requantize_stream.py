@@ -29,7 +29,7 @@ class RequantizeStream(Operator):
     def stage_code(self) -> StageCode:
         """The stage, of values in int16."""
         lanes = max(self.target.vector_bytes // 2, 8)
-        return StageCode(self.layer.output, self.channels, lanes)
+        return StageCode(self.layer.output, self.channels, lanes, largest=2**15)
 
     def constants(self) -> tuple[NDArray[Any], ...]:
         """The output stage's."""
