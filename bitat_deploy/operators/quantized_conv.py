@@ -14,7 +14,7 @@ channels; NEON 9 ``sdot`` for 4, or without dot products 15 ``smull`` and ``smla
 for 4 (27 ``smlal`` of int16 were needed before).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,9 +24,15 @@ from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
 from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format, Image
-from bitat_deploy.operators.byte_copy import emit_byte_copy, level_range, zero_of
+from bitat_deploy.operators.byte_copy import emit_byte_copy, largest_sum, level_range, zero_of
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.narrow_products import NarrowProducts
+from bitat_deploy.operators.ordered_products import (
+    LONGEST_CHAIN,
+    VALUE_SLACK,
+    WEIGHT_SLACK,
+    OrderedProducts,
+)
 from bitat_deploy.operators.output_stage import Place, StageCode
 from bitat_deploy.operators.vector_code import load, splat, store
 from bitat_deploy.target import Target
@@ -34,6 +40,8 @@ from bitat_deploy.target import Target
 # Products of a tile in straight-line code: of the picture, whose windows are small, and elsewhere.
 _UNROLLED_PICTURE, _UNROLLED = 256, 48
 _PICTURE_CHANNELS = 4
+_REGISTER_SUMS = 4  # on NEON
+_DOT_VALUES = 4  # that an instruction of dot products takes
 _BLOCK = 16  # values of a run that are loaded at once where it is longer
 
 
@@ -43,6 +51,13 @@ class QuantizedConvSchedule:
 
     pixels: int
     channel_vectors: int
+
+
+@dataclass(frozen=True)
+class OrderedConvSchedule(QuantizedConvSchedule):
+    """A tile whose products are ordered by hand (:mod:`.ordered_products`), on 64-bit ARM."""
+
+    hand_ordered: bool = True
 
 
 class QuantizedConv(ConvolutionOperator):
@@ -61,9 +76,13 @@ class QuantizedConv(ConvolutionOperator):
         base, zero = None, zero_of(self.source, self._products.dtype)
         if zero:
             base = zero * self.layer.weight.astype(np.int64).sum(axis=(1, 2, 3))[None]
-        channels = self.layer.out_channels
         return StageCode(
-            self.layer.output, channels, self._lanes, self.shortcut_channels, base=base
+            stage=self.layer.output,
+            channels=self.layer.out_channels,
+            lanes=self._lanes,
+            shortcut_channels=self.shortcut_channels,
+            base=base,
+            largest=largest_sum(self.layer),
         )
 
     def constants(self) -> tuple[NDArray[Any], ...]:
@@ -76,6 +95,8 @@ class QuantizedConv(ConvolutionOperator):
         runs = np.pad(runs, ((0, 0), (0, spare_lanes), (0, 0), (0, spare)))
         runs = runs.reshape(groups, vectors, lanes, self.runs, self._steps, values)
         weight = runs.transpose(0, 1, 3, 4, 2, 5).ravel()
+        if isinstance(self._schedule, OrderedConvSchedule):
+            weight = np.pad(weight, (0, WEIGHT_SLACK))
         return (weight.astype(self._products.weight_dtype), *self.stage_code.constants())
 
     def space(self) -> tuple[QuantizedConvSchedule, ...]:
@@ -83,7 +104,11 @@ class QuantizedConv(ConvolutionOperator):
         vectors_of_lane = self._lanes * 4 // self.target.vector_bytes
         sizes = (1, 2, 4, 6, 8)
         shapes = [(p, v) for v in (1, 2, 4) for p in sizes if p * v * vectors_of_lane <= 24]
-        return tuple(QuantizedConvSchedule(*shape) for shape in shapes)
+        tiles = [QuantizedConvSchedule(*shape) for shape in shapes]
+        if self._may_be_ordered:
+            shapes = [(p, v) for v in (1, 2, 3) for p in range(1, 9) if self._ordered(p, v).fits]
+            tiles += [OrderedConvSchedule(*shape) for shape in shapes]
+        return tuple(tiles)
 
     @property
     def _schedule(self) -> QuantizedConvSchedule:
@@ -93,15 +118,31 @@ class QuantizedConv(ConvolutionOperator):
     @property
     def _fastest(self) -> QuantizedConvSchedule:
         """Measured on x86, modelled on ARM, at 14x14x512, and 3x3 of the picture."""
+        dots, in_order = self._values == _DOT_VALUES, self.target.in_order
+        chain = self._products.chain(self._largest_product)
+        if self._may_be_ordered and (dots or (in_order and chain <= LONGEST_CHAIN)):
+            return OrderedConvSchedule(6 if dots and in_order else 4, 2)
         if self._is_picture or self._values == 2:
             return QuantizedConvSchedule(2, 2)
-        arm = self.target.architecture != "x86_64"
-        return QuantizedConvSchedule(6, 2) if arm else QuantizedConvSchedule(4, 4)
+        if self.target.architecture != "x86_64":
+            return QuantizedConvSchedule(6, 2)
+        few_registers = self.target.vector_bytes == 32
+        return QuantizedConvSchedule(5, 2) if few_registers else QuantizedConvSchedule(4, 4)
 
     @property
     def _is_picture(self) -> bool:
         """Whether it is a first layer; int8 files have other layers that read uint8, too."""
         return isinstance(self.source, Image) and self.channels <= _PICTURE_CHANNELS
+
+    @property
+    def _may_be_ordered(self) -> bool:
+        """Long sums on 64-bit ARM."""
+        return self.target.architecture == "aarch64" and not self._is_picture
+
+    def _ordered(self, pixels: int, vectors: int) -> OrderedProducts:
+        """The products of a run, ordered by hand, for a tile of so many vectors of eight sums."""
+        chain = self._products.chain(self._largest_product)
+        return OrderedProducts(pixels, 2 * vectors, self._steps, self._values, chain)
 
     @property
     def _products(self) -> NarrowProducts:
@@ -137,6 +178,8 @@ class QuantizedConv(ConvolutionOperator):
         weight, *stage_constants = rest
         code, stride, schedule = self.stage_code, self.layer.stride, self._schedule
         slack = max(self._values, self._products.slack)
+        ordered = isinstance(schedule, OrderedConvSchedule)
+        slack = VALUE_SLACK if ordered else slack
         copied = PaddedCopy(self, 1, self.group_channels, self._products.dtype, slack=slack)
         copy = emit_byte_copy(self, x, copied)
         vector_size = self.runs * self._steps * self._lanes * self._values
@@ -144,19 +187,31 @@ class QuantizedConv(ConvolutionOperator):
         def emit_values(
             row: Any, column: Any, group: Any, first: Any, pixels: int, vectors: int
         ) -> list[Any]:
-            def values_at(pixel: int, run: Any, step: Any, count: int) -> list[Any]:
+            def value_place(pixel: int, run: Any, step: Any) -> Any:
                 down, right = self.run_offset(run)
                 start = copied.address(
                     0, group, row * stride + down, (column + pixel) * stride + right
                 )
-                return self._products.load_values(copy, start + step * self._values, count)
+                return start + step * self._values
+
+            def weight_place(vector: int, run: Any, step: Any) -> Any:
+                start = (group * self.group_vectors(self._lanes) + first + vector) * vector_size
+                return start + (run * self._steps + step) * (self._lanes * self._values)
+
+            def values_at(pixel: int, run: Any, step: Any, count: int) -> list[Any]:
+                return self._products.load_values(copy, value_place(pixel, run, step), count)
 
             def weights_at(vector: int, run: Any, step: Any) -> list[Any]:
-                start = (group * self.group_vectors(self._lanes) + first + vector) * vector_size
-                size = self._lanes * self._values
-                place = start + (run * self._steps + step) * size
-                return self._products.load_weights(weight, place)
+                return self._products.load_weights(weight, weight_place(vector, run, step))
 
+            if ordered and (products := self._ordered(pixels, vectors)).fits:
+
+                def addresses(run: Any) -> tuple[list[Any], list[Any]]:
+                    rows = [copy[value_place(pixel, run, 0)] for pixel in range(pixels)]
+                    places = [weight[weight_place(vector, run, 0)] for vector in range(vectors)]
+                    return list(map(T.address_of, rows)), list(map(T.address_of, places))
+
+                return self._emit_ordered(products, addresses)
             return self._emit_sums(values_at, weights_at, pixels, vectors)
 
         def finish(row: Any, column: Any, vector: Any, count: int, value: Any) -> None:
@@ -164,6 +219,18 @@ class QuantizedConv(ConvolutionOperator):
             code.emit(value, place, tuple(stage_constants), shortcut, y)
 
         self.emit_tiles(code, (schedule.pixels, schedule.channel_vectors), emit_values, finish)
+
+    def _emit_ordered(
+        self, products: OrderedProducts, addresses: Callable[[Any], tuple[list[Any], list[Any]]]
+    ) -> list[Any]:
+        """The same as :meth:`_emit_sums`, from the addresses of each run."""
+        lanes, sums = self._lanes, products.pixels * products.registers * _REGISTER_SUMS
+        buffer = T.alloc_buffer([sums], "int32")
+        products.emit(*addresses(0), buffer, more=False)
+        if self.runs > 1:
+            with T.serial(self.runs - 1) as run:
+                products.emit(*addresses(run + 1), buffer, more=True)
+        return [load(buffer, start, lanes) for start in range(0, sums, lanes)]
 
     def _emit_sums(self, values_at: Any, weights_at: Any, pixels: int, vectors: int) -> list[Any]:
         """A vector of int32 sums for each pixel and vector of channels."""
