@@ -201,6 +201,7 @@ def draw_eight_bit_network(
     add("grouped", draw.quantize(channels, 2, False, 20000), channels, kernel, 2, 2)
     add("of_codes", draw.clipped(channels, 300, "uint8"), channels, kernel, channels, 1)
     add("unsigned", draw.clipped(channels, 20000, "int8"), channels, 1, 1, 1)
+    layers.append(MaxPool("maximum", "unsigned", 3, 1, 1))
     add("signed", draw.clipped(channels, 20000, "int16"), channels, kernel, 1, 1)
     layers.append(QuantizeStream("bytes", "signed", draw.clipped(channels, 9000, "uint8")))
     add("last", draw.clipped(2 * channels, 20000, "int16", "signed"), 2 * channels, 1, 1, 1)

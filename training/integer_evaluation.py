@@ -60,8 +60,8 @@ def _evaluate(layer: Layer, values: dict[str, Tensor], source: Format) -> Tensor
         sums = 4 * functional.avg_pool2d(padded, 2)
         return (sums.to(torch.int64) + 2) >> 2
     if isinstance(layer, MaxPool):
-        padded = functional.pad(x, (layer.padding,) * 4, value=-torch.inf)
-        return functional.max_pool2d(padded, layer.kernel, layer.stride)
+        padded = functional.pad(x.to(torch.float32), (layer.padding,) * 4, value=-torch.inf)
+        return functional.max_pool2d(padded, layer.kernel, layer.stride).to(x.dtype)
     if isinstance(layer, GlobalSum):
         codes = (x + source.top) / 2 if isinstance(source, Codes) and source.signed else x
         return (codes.to(torch.int64).sum(dim=(2, 3)) + rounding(layer.shift)) >> layer.shift

@@ -7,7 +7,7 @@ convolutions may compute it.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,9 +152,9 @@ def output_format(layer: Layer, formats: Mapping[str, Format]) -> Format:
     if isinstance(layer, GlobalSum):
         return _global_sum(layer, source)
     if isinstance(layer, MaxPool):
-        _check(isinstance(source, Codes), "it does not read codes")
+        _check(isinstance(source, Codes | Bytes), "it reads neither codes nor bytes")
         _check(0 <= layer.padding < layer.kernel, "its padding is not less than its kernel")
-        return Codes(_window(source.shape, layer, source.shape[2]), source.bits, source.signed)
+        return replace(source, shape=_window(source.shape, layer, source.shape[2]))
     _check(isinstance(source, Stream), "it does not read a stream")
     height, width, channels = source.shape
     if isinstance(layer, QuantizeStream):

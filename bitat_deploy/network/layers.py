@@ -198,7 +198,7 @@ class AveragePoolStream:
 
 @dataclass(frozen=True, eq=False)
 class MaxPool:
-    """Maximum of codes; padding is ignored. ``padding`` is less than ``kernel``."""
+    """Maximum of codes or bytes; padding is ignored. ``padding`` is less than ``kernel``."""
 
     name: str
     input: str

@@ -188,6 +188,15 @@ RPReLU <shift> (x, before, slope, after) => (y) {
 
 # The average of four int16 is exact in float32, and so is half a unit added to it. Pads of all
 # axes: ONNX Runtime 1.31 moves a transposition past a Pad as if that had no axes of its own.
+_MAX_POOL_BYTES = """
+MaxPoolBytes <kernel_shape, strides, pads> (x) => (y) {
+    x_nchw = Transpose <perm = [0, 3, 1, 2]> (x)
+    highest_nchw = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides,
+        pads: ints = @pads> (x_nchw)
+    y = Transpose <perm = [0, 2, 3, 1]> (highest_nchw)
+}
+"""
+
 _AVERAGE_POOL_STREAM = """
 AveragePoolStream (x) => (y) {
     half = Constant <value = float {0.5}> ()
@@ -257,6 +266,7 @@ def model_local_functions() -> list[onnx.FunctionProto]:
         _SATURATE_INT8,
         _RPRELU,
         _AVERAGE_POOL_STREAM,
+        _MAX_POOL_BYTES,
         codes.MAX_POOL_CODES,
         codes.GLOBAL_CODE_SUM,
         _GLOBAL_STREAM_SUM,

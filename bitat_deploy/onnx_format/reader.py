@@ -361,6 +361,7 @@ _DECODERS: dict[str, Callable[[_Group], Layer]] = {
     "ClipSums": _quantize_stream,
     "AveragePoolStream": _average_pool,
     "MaxPoolCodes": _max_pool,
+    "MaxPoolBytes": _max_pool,
     "GlobalCodeSum": _global_sum,
     "GlobalStreamSum": _global_sum,
     "QuantizedDense": _dense,

@@ -147,13 +147,14 @@ class _GraphBuilder:
         elif isinstance(layer, AveragePoolStream):
             self._node("AveragePoolStream", layer, {})
         elif isinstance(layer, MaxPool):
-            assert isinstance(source, Codes)
+            assert isinstance(source, Codes | Bytes)
+            codes = isinstance(source, Codes)
+            packed = {"channels": source.shape[2], "bits": source.bits} if codes else {}
             self._node(
-                "MaxPoolCodes",
+                "MaxPoolCodes" if codes else "MaxPoolBytes",
                 layer,
                 {},
-                channels=source.shape[2],
-                bits=source.bits,
+                **packed,
                 kernel_shape=[layer.kernel] * 2,
                 strides=[layer.stride] * 2,
                 pads=[layer.padding] * 4,

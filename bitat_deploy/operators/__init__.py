@@ -20,7 +20,7 @@ from bitat_deploy.operators.global_bit_count import GlobalBitCount
 from bitat_deploy.operators.global_code_sum import GlobalCodeSum
 from bitat_deploy.operators.int8_dense import Int8Dense
 from bitat_deploy.operators.lookup_counts import LookupSchedule
-from bitat_deploy.operators.max_pool import MaxPoolCodes
+from bitat_deploy.operators.max_pool import MaxPoolBytes, MaxPoolCodes
 from bitat_deploy.operators.operator import Operator, TensorSpec
 from bitat_deploy.operators.pack import ThresholdPack
 from bitat_deploy.operators.quantized_conv import QuantizedConv
@@ -39,6 +39,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     GlobalBitCount,
     GlobalCodeSum,
     GlobalStreamSum,
+    MaxPoolBytes,
     MaxPoolCodes,
     StreamAveragePool,
     ThresholdPack,

@@ -100,7 +100,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/operators/float_boundary.py": _of("FloatThresholdPack"),
     "bitat_deploy/operators/global_bit_count.py": _of("GlobalBitCount"),
     "bitat_deploy/operators/global_code_sum.py": _of("GlobalCodeSum"),
-    "bitat_deploy/operators/max_pool.py": _of("MaxPoolCodes"),
+    "bitat_deploy/operators/max_pool.py": _of("MaxPoolBytes", "MaxPoolCodes"),
     "bitat_deploy/operators/narrow_products.py": (
         "tests/operators/test_narrow_products.py",
         *_of("Int8Dense"),

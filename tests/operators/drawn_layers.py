@@ -257,6 +257,8 @@ def drawn_layers(seed: int) -> list[Drawn]:
     for height, width, channels, bits, *window in MAX_POOL:
         codes = Codes((height, width, channels), bits, SIGNED)
         layers.append(Drawn.of(MaxPool("maximum", "codes", *window), codes))
+        layer = MaxPool("maximum", "bytes", *window)
+        layers.append(Drawn.of(layer, Bytes(codes.shape, signed=bool(bits % 2))))
     return layers + [quantize_float(random, *shape) for shape in QUANTIZE_FLOAT]
 
 
