@@ -31,6 +31,7 @@ _MOST_KIB = 1 << 21  # of a cache: 2 GiB
 _X86_64 = ("x86-64-avx512", "x86-64-avx2")
 _AARCH64 = {"0xd03": "rpi3", "0xd05": "cortex-a55", "0xd08": "rpi4", "0xd0b": "rpi5"}
 # Extensions that our operators use.
+_AVX2_EXTENSIONS = ("avx_vnni",)
 _AVX512_EXTENSIONS = ("avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq")
 
 
@@ -194,7 +195,7 @@ def _x86_64_processor() -> Target:
     )
     if named is None:
         raise InputError("target 'host' needs a processor with AVX2; this machine has none")
-    wanted = _AVX512_EXTENSIONS if named.vector_bytes == 64 else ()
+    wanted = _AVX512_EXTENSIONS if named.vector_bytes == 64 else _AVX2_EXTENSIONS
     features = tuple(f"+{name.replace('_', '')}" for name in wanted if name in flags)
     return replace(named, features=features)
 

@@ -24,6 +24,7 @@ _FEATURES = {
     "lse": "atomics",
     "i8mm": "i8mm",
     "sve": "sve",
+    "avxvnni": "avx_vnni",
     "avx512vnni": "avx512_vnni",
     "avx512bitalg": "avx512_bitalg",
     "avx512vpopcntdq": "avx512_vpopcntdq",

@@ -4,6 +4,7 @@ An instruction takes a few *values* of a sum at once, in every lane: the value v
 values in all lanes, the weights are [lane][value].
 
   AVX-512 VNNI: four uint8 values, int8 weights; one ``vpdpbusd`` multiplies and adds 64 pairs.
+  AVX-VNNI: the same with vectors of AVX2, 32 pairs.
   Other x86: two int16 values and weights; ``vpmaddwd`` and an addition.
   NEON with dot products: four int8 values; one ``sdot`` for every four lanes.
   Other NEON: two int8 values; ``smull`` and ``smlal`` add the products of a few steps in int16
@@ -55,7 +56,7 @@ class NarrowProducts:
     @property
     def values(self) -> int:
         """Values of a sum that an instruction takes."""
-        return 4 if self._has_signed_dot_product or has_dot_product(self.target) else 2
+        return 4 if self._has_signed_dot_product or self._has_unsigned_dot_product else 2
 
     @property
     def dtype(self) -> str:
@@ -132,6 +133,11 @@ class NarrowProducts:
     @property
     def _has_signed_dot_product(self) -> bool:
         return self.target.architecture == "aarch64" and "+dotprod" in self.target.features
+
+    @property
+    def _has_unsigned_dot_product(self) -> bool:
+        of_avx2 = self.target.vector_bytes == 32 and "+avxvnni" in self.target.features
+        return has_dot_product(self.target) or of_avx2
 
     def _emit_wide_product(self, sums: Any, values: Any, weights: Any) -> Any:
         if self.values == 4:

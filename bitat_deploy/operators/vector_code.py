@@ -156,10 +156,11 @@ def has_dot_product(target: Target) -> bool:
 
 
 def dot_product(sums: Any, unsigned: Any, signed: Any) -> Any:
-    """Add four products of uint8 and int8 (both 64 lanes) to each of 16 int32 lanes."""
-    name = "llvm.x86.avx512.vpdpbusd.512"
-    unsigned = T.reinterpret("int8x64", unsigned)
-    return T.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
+    """Add four products of uint8 and int8 to each int32 lane, of 16 or, on AVX-VNNI, of 8."""
+    lanes = tvm.DataType(sums.ty.dtype).lanes
+    name = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
+    unsigned = T.reinterpret(f"int8x{4 * lanes}", unsigned)
+    return T.call_llvm_pure_intrin(f"int32x{lanes}", name, sums, unsigned, signed)
 
 
 def vector_dtype(dtype: str, lanes: int) -> str:

@@ -1,5 +1,7 @@
 """What each processor has for products of narrow integers."""
 
+from dataclasses import replace
+
 import pytest
 
 from bitat_deploy.operators.narrow_products import NarrowProducts
@@ -14,3 +16,9 @@ def test_values_of_an_instruction(name: str, values: int, dtype: str, chain: int
     products = NarrowProducts(load_target(name))
     assert (products.values, products.dtype) == (values, dtype)
     assert products.chain(127 * 127) == chain  # two such products fit into int16, three do not
+
+
+def test_avx_vnni_takes_four_values() -> None:
+    avx2 = load_target("x86-64-avx2")
+    products = NarrowProducts(replace(avx2, features=("+avxvnni",)))
+    assert (products.values, products.dtype, products.lanes) == (4, "uint8", 8)

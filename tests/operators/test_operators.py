@@ -43,6 +43,17 @@ def test_avx2() -> None:
     check(drawn_operators(target, seed=2), target)
 
 
+def test_avx_vnni() -> None:
+    """Products by 256 bits of AVX-VNNI, where this machine has it."""
+    flags = Path("/proc/cpuinfo").read_text()
+    if " avx_vnni" not in flags:
+        pytest.skip("this machine has no AVX-VNNI")
+    target = replace(load_target("x86-64-avx2"), features=("+avxvnni",))
+    operators = drawn_operators(target, seed=4)
+    kinds = ("quantized_conv", "quantized_dense")
+    check([one for one in operators if one.kind in kinds], target)
+
+
 @pytest.mark.parametrize("name", ["rpi4", "rpi5"])
 def test_aarch64(name: str, tmp_path: Path) -> None:
     """Without and with dot products."""
