@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm.script.ir_builder import tirx as T
 
-from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format, Image
+from bitat_deploy.network import IMAGE_WEIGHT_BITS, Convolution, Format, Image, Quantize
 from bitat_deploy.operators.byte_copy import emit_byte_copy, largest_sum, level_range, zero_of
 from bitat_deploy.operators.convolution import ConvolutionOperator, PaddedCopy
 from bitat_deploy.operators.narrow_products import NarrowProducts
@@ -41,6 +41,7 @@ from bitat_deploy.target import Target
 _UNROLLED_PICTURE, _UNROLLED = 256, 48
 _PICTURE_CHANNELS = 4
 _REGISTER_SUMS = 4  # on NEON
+_FEW_BITS = 2
 _DOT_VALUES = 4  # that an instruction of dot products takes
 _BLOCK = 16  # values of a run that are loaded at once where it is longer
 
@@ -120,7 +121,8 @@ class QuantizedConv(ConvolutionOperator):
         """Measured on x86, modelled on ARM, at 14x14x512, and 3x3 of the picture."""
         dots, in_order = self._values == _DOT_VALUES, self.target.in_order
         chain = self._products.chain(self._largest_product)
-        if self._may_be_ordered and (dots or (in_order and chain <= LONGEST_CHAIN)):
+        pays = dots and not self._compares_much if not in_order else dots or chain <= LONGEST_CHAIN
+        if self._may_be_ordered and pays:
             return OrderedConvSchedule(6 if dots and in_order else 4, 2)
         if self._is_picture or self._values == 2:
             return QuantizedConvSchedule(2, 2)
@@ -133,6 +135,11 @@ class QuantizedConv(ConvolutionOperator):
     def _is_picture(self) -> bool:
         """Whether it is a first layer; int8 files have other layers that read uint8, too."""
         return isinstance(self.source, Image) and self.channels <= _PICTURE_CHANNELS
+
+    @property
+    def _compares_much(self) -> bool:
+        """Whether the output stage has many thresholds, among which LLVM mixes the products."""
+        return isinstance(self.layer.output, Quantize) and self.layer.output.bits > _FEW_BITS
 
     @property
     def _may_be_ordered(self) -> bool:
