@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bitat_deploy.cli.main import cli
-from bitat_deploy.errors import DeviceUnsuitableError, RunFailedError
+from bitat_deploy.cli.main import as_our_error, cli
+from bitat_deploy.errors import BuildError, DeviceUnsuitableError, RunFailedError
+from bitat_deploy.onnx_format import to_onnx
 from tests.bad_input.test_two_benches import wait_for_runner
 from tests.bench_command import bench, finish, start_bench
+from tests.drawn_networks import draw_network
 from tests.ssh_devices import LocalSshd, VirtualPi
 
 
@@ -28,6 +30,27 @@ def small_disk(local_sshd: LocalSshd) -> Iterator[Path]:
         pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("room", ["64k", "4m"])
+def test_no_room_in_the_cache(
+    room: str, small_disk: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a bundle's first files, nor for its libraries; the compiled programs are there."""
+    subprocess.run(["mount", "-o", f"remount,size={room}", str(small_disk)], check=True)
+    ours = small_disk / "bitat-deploy"
+    ours.mkdir()
+    (ours / "runner").symlink_to(own_cache / "bitat-deploy" / "runner")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    model = tmp_path / "model.onnx"
+    model.write_bytes(to_onnx(draw_network(0, (8, 8, 1), (8, 2), ((16, 2),))).SerializeToString())
+    finished = CliRunner().invoke(cli, ["build", str(model)])
+    assert isinstance(finished.exception, OSError)
+    error = as_our_error(finished.exception)
+    assert isinstance(error, BuildError) and f"disk is full at '{small_disk}" in str(error)
+    assert (
+        not list(small_disk.glob("bitat-deploy/*/.*")) and not (small_disk / "last-build").exists()
+    )
 
 
 def test_read_only_file_system(
