@@ -1,23 +1,40 @@
-"""A hostile device behind real sshd: its forced command answers whatever it likes."""
+"""A hostile device behind real sshd: its forced command answers whatever it likes.
+
+The table's answers to what doctor and clean ask are given over one login, those to all other
+commands in tests/device/test_hostile_answers.py without any; the commands themselves get ten.
+"""
 
 import base64
+import itertools
 import json
+import random
 import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bitat_deploy.errors import RunFailedError
+from bitat_deploy.device import (
+    Connection,
+    connect,
+    diagnose,
+    examine,
+    inspect_device,
+    read_health,
+)
+from bitat_deploy.device.clean import clean_device
+from bitat_deploy.errors import BitatDeployError, RunFailedError
+from bitat_deploy.target import load_target
 from tests.bench_command import COMMAND, bench
+from tests.hostile_answers import COMMANDS, Recorded, drawn_lie, lies
 from tests.hostile_device import NASTY, is_shown_safely
 from tests.ssh_devices import LocalSshd, local_sshd
 
 # Answers by the lie: where its "command" stands in the command, else as the session itself does.
-_SESSION = f"""#!{sys.executable}
+_SESSION = f"""#!{sys.executable} -ES
 import base64, json, os, re, signal, sys
 command = os.environ["SSH_ORIGINAL_COMMAND"]
 lie = json.load(open("LIE"))
@@ -36,6 +53,7 @@ os._exit(lie["exit_code"])
 """
 
 ENDLESS = 1 << 40
+HOST = load_target("host")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +135,40 @@ def test_answers_to_bench(hostile: LocalSshd, host_bundle: Path, tmp_path: Path)
         bench(host_bundle, hostile, report).assert_refused(RunFailedError.exit_code, words)
     lie(hostile, "nothing has this", b"")
     assert bench(host_bundle, hostile, report).json()["accuracy"]["logits_equal"]
+
+
+# Of the answers in the table; "other" is what no command here is.
+_ASKED: dict[str, Callable[[Connection], object]] = {
+    "inspect": lambda device: diagnose(inspect_device(device), read_health(device), [HOST]),
+    "health": lambda device: examine(read_health(device)),
+    "clean": clean_device,
+}
+
+
+def test_table_and_drawn_answers(hostile: LocalSshd, tmp_path: Path) -> None:
+    here = Recorded()
+    here.folder = str(tmp_path)
+    for ask in _ASKED.values():
+        ask(here)
+    table = [one for one in lies() if one.command in _ASKED]
+    source = random.Random(0)
+    drawn = [drawn_lie(source, {key: here.results[key] for key in _ASKED}) for _ in range(20)]
+    assert len(table) >= 60
+    with connect(hostile.host, hostile.ssh_config) as connection:
+        for one in (*table, *drawn):
+            pieces = list(itertools.islice(one.change(here.results[one.command].stdout), 20))
+            endless = len(pieces) == 20
+            output = pieces[0] if endless else b"".join(pieces)
+            options = {"errors": one.errors, "exit_code": one.exit_code}
+            command = COMMANDS[one.command]
+            lie(hostile, command, output, times=ENDLESS if endless else 1, **options)  # type: ignore[arg-type]
+            try:
+                _ASKED[one.command](connection)
+            except BitatDeployError as error:
+                assert is_shown_safely(str(error)) and "\n" not in str(error), str(error)
+                assert len(str(error)) < 1500
+            except Exception as error:
+                raise AssertionError(one.name) from error
 
 
 def test_answers_to_clean(hostile: LocalSshd) -> None:
