@@ -95,7 +95,7 @@ class CostFile:
                 }
             except (OSError, ValueError, AttributeError, RecursionError, InputError) as error:
                 raise InputError(
-                    f"'{path}' is damaged; remove it, and its costs are found anew"
+                    f"'{path}' is damaged; remove it to compute its costs again"
                 ) from error
 
     def add(self, name: str, cost: Cost) -> None:

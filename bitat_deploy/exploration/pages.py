@@ -170,7 +170,7 @@ def _front_notes(document: Mapping[str, Any], front: Sequence[Network]) -> list[
             "than the budget: measure with bitat-deploy bench."
         )
     notes.append(
-        "Validation images chose; the test images were looked at once, after the choice, for these "
+        "Validation images decided; the test images were used once, after the choice, for these "
         "networks alone. Intervals are for the choice of the images, not for another training."
     )
     if document["modelled"]:
@@ -220,8 +220,8 @@ def _facts(document: Mapping[str, Any]) -> Facts:
         rows.append(
             Fact(
                 "Unfinished",
-                "the time was over before all runs were; the same command "
-                "with a longer --time goes on",
+                "time ran out before all runs were done; the same command "
+                "with a longer --time continues",
                 tone=Tone.DOUBTFUL,
             )
         )

@@ -78,8 +78,8 @@ class Workers:
                     done(job, future.result())
                 elif isinstance(error, BrokenExecutor):
                     raise BuildError(
-                        "a training process was ended from outside, perhaps for lack of memory; "
-                        "give the same command again, with fewer --jobs, and it goes on"
+                        "a training process was killed, perhaps for lack of memory; "
+                        "run the same command again with fewer --jobs: it continues"
                     ) from error
                 elif failed is not None and isinstance(error, BitatDeployError):
                     failed(job, error)

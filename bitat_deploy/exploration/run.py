@@ -101,8 +101,8 @@ def explore(
     chosen = choice.choose(rows, options.budget)
     if not chosen.front:
         raise InputError(
-            "the time was over before any network was trained; run the same command again with a "
-            "longer --time, and it goes on"
+            "time ran out before any network was trained; run the same command again with a "
+            "longer --time: it continues where it stopped"
         )
     scores: dict[str, Score] = {}
     with worker_processes(1) as pool:

@@ -40,9 +40,7 @@ def read_score(path: Path) -> Score:
     try:
         score: Score = build_record(Score, json.loads(path.read_text()), "validation")
     except (OSError, ValueError, RecursionError, InputError) as error:
-        raise InputError(
-            f"'{path}' is damaged; remove it, and the run is looked at again"
-        ) from error
+        raise InputError(f"'{path}' is damaged; remove it to evaluate the run again") from error
     return score
 
 
