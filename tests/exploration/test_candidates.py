@@ -1,11 +1,19 @@
 """The candidates file, and which combinations make sense."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.exploration.candidates import Candidate, Shape, combinations, load_space
+from bitat_deploy.exploration.candidates import (
+    Bits,
+    Candidate,
+    Shape,
+    combinations,
+    load_space,
+    plain,
+)
 from bitat_deploy.exploration.recipes import Images, candidate_recipe, twin_recipe
 from bitat_deploy.training import recipe_from_mapping
 from tests.exploration.pictures import CANDIDATES, write_candidates
@@ -39,6 +47,9 @@ def test_blocks_are_read_as_their_architecture_says(
     one = Candidate("one", Shape(architecture, "shortcut", 32, blocks), 0.5, 96, None)
     assert list(one.channels) == [16, 32, 64, 128]
     assert one.reduction == 8
+    assert (plain(one)["weight_bits"], plain(one)["activation_bits"]) == (32, 32)
+    few = plain(replace(one, bits=Bits(1, 2)))
+    assert (few["weight_bits"], few["activation_bits"], few["series"]) == (1, 2, "W1A2")
 
 
 @pytest.mark.parametrize(
