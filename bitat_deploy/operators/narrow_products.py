@@ -5,7 +5,9 @@ values in all lanes, the weights are [lane][value].
 
   AVX-512 VNNI: four uint8 values, int8 weights; one ``vpdpbusd`` multiplies and adds 64 pairs.
   AVX-VNNI: the same with vectors of AVX2, 32 pairs.
-  Other x86: two int16 values and weights; ``vpmaddwd`` and an addition.
+  Other x86: two int16 values and weights; ``vpmaddwd`` and an addition. Codes of a few bits, which
+  are *small*: four uint8 values, int8 weights; ``vpmaddubsw`` and an addition in int16 for 32 or 64
+  pairs, and for every chain of steps a ``vpmaddwd`` and an addition in int32.
   NEON with dot products: four int8 values; one ``sdot`` for every four lanes.
   Other NEON: two int8 values; ``smull`` and ``smlal`` add the products of a few steps in int16
   lanes, one for each value, and ``sadalp`` adds these to the sums: with a chain of two steps three
@@ -27,11 +29,13 @@ from bitat_deploy.operators.vector_code import (
     has_dot_product,
     keep,
     load,
+    splat,
     vector_dtype,
 )
 from bitat_deploy.target import Target
 
 _REGISTER = 16  # bytes, on NEON
+_LONGEST_PAIRS = 4  # steps in registers; eight are no faster
 _INT16 = np.iinfo(np.int16).max
 
 
@@ -42,11 +46,13 @@ class NarrowProducts:
     ``values`` of ``dtype`` are taken at once; where that is not int8 or int16, the least int8 value
     has to become 0. ``weight_dtype`` is what the weights have to be. With ``by_lane`` dot products
     of NEON take the values from a lane of a register, without a broadcast: better for long sums,
-    worse for the first layer (docs/kernels.md).
+    worse for the first layer (docs/kernels.md). With ``small`` two products of uint8 fit into
+    int16.
     """
 
     target: Target
     by_lane: bool = False
+    small: bool = False
 
     @property
     def lanes(self) -> int:
@@ -56,7 +62,7 @@ class NarrowProducts:
     @property
     def values(self) -> int:
         """Values of a sum that an instruction takes."""
-        return 4 if self._has_signed_dot_product or self._has_unsigned_dot_product else 2
+        return 4 if self._has_dot_product or self._in_pairs else 2
 
     @property
     def dtype(self) -> str:
@@ -72,6 +78,8 @@ class NarrowProducts:
 
     def chain(self, largest_product: int) -> int:
         """Steps that :meth:`emit_sum` is given at once: more may overflow, fewer cost more."""
+        if self._in_pairs:
+            return max(1, min(_LONGEST_PAIRS, _INT16 // (2 * largest_product)))
         if self.dtype != "int8" or self.values == 4:
             return 1
         return max(1, min(8, _INT16 // largest_product))
@@ -109,6 +117,8 @@ class NarrowProducts:
 
     def emit_sum(self, sums: Any, steps: Sequence[tuple[Any, list[Any]]]) -> Any:
         """Add the products of a few steps, (values, weights) each, to the lanes of ``sums``."""
+        if self._in_pairs:
+            return keep(self._emit_pairs(sums, steps))
         if self.dtype != "int8":
             for values, (weights,) in steps:
                 sums = keep(self._emit_wide_product(sums, values, weights))
@@ -131,6 +141,15 @@ class NarrowProducts:
         return self.values * (4 if self.dtype == "int8" else self.lanes)
 
     @property
+    def _in_pairs(self) -> bool:
+        """Whether ``vpmaddubsw`` adds two products in int16."""
+        return self.small and self.target.architecture == "x86_64" and not self._has_dot_product
+
+    @property
+    def _has_dot_product(self) -> bool:
+        return self._has_signed_dot_product or self._has_unsigned_dot_product
+
+    @property
     def _has_signed_dot_product(self) -> bool:
         return self.target.architecture == "aarch64" and "+dotprod" in self.target.features
 
@@ -142,8 +161,23 @@ class NarrowProducts:
     def _emit_wide_product(self, sums: Any, values: Any, weights: Any) -> Any:
         if self.values == 4:
             return dot_product(sums, values, weights)
+        return sums + self._emit_added_pairs(values, weights)
+
+    def _emit_added_pairs(self, values: Any, weights: Any) -> Any:
+        """Of int16: two products in each int32 lane."""
         name = "llvm.x86.avx512.pmaddw.d.512" if self.lanes == 16 else "llvm.x86.avx2.pmadd.wd"
-        return sums + T.call_llvm_pure_intrin(f"int32x{self.lanes}", name, values, weights)
+        return T.call_llvm_pure_intrin(f"int32x{self.lanes}", name, values, weights)
+
+    def _emit_pairs(self, sums: Any, steps: Sequence[tuple[Any, list[Any]]]) -> Any:
+        wide = self.lanes == 16
+        name = "llvm.x86.avx512.pmaddubs.w.512" if wide else "llvm.x86.avx2.pmadd.ub.sw"
+        bytes_, words = f"int8x{4 * self.lanes}", f"int16x{2 * self.lanes}"
+        total: Any = None
+        for values, (weights,) in steps:
+            signed = T.reinterpret(bytes_, values)
+            pairs = T.call_llvm_pure_intrin(words, name, signed, weights)
+            total = keep(pairs if total is None else total + pairs)
+        return sums + self._emit_added_pairs(total, splat(1, "int16", 2 * self.lanes))
 
     def _emit_dot_products(self, sums: Any, steps: Sequence[tuple[Any, Any]]) -> Any:
         for values, weights in steps:

@@ -40,6 +40,7 @@ from bitat_deploy.target import Target
 # Products of a tile in straight-line code: of the picture, whose windows are small, and elsewhere.
 _UNROLLED_PICTURE, _UNROLLED = 256, 48
 _PICTURE_CHANNELS = 4
+_INT16 = np.iinfo(np.int16).max
 _REGISTER_SUMS = 4  # on NEON
 _FEW_BITS = 2
 _DOT_VALUES = 4  # that an instruction of dot products takes
@@ -124,7 +125,7 @@ class QuantizedConv(ConvolutionOperator):
         pays = dots and not self._compares_much if not in_order else dots or chain <= LONGEST_CHAIN
         if self._may_be_ordered and pays:
             return OrderedConvSchedule(6 if dots and in_order else 4, 2)
-        if self._is_picture or self._values == 2:
+        if self._is_picture or self._values == 2 or chain > 1:
             return QuantizedConvSchedule(2, 2)
         if self.target.architecture != "x86_64":
             return QuantizedConvSchedule(6, 2)
@@ -153,7 +154,11 @@ class QuantizedConv(ConvolutionOperator):
 
     @property
     def _products(self) -> NarrowProducts:
-        return NarrowProducts(self.target, by_lane=not self._is_picture)
+        level = max(
+            abs(limit - zero_of(self.source, "uint8")) for limit in level_range(self.source)
+        )
+        small = 2 * level * self._largest_weight <= _INT16
+        return NarrowProducts(self.target, by_lane=not self._is_picture, small=small)
 
     @property
     def _values(self) -> int:
@@ -164,9 +169,14 @@ class QuantizedConv(ConvolutionOperator):
         """Of what the copy holds and the weights."""
         zero = zero_of(self.source, self._products.dtype)
         level = max(abs(limit - zero) for limit in level_range(self.source))
+        return level * self._largest_weight
+
+    @property
+    def _largest_weight(self) -> int:
+        """In magnitude, or what it may be."""
         bits = self.layer.weight_bits
         least = -127 if bits == IMAGE_WEIGHT_BITS else 1 - 2**bits
-        return level * -int(self.layer.weight.min(initial=least))
+        return -int(self.layer.weight.min(initial=least))
 
     @property
     def _lanes(self) -> int:

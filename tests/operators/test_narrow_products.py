@@ -22,3 +22,10 @@ def test_avx_vnni_takes_four_values() -> None:
     avx2 = load_target("x86-64-avx2")
     products = NarrowProducts(replace(avx2, features=("+avxvnni",)))
     assert (products.values, products.dtype, products.lanes) == (4, "uint8", 8)
+
+
+def test_codes_on_avx2_are_added_in_pairs() -> None:
+    products = NarrowProducts(load_target("x86-64-avx2"), small=True)
+    assert (products.values, products.dtype, products.weight_dtype) == (4, "uint8", "int8")
+    assert products.chain(128 * 30) == 4
+    assert products.chain(128 * 60) == 2

@@ -4,11 +4,20 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bitat_deploy.operators import OPERATORS, Operator
 from bitat_deploy.target import load_target
-from tests.operators.drawn_layers import drawn_operators
+from tests.drawn_networks import Draw
+from tests.operators.drawn_layers import (
+    ONE,
+    SIGNED,
+    SUMS,
+    drawn_inputs,
+    drawn_operators,
+    eight_bits,
+)
 from tests.operators.execution import check
 
 
@@ -43,15 +52,27 @@ def test_avx2() -> None:
     check(drawn_operators(target, seed=2), target)
 
 
-def test_avx_vnni() -> None:
-    """Products by 256 bits of AVX-VNNI, where this machine has it."""
-    flags = Path("/proc/cpuinfo").read_text()
-    if " avx_vnni" not in flags:
-        pytest.skip("this machine has no AVX-VNNI")
-    target = replace(load_target("x86-64-avx2"), features=("+avxvnni",))
+@pytest.mark.parametrize(
+    ("name", "feature", "flag"),
+    [("x86-64-avx2", "+avxvnni", "avx_vnni"), ("x86-64-avx512", "", "avx512bw")],
+)
+def test_other_products_of_bytes(name: str, feature: str, flag: str) -> None:
+    """AVX-VNNI, and AVX-512 without VNNI, where this machine has them."""
+    if flag not in Path("/proc/cpuinfo").read_text().split():
+        pytest.skip(f"this machine has no {flag}")
+    target = replace(load_target(name), features=(feature,) if feature else ())
     operators = drawn_operators(target, seed=4)
     kinds = ("quantized_conv", "quantized_dense")
     check([one for one in operators if one.kind in kinds], target)
+
+
+def test_the_largest_products_of_codes_fit_in_int16() -> None:
+    target = load_target("x86-64-avx2")
+    shape = ((1, 3, 1, 70, 9), ONE, (4, SIGNED), SUMS)
+    operator = eight_bits(Draw(1), shape).operator(target)
+    operator.layer.weight[:] = -128
+    inputs = [tuple(np.full_like(x, 255) for x in drawn_inputs(operator, Draw(1).random))]
+    check([operator], target, inputs=inputs)
 
 
 @pytest.mark.parametrize("name", ["rpi4", "rpi5"])
