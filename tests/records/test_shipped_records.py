@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.random_networks import random_mobilenet_v1, random_mobilenet_v2
+from benchmarks.random_networks import (
+    WIDER_NETWORKS,
+    random_mobilenet_v1,
+    random_mobilenet_v2,
+)
 from bitat_deploy.compiler.lowering import lower_layers
 from bitat_deploy.network import IntegerNetwork
 from bitat_deploy.onnx_format import read_network
@@ -85,7 +89,8 @@ def test_every_record_still_applies(name: str) -> None:
 def _networks() -> list[IntegerNetwork]:
     """Those of scripts/make-records."""
     zoo = read_network(resolve_model(DEFAULT_MODEL))
-    return [zoo, random_mobilenet_v1(), random_mobilenet_v2()]
+    eight_bits = WIDER_NETWORKS["mobilenet-v1-w8a8"]()
+    return [zoo, random_mobilenet_v1(), random_mobilenet_v2(), eight_bits]
 
 
 def _by_target(name: str, records: list[Record]) -> Iterator[tuple[Target, list[Record]]]:
