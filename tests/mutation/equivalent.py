@@ -6,6 +6,11 @@ _FOREIGN = "bitat_deploy/foreign"
 # Module, line before and after: the reason.
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "training/own_network/operands.py",
+        'padding_level = int(operation.values["padding"] > 0)',
+        'padding_level = int(operation.values["padding"] >= 0)',
+    ): "without padding nothing reads the level of the border",
+    (
         "bitat_deploy/files.py",
         "os.posix_fallocate(file.fileno(), 0, size)",
         "os.posix_fallocate(file.fileno(), 1, size)",

@@ -128,6 +128,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "bitat_deploy/exploration/halving.py": ("tests/exploration/test_halving.py",),
     "bitat_deploy/files.py": ("tests/test_files.py",),
     "bitat_deploy/plain_text.py": ("tests/test_plain_text.py",),
-    "training/own_network/form.py": ("tests/training/test_own_network.py",),
+    "training/own_network/form.py": (
+        "tests/training/test_own_network_form.py",
+        "tests/training/test_own_network.py",
+    ),
     "training/own_network/operands.py": ("tests/training/test_own_network.py",),
 }
