@@ -3,7 +3,8 @@
 A convolution in NCHW is computed for some output channels and a vector of neighbouring pixels at
 a time: their sums stay in registers over the whole window, each input vector is used for all the
 channels, and what follows the convolution (batch normalisation, activation) is applied before the
-tile is stored. It is not tuned; without it the float32 part of a
+tile is stored. Rows that are shorter than a vector are joined where the convolution is 1x1, as
+its input's pixels then follow each other, too. It is not tuned; without it the float32 part of a
 network would be about a hundred times slower.
 """
 
@@ -15,7 +16,7 @@ from tvm.ir import IRModule
 
 from bitat_deploy.target import Target
 
-_TILE_CHANNELS = 8
+_TILE_CHANNELS = 8  # and twice as many of whole rows, which share a vector of pixels
 _PARALLEL_FROM = 1 << 18  # multiply-accumulates; threads cost more below
 
 
@@ -60,6 +61,11 @@ def _tile(schedule: Any, core: Any, last: Any, target: Target) -> None:
         return
     work = math.prod(_extent(schedule, loop) for loop in schedule.get_loops(core))
     batch, channel, row, column = spatial
+    if _is_pointwise(schedule, core, last, window):
+        rows = _rows_joined(schedule, row, column, target.vector_bytes // 4)
+        if rows > 1:
+            _tile_rows(schedule, core, last, rows)
+            return
     lanes = _divisor(_extent(schedule, column), target.vector_bytes // 4)
     channels = _divisor(_extent(schedule, channel), _TILE_CHANNELS)
     outer_channel, inner_channel = schedule.split(channel, [None, channels])
@@ -75,6 +81,47 @@ def _tile(schedule: Any, core: Any, last: Any, target: Target) -> None:
     schedule.unroll(inner_channel)
     if work >= _PARALLEL_FROM:
         schedule.parallel(schedule.fuse(batch, outer_channel, row))
+    schedule.decompose_reduction(core, window[0])
+
+
+def _is_pointwise(schedule: Any, core: Any, last: Any, window: Any) -> bool:
+    """Whether ``core`` is a dense 1x1 convolution with stride 1 that reads no padded copy."""
+    if len(window) != 3 or [_extent(schedule, loop) for loop in window[1:]] != [1, 1]:
+        return False
+    read, written = schedule.get(core).reads[0], schedule.get(last).writes[0]
+    return _pixels(read) == _pixels(written)
+
+
+def _pixels(region: Any) -> list[int]:
+    """Height and width of the tensor that a region is of."""
+    return [int(size) for size in region.source.shape[2:]]
+
+
+def _rows_joined(schedule: Any, row: Any, column: Any, lanes: int) -> int:
+    """How many rows fit into a vector of ``lanes``: LLVM keeps no longer ones in registers."""
+    height, width = _extent(schedule, row), _extent(schedule, column)
+    return _divisor(height, max(1, lanes // width))
+
+
+def _tile_rows(schedule: Any, core: Any, last: Any, rows: int) -> None:
+    """As :func:`_tile`, for tiles of whole rows."""
+    work = math.prod(_extent(schedule, loop) for loop in schedule.get_loops(core))
+    batch, channel, row, column = schedule.get_loops(last)
+    channels = _divisor(_extent(schedule, channel), 2 * _TILE_CHANNELS)
+    outer_channel, inner_channel = schedule.split(channel, [None, channels])
+    outer_row, inner_row = schedule.split(row, [None, rows])
+    schedule.reorder(batch, outer_channel, outer_row, inner_channel, inner_row, column)
+    pixels = schedule.fuse(inner_row, column)
+    schedule.compute_at(core, outer_row, preserve_unit_loops=True)
+    inner = schedule.get_loops(core)[3:]
+    spatial, window = inner[:4], inner[4:]
+    schedule.reorder(*window, *spatial)
+    schedule.vectorize(schedule.fuse(*spatial[2:]))
+    schedule.unroll(spatial[1])
+    schedule.vectorize(pixels)
+    schedule.unroll(inner_channel)
+    if work >= _PARALLEL_FROM:
+        schedule.parallel(schedule.fuse(batch, outer_channel, outer_row))
     schedule.decompose_reduction(core, window[0])
 
 

@@ -67,7 +67,20 @@ def line(model: Model) -> None:
     model.add("Unsqueeze", model.current, model.constant([2], np.int64))
 
 
-@pytest.mark.parametrize("add", [swapped_halves, one_half, shuffled_unit, cumulative_sum, line])
+def short_rows(model: Model) -> None:
+    """1x1 convolutions of 8x8, 4x4 and 3x3 pixels, whose rows are joined, alone and not alone."""
+    model.conv(24, 1, bias=True)
+    model.add("Relu")
+    model.conv(9, 1, strides=[2, 2])
+    model.conv(10, 1)
+    model.conv(10, 2, group=10)
+    model.conv(7, 1)
+    model.add("Sigmoid")
+
+
+@pytest.mark.parametrize(
+    "add", [swapped_halves, one_half, shuffled_unit, cumulative_sum, line, short_rows]
+)
 def test_layers_give_what_the_file_gives(add: Callable[[Model], None], tmp_path: Path) -> None:
     model = drawn()
     add(model)
