@@ -25,6 +25,7 @@ from bitat_deploy.report import (
     Report,
     Table,
     Tone,
+    banner_of_times,
     byte_size,
     duration,
     proportions_differ,
@@ -71,16 +72,13 @@ def exploration_report(document: Mapping[str, Any]) -> Report:
 
 def _banner(document: Mapping[str, Any]) -> Banner | None:
     """What makes measured times doubtful."""
-    if document["emulated"]:
-        sentence = "These latencies say nothing about real hardware: do not choose by them."
-        return Banner("EMULATED", sentence, Tone.BAD)
-    if not document["doubts"]:
-        return None
-    return Banner(
-        "NOT TRUSTWORTHY",
-        "Do not choose by these latencies:",
-        Tone.BAD,
-        tuple(document["doubts"]),
+    return banner_of_times(
+        document["emulated"],
+        document["doubts"],
+        (
+            "These latencies say nothing about real hardware: do not choose by them.",
+            "Do not choose by these latencies:",
+        ),
     )
 
 

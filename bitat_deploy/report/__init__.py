@@ -32,6 +32,7 @@ from bitat_deploy.report.sections import (
     Series,
     Table,
     Tone,
+    banner_of_times,
 )
 from bitat_deploy.report.tables import board_table, layer_table, top_classes_table, tuning_table
 from bitat_deploy.report.terminal import terminal_page, terminal_report, terminal_table
@@ -56,6 +57,7 @@ __all__ = [
     "Tone",
     "Verdict",
     "accuracy_interval",
+    "banner_of_times",
     "bench_document",
     "board_table",
     "byte_size",

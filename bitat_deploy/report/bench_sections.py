@@ -13,7 +13,16 @@ from bitat_deploy.report.baseline_sections import baseline_sections
 from bitat_deploy.report.class_sections import class_sections
 from bitat_deploy.report.formatting import byte_size, duration, headline, percentage, thread_count
 from bitat_deploy.report.layer_section import layer_section
-from bitat_deploy.report.sections import Banner, Fact, Facts, Histogram, Report, Section, Tone
+from bitat_deploy.report.sections import (
+    Banner,
+    Fact,
+    Facts,
+    Histogram,
+    Report,
+    Section,
+    Tone,
+    banner_of_times,
+)
 
 Document = Mapping[str, Any]
 
@@ -56,14 +65,16 @@ def bench_report(document: Document, pictures: Pictures | None = None) -> Report
 
 def banner(document: Document) -> Banner | None:
     """Why the times are not to be trusted; None if nothing is known against them."""
-    if document["device"]["emulated"]:  # other reasons do not matter then
-        sentence = "The times say nothing about real hardware; accuracy and sizes are valid."
-        return Banner("EMULATED", sentence, Tone.BAD)
-    reasons = tuple(document.get("not_trustworthy", ()))
-    if not reasons:
-        return None
-    remedy = f"bitat-deploy doctor --host {document['device']['name']}"
-    return Banner("NOT TRUSTWORTHY", "Do not rely on the times:", Tone.DOUBTFUL, reasons, remedy)
+    device = document["device"]
+    return banner_of_times(
+        device["emulated"],
+        document.get("not_trustworthy", ()),
+        (
+            "The times say nothing about real hardware; accuracy and sizes are valid.",
+            "Do not rely on the times:",
+        ),
+        f"bitat-deploy doctor --host {device['name']}",
+    )
 
 
 def _figures(document: Document) -> list[tuple[str, str]]:

@@ -59,6 +59,20 @@ class Banner(_Part):
         return lines or [f"{name} is {self.title}. {self.sentence}"]
 
 
+def banner_of_times(
+    emulated: bool, reasons: Sequence[str], sentences: tuple[str, str], remedy: str = ""
+) -> Banner | None:
+    """Why measured times are not to be trusted; None if nothing is known against them.
+
+    ``sentences`` say what follows from it: on an emulated device, and with ``reasons``.
+    """
+    if emulated:  # other reasons do not matter then
+        return Banner("EMULATED", sentences[0], Tone.BAD)
+    if not reasons:
+        return None
+    return Banner("NOT TRUSTWORTHY", sentences[1], Tone.DOUBTFUL, tuple(reasons), remedy)
+
+
 @dataclass(frozen=True)
 class Fact(_Part):
     """One row of what and value; the terminal shows those that are not ``brief`` on request."""
