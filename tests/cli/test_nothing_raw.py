@@ -171,5 +171,4 @@ def test_photos_of_nasty_classes(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / NAME, 6)
     for number, folder in enumerate(sorted(photos.iterdir())):
         folder.rename(photos / f"{NAME[:50]}{number}")
-    shown = run("train", str(photos), "--set", f"dataset={NASTY}")
-    assert "Error" in shown or "class" in shown
+    assert "has 5 photos for training" in run("train", str(photos))
