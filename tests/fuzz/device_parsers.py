@@ -42,7 +42,7 @@ def read_target(content: bytes, folder: Path) -> None:
     target = load_target(str(folder / "board.yaml"))
     assert foreign_text(target.name) == target.name and Path(target.name).name == target.name
     assert foreign_text(target.description) or not target.description.strip()
-    assert target.cores > 0 and target.vector_bytes > 0 and target.bmac_bound >= 0
+    assert target.cores > 0 and target.vector_bytes > 0 and target.counting_bound >= 0
     diagnose(DEVICE, HEALTH, [target])
 
 
