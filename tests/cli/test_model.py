@@ -1,12 +1,13 @@
 """MODEL of build and tune: a checkpoint or an ONNX file, and the preprocessing of its input."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from bitat_deploy.api import onnx_file
+from bitat_deploy.cli.main import cli
 from bitat_deploy.errors import InputError
 from bitat_deploy.onnx_format import reference_logits
 from bitat_deploy.progress import silent
@@ -14,7 +15,6 @@ from bitat_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from bitat_deploy.training.integer_network import integer_logits, load_checkpoint_network
 from bitat_deploy.training.networks import build_network
 from bitat_deploy.training.recipe import load_recipe
-from tests.bench_command import COMMAND
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +43,14 @@ def test_our_own_networks_refuse_a_preprocessing(
     checkpoint: Path,
     host_bundle: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     path = checkpoint if model == checkpoint.name else host_bundle / model
     output = {"build": ["-o", "bundle"], "tune": ["--records", "records.jsonl"]}[command]
-    finished = subprocess.run(
-        [COMMAND, command, path, *output, *option], capture_output=True, text=True, cwd=tmp_path
-    )
-    errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
-    assert finished.returncode == InputError.exit_code, finished.stderr
-    assert len(errors) == 1
-    assert "leave out --mean, --std and --input-scale" in errors[0]
+    finished = CliRunner().invoke(cli, [command, str(path), *output, *option])
+    assert isinstance(finished.exception, InputError)
+    assert "leave out --mean, --std and --input-scale" in str(finished.exception)
     assert not list(tmp_path.iterdir())
 
 
