@@ -12,14 +12,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from benchmarks.random_networks import mobilenet_v1_blocks, mobilenet_v2_blocks
+from bitat_deploy.baseline import quantize_int8
 
 _OPSET, _IR_VERSION = 17, 8
 _STEM, _HEAD = 32, 1280
 _CALIBRATION_IMAGES = 4
-
 
 Shape = tuple[int, int, int]  # height, width, channels of the picture
 
@@ -86,15 +85,7 @@ def write_int8_mobilenet_v2(path: Path, seed: int = 0, size: int = 224) -> Shape
     """MobileNetV2 by ``quantize_static``: QDQ, uint8, int8 weights with a scale per channel."""
     real = path.with_name(path.stem + "-float32.onnx")
     shape = write_mobilenet_v2(real, seed, size)
-    quantize_static(
-        real,
-        path,
-        _DrawnImages(size),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    quantize_int8(real, path, _drawn_images(size))
     return shape
 
 
@@ -108,20 +99,11 @@ FOREIGN_FILES: dict[str, Callable[[Path, int], Shape]] = {
 }
 
 
-class _DrawnImages(CalibrationDataReader):
-    def __init__(self, size: int) -> None:
-        self._images = self._draw(size)
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next input, None after the last one."""
-        return next(self._images, None)
-
-    @staticmethod
-    def _draw(size: int) -> Iterator[dict[str, NDArray[np.float32]]]:
-        generator = np.random.default_rng(0)
-        for _ in range(_CALIBRATION_IMAGES):
-            pixels = generator.integers(0, 256, (1, 3, size, size), dtype=np.uint8)
-            yield {"image": pixels.astype(np.float32) / np.float32(255)}
+def _drawn_images(size: int) -> Iterator[dict[str, NDArray[np.float32]]]:
+    generator = np.random.default_rng(0)
+    for _ in range(_CALIBRATION_IMAGES):
+        pixels = generator.integers(0, 256, (1, 3, size, size), dtype=np.uint8)
+        yield {"image": pixels.astype(np.float32) / np.float32(255)}
 
 
 class _File:

@@ -155,7 +155,7 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
     lines: list[str] = []
     for amount in budgets.amounts:
         rows = [
-            (comparison.row(name).title, _reached(comparison, name, amount, reports))
+            (comparison.row(name).title, _reached(comparison, budgets, name, amount, reports))
             for name in budgets.rows
         ]
         if any(cell for _, cells in rows for cell in cells):
@@ -172,22 +172,23 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
     return [
         "### With fewer steps and images",
         "",
-        "Top-1 [%] on the test images, in integers. Epochs are passes through these images, of all "
-        f"stages together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and "
-        "the range.",
+        "Top-1 [%] on the test images: in integers, but in floating point where no step was taken and "
+        "the network has no ranges yet. Epochs are passes through these images, of all stages "
+        f"together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and the range.",
         "",
         *lines,
     ]
 
 
-def _reached(comparison: Comparison, name: str, amount: Amount, reports: Path) -> list[str]:
+def _reached(
+    comparison: Comparison, budgets: Budgets, name: str, amount: Amount, reports: Path
+) -> list[str]:
     """What the row reached, a cell for each number of epochs; empty where no run is there."""
-    assert comparison.budgets is not None
     cells = []
     for epochs in amount.epochs:
         runs = (
             comparison.budget_run(comparison.row(name), seed, amount.images, epochs)
-            for seed in comparison.budgets.seeds
+            for seed in budgets.seeds
         )
         found = [report for run in runs if (report := report_of(run, reports)) is not None]
         cells.append(_mean_and_range(found) if found else "")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.errors import InputError
+from bitat_deploy.files import whole_file
 from bitat_deploy.training import (
     Checkpoint,
     ImageSet,
@@ -178,14 +179,13 @@ def missing(document: dict[str, Any], rows: Sequence[RoundingRow]) -> list[Round
 
 
 def write(document: dict[str, Any], path: Path) -> None:
-    """The JSON file and, beside it, the table in Markdown; each beside and then renamed."""
+    """The JSON file and, beside it, the table in Markdown."""
     for file, text in (
         (path, json.dumps(document, indent=1) + "\n"),
         (path.with_suffix(".md"), table(document)),
     ):
-        beside = file.with_name(file.name + ".partial")
-        beside.write_text(text)
-        beside.replace(file)
+        with whole_file(file) as beside:
+            beside.write(text.encode())
 
 
 def table(document: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,10 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+from onnxruntime.quantization import CalibrationMethod
 from torch import Tensor
 
+from bitat_deploy.baseline import quantize_int8
 from bitat_deploy.datasets import load_dataset
 from bitat_deploy.training import (
     ImageSet,
@@ -84,17 +78,10 @@ def _quantize(real: Path, quantized: Path, photos: Tensor, setting: dict[str, An
     logging.getLogger().setLevel(logging.ERROR)  # it advises to fold what is folded already
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it counts its tensors
-            quantize_static(
-                real,
-                quantized,
-                # Histograms of percentiles keep all values.
-                _Photos(photos[:_HISTOGRAM] if "calibrate_method" in setting else photos),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                **setting,
-            )
+            # Histograms of percentiles keep all values.
+            some = photos[:_HISTOGRAM] if "calibrate_method" in setting else photos
+            inputs = ({"image": _floats(batch)} for batch in some.split(_BATCH))
+            quantize_int8(real, quantized, inputs, **setting)
     finally:
         logging.getLogger().setLevel(level)
 
@@ -158,15 +145,6 @@ def onnx_answers(path: Path, images: Tensor) -> NDArray[np.int64]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     logits = [session.run(None, {"image": _floats(some)})[0] for some in images.split(_BATCH)]
     return np.concatenate(logits).argmax(axis=1)
-
-
-class _Photos(CalibrationDataReader):
-    def __init__(self, photos: Tensor) -> None:
-        self._batches: Iterator[Tensor] = iter(photos.split(_BATCH))
-
-    def get_next(self) -> dict[str, Any] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"image": _floats(batch)}
 
 
 def _floats(images: Tensor) -> NDArray[np.float32]:

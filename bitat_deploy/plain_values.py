@@ -1,12 +1,30 @@
 """Converts plain values, as in YAML and JSON, to frozen dataclasses."""
 
 import dataclasses
+import json
+import math
 import reprlib
 import types
 import typing
-from typing import Any
+from typing import Any, NoReturn
 
 from bitat_deploy.errors import InputError
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The values in ``text``; its numbers are finite. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_float=_finite, parse_constant=_refuse)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is out of range")
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def build_record(kind: Any, value: Any, where: str) -> Any:

@@ -26,7 +26,7 @@ from bitat_deploy.lazy_face import lazy_face
 if TYPE_CHECKING:
     from bitat_deploy.baseline.baseline import IN_FILE, Baseline, Twin
     from bitat_deploy.baseline.float32 import float32_twin, unit_rows
-    from bitat_deploy.baseline.int8 import int8_twin
+    from bitat_deploy.baseline.int8 import int8_twin, quantize_int8
     from bitat_deploy.baseline.prepare import prepare_baseline
     from bitat_deploy.baseline.program import baseline_program
     from bitat_deploy.baseline.runtime import (
@@ -51,5 +51,6 @@ __all__ = [
     "is_quantized",
     "onnx_runtime_library",
     "prepare_baseline",
+    "quantize_int8",
     "unit_rows",
 ]

@@ -5,7 +5,9 @@ fuses into its integer kernels: the fastest of its formats on x86-64, and those 
 kernels for on ARM.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,35 +35,46 @@ def int8_twin(float32: onnx.ModelProto) -> onnx.ModelProto:
     with scratch_folder() as folder:
         source, path = folder / "float32.onnx", folder / "int8.onnx"
         onnx.save(float32, source)
-        quantize_static(
-            source,
-            path,
-            _DrawnImages(shape),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        quantize_int8(source, path, _drawn_images(shape))
         return _without_conversion(onnx.load(path))
 
 
-class _DrawnImages(CalibrationDataReader):
-    """Random images, each with the darkest and the brightest pixel."""
+def quantize_int8(
+    source: Path, path: Path, inputs: Iterable[Mapping[str, NDArray[Any]]], **settings: Any
+) -> None:
+    """Write ``source`` in 8 bits to ``path``, with the ranges that ``inputs`` give.
 
-    def __init__(self, shape: list[int]) -> None:
-        self._images = self._draw(shape)
+    ``settings`` are more of ONNX Runtime's ``quantize_static``.
+    """
+    quantize_static(
+        source,
+        path,
+        _Inputs(inputs),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        **settings,
+    )
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next image as the input of a run, None after the last one."""
-        return next(self._images, None)
 
-    @staticmethod
-    def _draw(shape: list[int]) -> Iterator[dict[str, NDArray[np.uint8]]]:
-        generator = np.random.default_rng(0)
-        for _ in range(_IMAGES):
-            image = generator.integers(0, 256, shape, dtype=np.uint8)
-            image.flat[:2] = (0, 255)
-            yield {INPUT: image}
+class _Inputs(CalibrationDataReader):
+    def __init__(self, inputs: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+        self._inputs = iter(inputs)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next run's, None after the last one."""
+        inputs = next(self._inputs, None)
+        return None if inputs is None else dict(inputs)
+
+
+def _drawn_images(shape: list[int]) -> Iterator[dict[str, NDArray[np.uint8]]]:
+    """Each with the darkest and the brightest pixel."""
+    generator = np.random.default_rng(0)
+    for _ in range(_IMAGES):
+        image = generator.integers(0, 256, shape, dtype=np.uint8)
+        image.flat[:2] = (0, 255)
+        yield {INPUT: image}
 
 
 def _without_conversion(model: onnx.ModelProto) -> onnx.ModelProto:

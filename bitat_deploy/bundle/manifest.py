@@ -6,13 +6,13 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 from bitat_deploy.compiler import LayerReport
 from bitat_deploy.errors import BundleError, InputError
 from bitat_deploy.network import OWN, Preprocessing, preprocessing_of
 from bitat_deploy.plain_text import NAME_RULE, is_name
-from bitat_deploy.plain_values import build_record
+from bitat_deploy.plain_values import build_record, strict_json
 from bitat_deploy.target import Target
 
 SCHEMA_VERSION = 3  # 2: layers say by what record they are tuned; 3: the preprocessing
@@ -90,7 +90,7 @@ def parse_manifest(text: str) -> Manifest:
     Raises BundleError that says what is wrong with the manifest.
     """
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = strict_json(text)
         _check_texts(document, "manifest")
     except RecursionError as error:
         raise BundleError("is not JSON (too deep)") from error
@@ -113,10 +113,6 @@ def parse_manifest(text: str) -> Manifest:
     _check_files(manifest.files)
     _check_numbers(manifest)
     return manifest
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _check_files(files: Sequence[BundleFile]) -> None:

@@ -1,16 +1,15 @@
 """Reading an exploration's document back from its JSON file, which may come from anywhere."""
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.exploration.document import SCHEMA_VERSION, Document
 from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.plain_values import strict_json
 
 _MAXIMUM_BYTES = 16_000_000
 _MOST = 1e15  # of any number: what divisions and units keep finite
@@ -70,7 +69,7 @@ def read_exploration(path: Path) -> Document:
     try:
         with path.open("rb") as file:
             content = file.read(_MAXIMUM_BYTES)
-        document: Document = json.loads(content, parse_float=_finite, parse_constant=_refuse)
+        document: Document = strict_json(content)
         version = document["schema_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"'{path}' is no report of bitat-deploy explore") from error
@@ -109,14 +108,3 @@ def _contradiction(document: Mapping[str, Any]) -> str:
     if any(score["right"] > score["images"] for score in scores):
         return "more images were answered rightly than there are"
     return ""
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is out of range")
-    return value
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

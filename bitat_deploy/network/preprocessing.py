@@ -10,10 +10,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import NoReturn
 
 from bitat_deploy.errors import InputError
-from bitat_deploy.plain_values import build_record
+from bitat_deploy.plain_values import build_record, strict_json
 
 FITS = ("crop", "stretch", "middle")
 FILTERS = ("bicubic", "bilinear")
@@ -117,7 +116,7 @@ class Preprocessing:
         if len(text) > _LONGEST_TEXT:
             raise InputError(f"a preprocessing has at most {_LONGEST_TEXT} characters")
         try:
-            value = json.loads(text, parse_constant=_refuse)
+            value = strict_json(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"the preprocessing is not JSON ({error})") from error
         record: Preprocessing = build_record(Preprocessing, value, "preprocessing")
@@ -179,7 +178,3 @@ def class_names_of(text: str) -> tuple[str, ...]:
 def _listed(values: tuple[float, ...]) -> str:
     numbers = ", ".join(f"{value:g}" for value in values)
     return f"[{numbers}]" if len(values) > 1 else numbers
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number here")

@@ -18,6 +18,7 @@ Both read a little behind the end of a run, values and weights: ``VALUE_SLACK`` 
 ``WEIGHT_SLACK`` elements have to be there.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class OrderedProducts:
             T.evaluate(T.call_extern("void", name, *rows, *weights, T.address_of(sums[0])))
 
     @property
-    def _code(self) -> "_Dots | _Chains":
+    def _code(self) -> "_Code":
         kind = _Dots if self.values == _LANE_VALUES else _Chains
         return kind(self)
 
@@ -112,7 +113,7 @@ class OrderedProducts:
 
 
 @dataclass(frozen=True)
-class _Code:
+class _Code(ABC):
     """What both kinds of code have in common: operands, and the loop over blocks."""
 
     of: OrderedProducts
@@ -125,17 +126,27 @@ class _Code:
         return f"bitat_deploy_products_of_{of.values}_{size}"
 
     @property
+    @abstractmethod
     def block_steps(self) -> int:
         """Steps of a block."""
-        raise NotImplementedError
 
+    @property
+    @abstractmethod
+    def waves(self) -> int:
+        """Of a step or block; odd where registers do not divide."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> int:
+        """Registers."""
+
+    @abstractmethod
     def start(self) -> Iterator[str]:
         """Load what the first wave takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def block(self, steps: int, more: bool) -> Iterator[str]:
         """The products of a block, ``more`` loads what the next one begins with."""
-        raise NotImplementedError
 
     def lines(self) -> Iterator[str]:
         """All instructions, without the zeros that sums begin with."""

@@ -1,16 +1,16 @@
 """Reading a bench report back from its JSON file."""
 
 import json
-import math
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema
 
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_text import foreign_text
+from bitat_deploy.plain_values import strict_json
 
 # A report has some ten kilobytes.
 _MAXIMUM_BYTES = 16_000_000
@@ -32,7 +32,7 @@ def read_report(path: Path) -> dict[str, Any]:
     Raises InputError, which names the file and its worst flaw.
     """
     try:
-        document = json.loads(_content(path), parse_float=_finite, parse_constant=_refuse_constant)
+        document = strict_json(_content(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not a JSON file; {_REMEDY}") from error
     _check_version(path, document)
@@ -58,17 +58,6 @@ def _content(path: Path) -> bytes:
     if len(content) > _MAXIMUM_BYTES:
         raise InputError(f"'{path}' is too large for a bench report; {_REMEDY}")
     return content
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is out of range")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _check_version(path: Path, document: Any) -> None:
