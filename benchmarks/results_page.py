@@ -172,9 +172,10 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
     return [
         "### With fewer steps and images",
         "",
-        "Top-1 [%] on the test images: in integers, but in floating point where no step was taken and "
-        "the network has no ranges yet. Epochs are passes through these images, of all stages "
-        f"together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and the range.",
+        "Top-1 [%] on the test images: in integers, but in floating point where no step was taken "
+        "and the network has no ranges yet. Epochs are passes through these images, of all stages "
+        f"together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and the "
+        "range.",
         "",
         *lines,
     ]
