@@ -70,6 +70,26 @@ def test_evaluation_equals_pytorchs_operators() -> None:
         assert torch.equal(native.normalize_and_sign(values, fused), plain(values).sign())
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (4, 1, 3, 5), (2, 13, 7, 7), (40, 16, 5, 5)])
+def test_rprelu_equals_pytorchs_operators(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(shape[1])
+    channels = shape[1]
+    shifts = (1, channels, 1, 1)
+    drawn = [torch.randn(shape), torch.randn(shifts), torch.randn(channels), torch.randn(shifts)]
+    drawn[0][0, 0, 0, 0] = -drawn[1][0, 0, 0, 0]  # 0 counts as negative
+    gradient = torch.randn(shape)
+    left = [tensor.clone().requires_grad_() for tensor in drawn]
+    right = [tensor.clone().requires_grad_() for tensor in drawn]
+    result = native.rprelu(left[0], left[1], left[2], left[3])
+    values, before, slope, after = right
+    expected = functional.prelu(values + before, slope) + after
+    torch.testing.assert_close(result, expected)
+    result.backward(gradient)
+    expected.backward(gradient)
+    for ours, theirs in zip(left, right, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_sign_equals_pytorchs_operators(
     layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch

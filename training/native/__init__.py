@@ -12,6 +12,7 @@ from bitat_deploy.training.native.batch_normalization import (
 from bitat_deploy.training.native.depthwise import depthwise_convolution
 from bitat_deploy.training.native.library import kernels
 from bitat_deploy.training.native.quantize import fits_kernels, level_gradients, quantize_levels
+from bitat_deploy.training.native.rprelu import rprelu
 from bitat_deploy.training.native.sign import sign_of_activation
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "normalize",
     "normalize_and_sign",
     "quantize_levels",
+    "rprelu",
     "scale_and_shift",
     "sign_of_activation",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bitat_deploy.paths import cache_directory
 
-_SOURCES = ("normalize.c", "sign.c", "depthwise.c", "quantize.c")
+_SOURCES = ("normalize.c", "sign.c", "depthwise.c", "quantize.c", "rprelu.c")
 _OPTIONS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-sanitize=all", "-fPIC", "-shared")
 
 
@@ -78,6 +78,9 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.quantize_levels.restype = None
     library.quantize_levels_backward.argtypes = [*[address] * 3, *rows, real, real, *[address] * 2]
     library.quantize_levels_backward.restype = None
+    library.rprelu.argtypes = [address, long, long, *[address] * 4]
+    library.rprelu.restype = None
+    library.rprelu_backward.argtypes = [address, address, long, long, *[address] * 6]
     return library
 
 

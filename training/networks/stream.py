@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from bitat_deploy.training.native import rprelu
 from bitat_deploy.training.networks.layers import CodeLayer
 from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import Activation
@@ -23,7 +24,7 @@ class RPReLU(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """[N, C, H, W] to the same shape."""
-        return functional.prelu(values + self.before, self.slope) + self.after
+        return rprelu(values, self.before, self.slope, self.after)
 
 
 class StreamBlock(nn.Module):
