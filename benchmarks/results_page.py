@@ -48,13 +48,17 @@ _ARCHIVED = (
 
 
 def results_page(
-    comparisons: Sequence[Comparison], reports: Path, costs: dict[str, dict[str, float]]
+    comparisons: Sequence[Comparison],
+    reports: Path,
+    costs: dict[str, dict[str, float]],
+    targets: Sequence[str] = (),
 ) -> str:
     """Markdown for all comparisons; rows without a report are left out and counted.
 
-    ``costs`` are modelled cycles by row and core, see :mod:`benchmarks.row_cost`.
+    ``costs`` are modelled cycles by row and core, see :mod:`benchmarks.row_cost`; ``targets`` the
+    lines of :mod:`benchmarks.targets`.
     """
-    parts = [_HEAD]
+    parts = [_HEAD, *targets]
     for comparison in comparisons:
         parts += _section(comparison, reports, costs)
     return "\n".join([*parts, _CHECKS])
