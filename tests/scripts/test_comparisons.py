@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.datasets.idx_files import write_folder
+from tests.training.post_training.small_runs import CLASSES, checkpoint, draw_photos
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -37,6 +38,21 @@ def _run(script: str, output: Path, *arguments: str) -> tuple[str, dict[str, Any
 def test_the_others_begin(command: str, tmp_path: Path) -> None:
     script, option = command.split()
     subprocess.run([sys.executable, SCRIPTS / script, option], check=True, cwd=tmp_path)
+
+
+def test_ways_of_rounding_see_the_middle_of_larger_photos(tmp_path: Path) -> None:
+    data = {"batch_size": 16, "image_size": 20, "crop": 16}
+    path = checkpoint(tmp_path / "twin.pt", data=data)
+    for split, count in (("train", 12), ("test", 4)):
+        for name in CLASSES:
+            draw_photos(tmp_path / "photos" / split / name, count)
+    command = [sys.executable, str(SCRIPTS / "compare-rounding"), str(path), "--threads", "1"]
+    command += ["--data", str(tmp_path / "photos"), "--only", "w1a8-nearest-seed1"]
+    subprocess.run([*command, "--json", str(tmp_path / "json")], check=True)
+    document = json.loads((tmp_path / "json").read_text())
+    assert document["test_images"] == 12
+    assert 0 <= document["onnxruntime_int8"] <= 1
+    assert [row["method"] for row in document["rows"]] == ["nearest"]
 
 
 def test_the_programme_for_a_gpu_runs_on_a_processor_too(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bitat_deploy.training.augmentation import middle
 from bitat_deploy.training.checkpoint import Checkpoint
 from bitat_deploy.training.data import images_to_tensor
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
@@ -40,9 +41,9 @@ def layer_sensitivities(
 ) -> Sensitivities:
     """For each binary layer and number of bits: the divergence of the network's answers.
 
-    On ``photos`` uint8 [N, H, W, C], without labels: the mean KL divergence, in nats, of the class
-    probabilities with that layer's weights quantized from those with real weights, all activations
-    having ``activation_bits``. A layer is quantized as ``bitat-deploy quantize`` would, on the
+    On ``photos`` uint8 [N, H, W, C] without labels, or their middle where the recipe crops: the
+    mean KL divergence, in nats, of the class probabilities with that layer's weights quantized from
+    those with real weights, all activations having ``activation_bits``. A layer is quantized as ``bitat-deploy quantize`` would, on the
     inputs that real weights give it. ``watch`` is told each layer's name. Raises InputError where
     the checkpoint's network cannot be quantized so.
     """
@@ -55,7 +56,7 @@ def layer_sensitivities(
     take_over(reference, network)
 
     def images() -> Iterable[Tensor]:
-        for batch in photos.split(100):
+        for batch in middle(photos, recipe.data.crop).split(100):
             yield images_to_tensor(batch)
 
     network.set_activations(binary=True)

@@ -33,6 +33,16 @@ def test_a_layer_alone_moves_the_answers_the_less_the_more_bits_it_has(tmp_path:
     assert layer_sensitivities(run, path, photos, 4, BITS) == harm
 
 
+def test_the_middle_of_larger_photos_is_measured(tmp_path: Path) -> None:
+    data = {"batch_size": 16, "image_size": 20, "crop": 16}
+    path = checkpoint(tmp_path / "twin.pt", data=data)
+    photos = torch.randint(0, 256, (12, 20, 20, 3), dtype=torch.uint8)
+    run = load_checkpoint(path)
+    middles = photos[:, 2:18, 2:18].contiguous()
+    harm = layer_sensitivities(run, path, photos, 4, (1,))
+    assert harm == layer_sensitivities(run, path, middles, 4, (1,))
+
+
 def test_the_choice_is_the_best_within_the_budget() -> None:
     generator = torch.Generator().manual_seed(3)
     layers, bits = ("a", "b", "c", "d"), (1, 2, 4)
