@@ -16,6 +16,7 @@ PUBLISHED = {
     "fashion-mnist-uniq-w2a2": "2e2d3e52de12728365d5e64c33a47eea7483d7bbd00281cb9ce1a5dd51bf3337",
     "photos-128-w1a1": "dc7fe6322972bd4d5cbebd13d39cd991c9f084c63b080d2e3e7d74aeaa6ca497",
     "photos-128-w1a2": "bbd8bafa0cdde0987bcbe12aebff1c42fe7fc25962e6db8a450ec23777fc6271",
+    "photos-128-w2a2": "b17ee0ff1d7163ea00f946c1f7080d8c7f611cc68354a82bd1d330a783a712ba",
     "traffic-signs-w1a1": "ceda2be7bc168aed4143e391b70bec0519ca5389c63e0f74dd8a156863f6e7b4",
     "traffic-signs-w1a2": "b02d1fed717d0af486b3d16759e1dc6ea89183a488aef1dcac40d4dcb2a23989",
 }
