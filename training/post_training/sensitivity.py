@@ -43,9 +43,9 @@ def layer_sensitivities(
 
     On ``photos`` uint8 [N, H, W, C] without labels, or their middle where the recipe crops: the
     mean KL divergence, in nats, of the class probabilities with that layer's weights quantized from
-    those with real weights, all activations having ``activation_bits``. A layer is quantized as ``bitat-deploy quantize`` would, on the
-    inputs that real weights give it. ``watch`` is told each layer's name. Raises InputError where
-    the checkpoint's network cannot be quantized so.
+    those with real weights, all activations having ``activation_bits``. A layer is quantized as
+    ``bitat-deploy quantize`` would, on the inputs that real weights give it. ``watch`` is told each
+    layer's name. Raises InputError where the checkpoint's network cannot be quantized so.
     """
     reference = reference_network(checkpoint, path)
     options = QuantizeOptions(8, activation_bits)
