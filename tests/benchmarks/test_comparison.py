@@ -11,6 +11,7 @@ import yaml
 from benchmarks.comparison import Comparison, load_comparison, report_of
 from benchmarks.results_page import results_page
 from benchmarks.row_cost import modelled_costs, read_costs, row_name
+from benchmarks.targets import targets_section
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.recipe import read_recipe
 
@@ -213,16 +214,13 @@ def test_an_archived_report_may_lack_keys_that_came_later(tmp_path: Path) -> Non
 
 
 def test_the_committed_page_is_that_of_the_committed_reports() -> None:
-    docs = COMMITTED[0].parents[2] / "docs"
-    comparisons = [load_comparison(path) for path in COMMITTED]
-    assert (
-        results_page(
-            comparisons,
-            docs / "reports" / "training",
-            read_costs(docs / "reports" / "training-cycles.json"),
-        )
-        == (docs / "results.md").read_text()
-    )
+    root = COMMITTED[0].parents[2]
+    reports = root / "docs" / "reports"
+    comparisons = {path.stem: load_comparison(path) for path in COMMITTED}
+    targets = targets_section(root / "benchmarks" / "targets.yaml", root, comparisons)
+    costs = read_costs(reports / "training-cycles.json")
+    page = results_page(list(comparisons.values()), reports / "training", costs, targets)
+    assert page == (root / "docs" / "results.md").read_text()
 
 
 def test_a_row_quantized_by_onnx_runtime_needs_its_twin_alone(tmp_path: Path) -> None:
