@@ -11,6 +11,7 @@ from bitat_deploy.zoo import resolve_model, zoo_names
 
 # sha256 of the logits of 32 drawn images; the first three are those of commit 8ffcb09, too.
 PUBLISHED = {
+    "cifar-10-w1a1": "18be732cf9ccb673665277b0afc52306b325d18539df838f28c62e54588720be",
     "fashion-mnist-mobilenet": "349859d0a0d10d1f2e7449cb8d4749271ce9520a37d69a86c25d6f1137ea9e20",
     "fashion-mnist-shortcut": "df3ac2e23aca3893ce3378472b457a2991d2a1ab72533bb6ae903eb90c7974c5",
     "fashion-mnist-uniq-w2a2": "2e2d3e52de12728365d5e64c33a47eea7483d7bbd00281cb9ce1a5dd51bf3337",
