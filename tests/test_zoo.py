@@ -15,6 +15,7 @@ PUBLISHED = {
     "fashion-mnist-mobilenet": "349859d0a0d10d1f2e7449cb8d4749271ce9520a37d69a86c25d6f1137ea9e20",
     "fashion-mnist-shortcut": "df3ac2e23aca3893ce3378472b457a2991d2a1ab72533bb6ae903eb90c7974c5",
     "fashion-mnist-uniq-w2a2": "2e2d3e52de12728365d5e64c33a47eea7483d7bbd00281cb9ce1a5dd51bf3337",
+    "photos-128-mixed": "d5e5b5703078869108715fa33b42754221b8e203116ce4f939c59aa32bb38ba1",
     "photos-128-w1a1": "dc7fe6322972bd4d5cbebd13d39cd991c9f084c63b080d2e3e7d74aeaa6ca497",
     "photos-128-w1a2": "bbd8bafa0cdde0987bcbe12aebff1c42fe7fc25962e6db8a450ec23777fc6271",
     "photos-128-w2a2": "b17ee0ff1d7163ea00f946c1f7080d8c7f611cc68354a82bd1d330a783a712ba",
