@@ -196,20 +196,24 @@ def _reached(
             for seed in budgets.seeds
         )
         found = [report for run in runs if (report := report_of(run, reports)) is not None]
-        cells.append(_mean_and_range(found) if found else "")
+        cells.append(_top1(found) if found else "")
     return cells
 
 
-def _mean_and_range(reports: list[dict[str, Any]]) -> str:
-    accuracy = [100 * report["accuracy"]["top1"] for report in reports]
-    text = f"{statistics.mean(accuracy):.2f}"
-    if len(accuracy) > 1:
-        text += f" ({min(accuracy):.2f} to {max(accuracy):.2f})"
+def mean_and_range(values: Sequence[float]) -> str:
+    """The mean of ``values``, of which there is one at least, and with several their range."""
+    text = f"{statistics.mean(values):.2f}"
+    if len(values) > 1:
+        text += f" ({min(values):.2f} to {max(values):.2f})"
     return text
 
 
+def _top1(reports: Sequence[dict[str, Any]]) -> str:
+    return mean_and_range([100 * report["accuracy"]["top1"] for report in reports])
+
+
 def _row(row: Row, reports: list[dict[str, Any]], seeds: int) -> str:
-    text = _mean_and_range(reports)
+    text = _top1(reports)
     recipe = reports[0]["recipe"]
     bits = "W{weight_bits}A{activation_bits}".format(**recipe["quantization"])
     if row.static_int8:

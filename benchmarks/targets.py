@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import Comparison, report_of
+from benchmarks.results_page import mean_and_range
 from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.yaml_file import read_yaml
@@ -69,11 +70,8 @@ def _line(target: Target, root: Path, comparisons: Mapping[str, Comparison]) -> 
     reason = " ".join(target.reason.split())
     if not reached:
         return f"| {target.what} | {aim} | not measured | | | {reason} |"
-    mean = statistics.mean(reached.values())
-    text = f"{mean:.2f}"
-    if len(reached) > 1:
-        text += f" ({min(reached.values()):.2f} to {max(reached.values()):.2f})"
-    judged = "reached" if mean >= target.aim else "**missed**"
+    text = mean_and_range(list(reached.values()))
+    judged = "reached" if statistics.mean(reached.values()) >= target.aim else "**missed**"
     return f"| {target.what} | {aim} | {text} | {len(reached)} | {judged} | {reason} |"
 
 
