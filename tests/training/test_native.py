@@ -8,7 +8,10 @@ from torch import nn
 from bitat_deploy.training import native
 from bitat_deploy.training.listing import recipe_cost
 from bitat_deploy.training.recipe import load_recipe, recipe_names
+from bitat_deploy.training.uniq import ActivationQuantizer
 from bitat_deploy.training.uniq.functions import quantize_symmetric, quantize_unsigned
+
+Operation = Callable[[torch.Tensor, nn.BatchNorm2d], torch.Tensor]
 
 
 def normalizations(channels: int) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d]:
@@ -26,23 +29,61 @@ def test_kernels_compile_here() -> None:
     assert native.kernels() is not None
 
 
-@pytest.mark.parametrize("sign", [True, False])
-@pytest.mark.parametrize("shape", [(4, 1, 3, 5), (2, 13, 7, 7), (3, 40, 9, 4), (40, 16, 5, 5)])
-def test_training_equals_pytorchs_operators(shape: tuple[int, ...], sign: bool) -> None:
+FUSED: dict[str, Operation] = {
+    "nothing": native.normalize,
+    "sign": native.normalize_and_sign,
+    "relu": native.normalize_and_rectify,
+}
+SEPARATE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "nothing": lambda values: values,
+    "sign": native.sign_of_activation,
+    "relu": functional.relu,
+}
+SHAPES = [(4, 1, 3, 5), (2, 13, 7, 7), (3, 40, 9, 4), (40, 16, 5, 5)]
+
+
+@pytest.mark.parametrize("then", FUSED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_training_equals_pytorchs_operators(shape: tuple[int, ...], then: str) -> None:
     fused, plain = normalizations(shape[1])
     values = torch.randn(shape) * 3 + 0.5
     left, right = values.clone().requires_grad_(), values.clone().requires_grad_()
     gradient = torch.randn(shape)
     for _ in range(2):
-        if sign:
-            result = native.normalize_and_sign(left, fused)
-            expected = native.sign_of_activation(plain(right))
-            assert torch.equal(result, expected)
-        else:
-            result, expected = native.normalize(left, fused), plain(right)
-            torch.testing.assert_close(result, expected)
+        result, expected = FUSED[then](left, fused), SEPARATE[then](plain(right))
+        torch.testing.assert_close(result, expected)
+        assert (then == "sign") <= torch.equal(result, expected)
         result.backward(gradient)
         expected.backward(gradient)
+    assert_equal_gradients(left, right, fused, plain)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", [1, 2, 8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_levels_of_normalized_sums(shape: tuple[int, ...], bits: int, signed: bool) -> None:
+    """As normalised first and quantized then; a step of either sign."""
+    fused, plain = normalizations(shape[1])
+    values, gradient = torch.randn(shape) * 3 + 0.5, torch.randn(shape)
+    left, right = values.clone().requires_grad_(), values.clone().requires_grad_()
+    quantizers = [ActivationQuantizer(bits, signed) for _ in range(2)]
+    with torch.no_grad():
+        for quantizer in quantizers:
+            quantizer.step.mul_(-0.9 if shape[1] == 13 else 0.9)
+    result = quantizers[0].of_normalized(left, fused)
+    expected = quantizers[1](native.normalize(right, plain))
+    assert torch.equal(result, expected)
+    result.backward(gradient)
+    expected.backward(gradient)
+    assert_equal_gradients(left, right, fused, plain)
+    slopes = [quantizer.step.grad for quantizer in quantizers]
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-4, atol=1e-5)
+
+
+def assert_equal_gradients(
+    left: torch.Tensor, right: torch.Tensor, fused: nn.BatchNorm2d, plain: nn.BatchNorm2d
+) -> None:
+    """Of two ways to the same values: of the values and of the normalisations; and statistics."""
     torch.testing.assert_close(left.grad, right.grad, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(fused.weight.grad, plain.weight.grad, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(fused.bias.grad, plain.bias.grad, rtol=1e-3, atol=1e-3)

@@ -58,12 +58,12 @@ def check(status: int) -> None:
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     address, long = ctypes.c_void_p, ctypes.c_long
     library.channel_moments.argtypes = [address, long, long, address, address]
-    for name in ("scale_sign", "scale_shift"):
-        kernel = getattr(library, name)
-        kernel.argtypes = [address, long, long, address, address, address]
-        kernel.restype = None
-    for name in ("normalize_sign_backward", "normalize_backward"):
-        getattr(library, name).argtypes = [address, address, long, long, *[address] * 7]
+    library.normalized.argtypes = [ctypes.c_int, address, long, long, *[address] * 4]
+    library.normalized.restype = None
+    library.normalized_backward.argtypes = [
+        *(ctypes.c_int, address, address, long, long),
+        *[address] * 9,
+    ]
     library.sign_values.argtypes = [address, long, address]
     library.sign_values.restype = None
     library.sign_values_backward.argtypes = [address, address, long, address]

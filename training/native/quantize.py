@@ -1,10 +1,25 @@
 """Quantization to equally spaced levels as one native operation."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from bitat_deploy.training.native.layout import dense_layout
 from bitat_deploy.training.native.library import kernels, kernels_for, pointer
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels (code - centre) step, with code = clip(floor(v / step + before) + after, 0, top).
+
+    Gradients pass between the lowest and the highest.
+    """
+
+    before: float
+    after: float
+    top: float
+    centre: float
 
 
 def fits_kernels(values: Tensor, step: Tensor) -> bool:
@@ -15,10 +30,8 @@ def fits_kernels(values: Tensor, step: Tensor) -> bool:
     return some and precise and rows and dense and kernels_for(values) is not None
 
 
-def quantize_levels(
-    values: Tensor, step: Tensor, before: float, after: float, top: float, centre: float
-) -> Tensor:
-    """(clip(floor(values / step + before) + after, 0, top) - centre) step, as ``values``."""
+def quantize_levels(values: Tensor, step: Tensor, levels: Levels) -> Tensor:
+    """``values`` on their levels, in the same shape and layout."""
     library = kernels()
     assert library is not None
     result = torch.empty_like(values)
@@ -28,18 +41,18 @@ def quantize_levels(
         len(steps),
         values.numel() // len(steps),
         pointer(steps),
-        *(before, after, top, centre),
+        *(levels.before, levels.after, levels.top, levels.centre),
         pointer(result),
     )
     return result
 
 
 def level_gradients(
-    gradient: Tensor, values: Tensor, levels: Tensor, step: Tensor, low: float, high: float
+    gradient: Tensor, values: Tensor, result: Tensor, step: Tensor, levels: Levels
 ) -> tuple[Tensor, Tensor]:
-    """The gradient where low step < values < high step, else 0, and its sum with the errors.
+    """The gradient where values lie within the levels, else 0, and its sum with the errors.
 
-    That sum, of gradient * (levels - values where the gradient passes), has ``step``'s shape.
+    That sum, of gradient * (result - values where the gradient passes), has ``step``'s shape.
     """
     library = kernels()
     layout = dense_layout(values)
@@ -49,11 +62,11 @@ def level_gradients(
     steps = step.reshape(-1).contiguous()
     sums = torch.empty(len(steps), dtype=torch.float64)
     library.quantize_levels_backward(
-        *(pointer(gradient), pointer(values), pointer(levels)),
+        *(pointer(gradient), pointer(values), pointer(result)),
         len(steps),
         values.numel() // len(steps),
         pointer(steps),
-        *(low, high),
+        *(-levels.centre, levels.top - levels.centre),
         pointer(passed),
         pointer(sums),
     )

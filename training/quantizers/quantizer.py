@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitat_deploy.training.native import normalize
+from bitat_deploy.training.native import normalize, normalize_and_rectify
 from bitat_deploy.training.normalization import affine_of
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.registry import QUANTIZERS
@@ -100,6 +100,8 @@ class Activation(nn.Module, Constrained):
 
     def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
         """The nonlinearity or quantizer of normalized sums, both [N, C, H, W]."""
+        if self._nonlinearity == "relu" and not self.quantized:
+            return normalize_and_rectify(sums, normalization)
         return self.activated(normalize(sums, normalization))
 
     @abstractmethod

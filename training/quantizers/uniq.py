@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitat_deploy.errors import InputError
+from bitat_deploy.training.native import normalize
 from bitat_deploy.training.quantizers.quantizer import Activation, Quantizer, WeightQuantizer
 from bitat_deploy.training.recipe_sections import QuantizationRecipe
 from bitat_deploy.training.registry import QUANTIZERS
@@ -56,6 +57,14 @@ class UniqActivation(Activation):
             return result
         values = self.full_precision(values)
         return self.quantizer(values) if calibrating else values
+
+    def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
+        """As one operation; calibration watches what is between."""
+        if self.quantizer.calibrating:
+            return self.activated(normalize(sums, normalization))
+        if self.quantized:
+            return self.quantizer.of_normalized(sums, normalization)
+        return super().of_normalized(sums, normalization)
 
     def unit(self) -> float:
         """The step of the levels u; half of it where they are 2 u - (2^bits - 1)."""

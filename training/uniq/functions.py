@@ -8,71 +8,55 @@ that broadcasts to the values, such as [out, 1, 1, 1].
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from bitat_deploy.training.native import fits_kernels, level_gradients, quantize_levels
-from bitat_deploy.training.uniq.levels import (
-    maximum_code,
-    symmetric_codes,
-    symmetric_rounding,
-    unsigned_codes,
+from bitat_deploy.training.native import (
+    Levels,
+    fits_kernels,
+    level_gradients,
+    normalize_and_quantize,
+    quantize_levels,
 )
+from bitat_deploy.training.uniq.levels import codes_of, symmetric_levels, unsigned_levels
 
 
-class _Symmetric(torch.autograd.Function):
+class _Quantize(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        distance, (before, after, top) = positive_step(step), symmetric_rounding(bits)
+    def forward(context: Any, values: Tensor, step: Tensor, levels: Levels, scale: float) -> Tensor:
+        distance = positive_step(step)
         if fits_kernels(values, distance):
-            result = quantize_levels(values, distance, before, after, top, top / 2)
+            result = quantize_levels(values, distance, levels)
         else:
-            codes = symmetric_codes(values, distance, bits)
-            result = codes.sub_(top / 2).mul_(distance).to(values.dtype)
+            codes = codes_of(values, distance, levels)
+            result = codes.sub_(levels.centre).mul_(distance).to(values.dtype)
         context.save_for_backward(values, step, result)
-        context.scale, context.reach = scale, (-top / 2, top / 2)
+        context.levels, context.scale = levels, scale
         return result
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        return *_gradients(context, gradient), None, None
+        """Both slopes of the step, inside and outside, are (Q - v [inside]) / step [D]."""
+        values, step, result = context.saved_tensors
+        levels, distance = context.levels, positive_step(step)
+        factor = _signed(context.scale, step) / distance
+        if fits_kernels(values, distance) and gradient.dtype == values.dtype:
+            of_values, sums = level_gradients(gradient, values, result, distance, levels)
+            return of_values, sums * factor, None, None
+        low, high = -levels.centre * distance, (levels.top - levels.centre) * distance
+        of_values = gradient * ((values > low) & (values < high))
+        if not context.needs_input_grad[1]:
+            return of_values, None, None, None
+        exact = step.dtype
+        weighted = gradient.to(exact) * result.to(exact)
+        weighted.addcmul_(of_values.to(exact), values.to(exact), value=-1)
+        return of_values, weighted.sum_to_size(step.shape) * factor, None, None
 
 
-class _Unsigned(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, values: Tensor, step: Tensor, bits: int, scale: float) -> Tensor:
-        distance, top = positive_step(step), maximum_code(bits)
-        if fits_kernels(values, distance):
-            result = quantize_levels(values, distance, 0.5, 0, top, 0)
-        else:
-            result = unsigned_codes(values, distance, bits).mul_(distance).to(values.dtype)
-        context.save_for_backward(values, step, result)
-        context.scale, context.reach = scale, (0, top)
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        return *_gradients(context, gradient), None, None
-
-
-def _gradients(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Both slopes of the step, inside and outside, are (Q - v [inside]) / step [D]."""
-    values, step, result = context.saved_tensors
-    distance = positive_step(step)
-    low, high = context.reach
-    factor = torch.where(step < 0, -context.scale, context.scale) / distance
-    if fits_kernels(values, distance) and gradient.dtype == values.dtype:
-        of_values, sums = level_gradients(gradient, values, result, distance, low, high)
-        return of_values, sums * factor
-    of_values = gradient * ((values > low * distance) & (values < high * distance))
-    if not context.needs_input_grad[1]:
-        return of_values, None
-    exact = step.dtype
-    weighted = gradient.to(exact) * result.to(exact)
-    weighted.addcmul_(of_values.to(exact), values.to(exact), value=-1)
-    return of_values, weighted.sum_to_size(step.shape) * factor
+def _signed(scale: float, step: Tensor) -> Tensor:
+    """``scale`` with the sign of each step, as that of :func:`positive_step`'s slope."""
+    return torch.where(step.detach() < 0, -scale, scale)
 
 
 def positive_step(step: Tensor) -> Tensor:
@@ -91,7 +75,7 @@ def quantize_symmetric(values: Tensor, step: Tensor, bits: int, gradient_scale: 
     dQ/dv = 1 where |v| < a, else 0; dQ/dstep = (Q - v) / step there, else sign(v) M/2, times
     ``gradient_scale``. A negative step counts as its mirror image: see :func:`positive_step`.
     """
-    result: Tensor = _Symmetric.apply(values, step, bits, gradient_scale)
+    result: Tensor = _Quantize.apply(values, step, symmetric_levels(bits), gradient_scale)
     return result
 
 
@@ -102,5 +86,20 @@ def quantize_unsigned(values: Tensor, step: Tensor, bits: int, gradient_scale: f
     dQ/dstep = r(v / step) - v / step there, 0 below, M above, times ``gradient_scale``. Steps as
     in :func:`quantize_symmetric`.
     """
-    result: Tensor = _Unsigned.apply(values, step, bits, gradient_scale)
+    result: Tensor = _Quantize.apply(values, step, unsigned_levels(bits), gradient_scale)
     return result
+
+
+def quantize_normalized(
+    sums: Tensor,
+    normalization: nn.BatchNorm2d,
+    step: Tensor,
+    levels: Levels,
+    gradient_scale: float,
+) -> Tensor:
+    """The levels of normalization(sums), [N, C, H, W], as one operation; ``step`` is []."""
+    # The value is positive_step's; the gradient that of the quantizers above.
+    slope = _signed(gradient_scale, step) * step
+    return normalize_and_quantize(
+        sums, normalization, positive_step(step) + (slope - slope.detach()), levels
+    )

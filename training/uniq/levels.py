@@ -10,6 +10,8 @@ of 8 bits are -127 to 127 times step, with a zero, and M is 254 [R]: these are i
 import torch
 from torch import Tensor
 
+from bitat_deploy.training.native import Levels
+
 MAXIMUM_BITS = 8
 
 # The steps of least mean squared error, by bits [P], [D]; tests/training/test_uniq.py finds them.
@@ -36,29 +38,24 @@ def maximum_code(bits: int) -> int:
     return 2**bits - 1
 
 
-def symmetric_rounding(bits: int) -> tuple[float, int, int]:
-    """(before, after, M) with code = clip(floor(v / step + before) + after, 0, M).
+def symmetric_levels(bits: int) -> Levels:
+    """(code - M/2) step [P]: r(clip(v / step + M/2, 0, M)).
 
-    Levels without a zero begin at whole multiples of the step, others half-way between them.
+    M is odd, so rounding v / step + M/2 is the floor of v / step, moved by a whole number: exact at
+    0, where adding M/2 first would not be [D]. Of 8 bits they begin half-way between themselves.
     """
     if bits == MAXIMUM_BITS:
-        return 0.5, 127, 254
-    return 0.0, 2 ** (bits - 1), maximum_code(bits)
+        return Levels(before=0.5, after=127, top=254, centre=127)
+    top = maximum_code(bits)
+    return Levels(before=0, after=2 ** (bits - 1), top=top, centre=top / 2)
 
 
-def symmetric_codes(values: Tensor, step: Tensor, bits: int) -> Tensor:
-    """Codes 0..M of the levels (code - M/2) step, in the type of ``step``.
-
-    [P]: r(clip(v / step + M/2, 0, M)). M is odd, so rounding v / step + M/2 is the floor of
-    v / step, moved by a whole number: exact at 0, where adding M/2 first would not be [D].
-    ``step`` has the shape of ``values`` or one that broadcasts to it.
-    """
-    before, after, top = symmetric_rounding(bits)
-    codes = torch.floor(values.to(step.dtype) / step + before)
-    return codes.add_(after).clamp_(0, top)
+def unsigned_levels(bits: int) -> Levels:
+    """Code * step [P]: r(clip(v / step, 0, M))."""
+    return Levels(before=0.5, after=0, top=maximum_code(bits), centre=0)
 
 
-def unsigned_codes(values: Tensor, step: Tensor, bits: int) -> Tensor:
-    """Codes 0..M of the levels code * step [P]: r(clip(v / step, 0, M)); else as above."""
-    codes = torch.floor((values.to(step.dtype) / step).add_(0.5))
-    return codes.clamp_(0, maximum_code(bits))
+def codes_of(values: Tensor, step: Tensor, levels: Levels) -> Tensor:
+    """Codes 0..M, in the type of ``step``, which has the values' shape or broadcasts to it."""
+    codes = torch.floor((values.to(step.dtype) / step).add_(levels.before))
+    return codes.add_(levels.after).clamp_(0, levels.top)

@@ -5,8 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bitat_deploy.training.native import Levels, fuses, normalize
 from bitat_deploy.training.uniq.functions import (
     positive_step,
+    quantize_normalized,
     quantize_symmetric,
     quantize_unsigned,
 )
@@ -14,9 +16,10 @@ from bitat_deploy.training.uniq.levels import (
     NORMAL_STEPS,
     RECTIFIED_STEPS,
     check_bits,
+    codes_of,
     maximum_code,
-    symmetric_codes,
-    unsigned_codes,
+    symmetric_levels,
+    unsigned_levels,
 )
 
 
@@ -79,7 +82,7 @@ class WeightQuantizer(Quantizer):
     def codes(self, weight: Tensor) -> Tensor:
         """The levels' numbers, int64 [out, ...] in 0..M; a level is (code - M/2) distance()."""
         step = self._broadcast(self.distance(), weight)
-        return symmetric_codes(weight, step, self.bits).long()
+        return codes_of(weight, step, symmetric_levels(self.bits)).long()
 
     def _broadcast(self, step: Tensor, weight: Tensor) -> Tensor:
         return step.reshape(-1, *[1] * (weight.dim() - 1)) if self.per_channel else step
@@ -113,18 +116,21 @@ class ActivationQuantizer(Quantizer):
         if self._largest is not None:
             self._largest = torch.maximum(self._largest, self._fitting_step(values))
             return values
-        count = values.numel()
-        if self.signed:
-            scale = symmetric_gradient_scale(count, self.bits)
-            return quantize_symmetric(values, self.step, self.bits, scale)
-        scale = 1 / math.sqrt(max(count, 1) * maximum_code(self.bits))
-        return quantize_unsigned(values, self.step, self.bits, scale)
+        quantize = quantize_symmetric if self.signed else quantize_unsigned
+        return quantize(values, self.step, self.bits, self._gradient_scale(values.numel()))
+
+    def of_normalized(self, sums: Tensor, normalization: nn.BatchNorm2d) -> Tensor:
+        """The levels of normalization(sums), [N, C, H, W], as one operation."""
+        if not fuses(sums, normalization):
+            levels: Tensor = self(normalize(sums, normalization))
+            return levels
+        scale = self._gradient_scale(sums.numel())
+        return quantize_normalized(sums, normalization, self.step, self._levels(), scale)
 
     @torch.no_grad()
     def codes(self, values: Tensor) -> Tensor:
         """The levels' numbers, int64 in 0..M, times distance(); signed, code - M/2 times it."""
-        function = symmetric_codes if self.signed else unsigned_codes
-        return function(values, self.distance(), self.bits).long()
+        return codes_of(values, self.distance(), self._levels()).long()
 
     @property
     def calibrating(self) -> bool:
@@ -141,6 +147,14 @@ class ActivationQuantizer(Quantizer):
         largest, self._largest = self._largest, None
         if largest is not None and largest > 0:
             self.step.copy_(largest)
+
+    def _levels(self) -> Levels:
+        return symmetric_levels(self.bits) if self.signed else unsigned_levels(self.bits)
+
+    def _gradient_scale(self, count: int) -> float:
+        if self.signed:
+            return symmetric_gradient_scale(count, self.bits)
+        return 1 / math.sqrt(max(count, 1) * maximum_code(self.bits))
 
     @torch.no_grad()
     def _fitting_step(self, values: Tensor) -> Tensor:
