@@ -71,32 +71,71 @@ int depthwise_forward(const float *x, const float *weight, long batch, long heig
     return 0;
 }
 
+/* The taps of one axis that see an input position, and the output positions that they are of. */
+typedef struct {
+    long count, tap[3], output[3];
+} Seen;
+
+static Seen seen_by(long position, long stride, long outputs)
+{
+    Seen seen = {0};
+    for (long i = 0; i < 3; i++) {
+        long from = position + PADDING - i;
+        if (from >= 0 && from % stride == 0 && from / stride < outputs) {
+            seen.tap[seen.count] = i;
+            seen.output[seen.count++] = from / stride;
+        }
+    }
+    return seen;
+}
+
+static inline __attribute__((always_inline)) void
+sum_of(long count, const float *const *from, const float *const *weight, long channels,
+       float *restrict out)
+{
+    for (long c = 0; c < channels; c++) {
+        float sum = 0;
+        for (long k = 0; k < count; k++)
+            sum += from[k][c] * weight[k][c];
+        out[c] = sum;
+    }
+}
+
 /* Gradient of the input from that of the output. Returns 0, or 1 when out of memory. */
 int depthwise_backward_input(const float *gradient, const float *weight, long batch, long height,
                              long width, long channels, long stride, float *grad_x)
 {
     long rows = strided(height, stride), columns = strided(width, stride);
-    float *zeros = constant_row(channels, 0.0f);
-    if (!zeros)
+    Seen *along = malloc((size_t)width * sizeof *along);
+    if (!along)
         return 1;
-    const float *tap[TAPS];
+    for (long w = 0; w < width; w++)
+        along[w] = seen_by(w, stride, columns);
+    const float *from[TAPS], *weights[TAPS];
     for (long image = 0; image < batch; image++)
-        for (long h = 0; h < height; h++)
+        for (long h = 0; h < height; h++) {
+            Seen down = seen_by(h, stride, rows);
             for (long w = 0; w < width; w++) {
-                for (long i = 0; i < 3; i++)
-                    for (long j = 0; j < 3; j++) {
-                        long row = h + PADDING - i, column = w + PADDING - j;
-                        int met = row >= 0 && column >= 0 && row % stride == 0 &&
-                                  column % stride == 0 && row / stride < rows &&
-                                  column / stride < columns;
-                        long position =
-                            (image * rows + row / stride) * columns + column / stride;
-                        tap[3 * i + j] = met ? gradient + position * channels : zeros;
+                const Seen *across = along + w;
+                long count = 0;
+                for (long i = 0; i < down.count; i++)
+                    for (long j = 0; j < across->count; j++) {
+                        long row = image * rows + down.output[i];
+                        from[count] = gradient + (row * columns + across->output[j]) * channels;
+                        weights[count++] = weight + (3 * down.tap[i] + across->tap[j]) * channels;
                     }
-                weighted_sum(tap, weight, channels, grad_x);
+                switch (count) { /* unrolled */
+                case 1: sum_of(1, from, weights, channels, grad_x); break;
+                case 2: sum_of(2, from, weights, channels, grad_x); break;
+                case 4: sum_of(4, from, weights, channels, grad_x); break;
+                case 6: sum_of(6, from, weights, channels, grad_x); break;
+                case 9: sum_of(9, from, weights, channels, grad_x); break;
+                default: sum_of(count, from, weights, channels, grad_x);
+                }
                 grad_x += channels;
             }
-    free(zeros);
+        }
+    free(along);
     return 0;
 }
 
