@@ -29,7 +29,7 @@ class Checkpoint:
     an epoch that is not over;
     ``history`` one plain record for each finished stage, ``epochs`` one for each finished epoch;
     ``result`` the evaluation on the test images once done; ``resumed`` how many steps of the run
-    were done each time that it was resumed.
+    were done each time that it was resumed; ``narrow`` whether dense layers train in bfloat16.
     """
 
     recipe: Recipe
@@ -47,6 +47,7 @@ class Checkpoint:
     elapsed: float = 0.0
     result: dict[str, Any] | None = None
     resumed: tuple[int, ...] = ()
+    narrow: bool = False
 
     @property
     def top1(self) -> float | None:
@@ -115,7 +116,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"checkpoint '{path}' has version {version}, this program reads version {VERSION}; "
             "train again or use the matching release"
         )
-    document.setdefault("resumed", ())  # the first files of this version do not count it
+    document = {"resumed": (), "narrow": False, **document}  # not in this version's first files
     if set(document) != set(Checkpoint.__dataclass_fields__):
         raise InputError(f"checkpoint '{path}' is damaged: its keys are not those of a checkpoint")
     document["recipe"] = recipe_from_mapping(document["recipe"])

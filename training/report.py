@@ -13,6 +13,7 @@ import torch
 from bitat_deploy.files import whole_file
 from bitat_deploy.training.checkpoint import Checkpoint
 from bitat_deploy.training.cost import network_cost
+from bitat_deploy.training.processor import processor_name
 from bitat_deploy.training.twin import finished_network
 from bitat_deploy.version import __version__
 
@@ -26,6 +27,7 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
     [s], images/s. ``stages``: what each left behind, for a layer of BiTAT the output error before
     and after its commit. ``cost``: multiply-accumulates of one image by the bits they take.
     ``resumed_after_steps``: how many were done each time that the run was resumed.
+    ``bfloat16_convolutions``: whether dense layers trained in it, on the processor.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -39,6 +41,7 @@ def training_report(checkpoint: Checkpoint) -> dict[str, Any]:
         "epochs": list(checkpoint.epochs),
         "elapsed_seconds": round(checkpoint.elapsed, 1),
         "resumed_after_steps": list(checkpoint.resumed),
+        "bfloat16_convolutions": checkpoint.narrow,
         "environment": environment(),
     }
 
@@ -64,16 +67,6 @@ def peak_memory() -> int:
     """The most memory this process has held so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def processor_name() -> str:
-    """The processor's model name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def write_report(checkpoint: Checkpoint, path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bitat_deploy.paths import cache_directory
+from bitat_deploy.training.processor import processor_features
 
 _SOURCES = ("normalize.c", "sign.c", "depthwise.c", "quantize.c", "rprelu.c")
 _OPTIONS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-sanitize=all", "-fPIC", "-shared")
@@ -27,7 +28,9 @@ def kernels() -> ctypes.CDLL | None:
     """
     folder = resources.files(__package__)
     sources = {name: folder.joinpath(name).read_text() for name in _SOURCES}
-    key = hashlib.sha256(f"{sources}{_OPTIONS}{_processor()}".encode()).hexdigest()[:16]
+    # -march=native depends on them, and a cache may serve different machines.
+    built_from = f"{sources}{_OPTIONS}{sorted(processor_features())}"
+    key = hashlib.sha256(built_from.encode()).hexdigest()[:16]
     path = cache_directory() / "training" / f"kernels-{key}.so"
     if not path.exists() and not _compile(sources, path):
         return None
@@ -82,15 +85,6 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.rprelu.restype = None
     library.rprelu_backward.argtypes = [address, address, long, long, *[address] * 6]
     return library
-
-
-def _processor() -> str:
-    """What -march=native depends on, so that a shared cache serves different machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def _compile(sources: dict[str, str], path: Path) -> bool:

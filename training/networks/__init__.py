@@ -5,6 +5,7 @@ from bitat_deploy.training.networks.build import build_network
 from bitat_deploy.training.networks.layers import (
     BinaryLayer,
     Classifier,
+    CodeConvolution,
     CodeLayer,
     EightBitLayer,
     NormalizedLayer,
@@ -19,6 +20,7 @@ __all__ = [
     "Architecture",
     "BinaryLayer",
     "Classifier",
+    "CodeConvolution",
     "CodeLayer",
     "EightBitLayer",
     "NormalizedLayer",

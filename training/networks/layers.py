@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bitat_deploy.training.bitat.matrices import ConvolutionMatrices
 from bitat_deploy.training.native import depthwise_convolution, normalize
+from bitat_deploy.training.networks.bfloat16 import narrow_convolution
 from bitat_deploy.training.networks.stream_range import StreamRange
 from bitat_deploy.training.quantizers import (
     Activation,
@@ -73,9 +74,11 @@ class CodeConvolution(NormalizedLayer):
     """Depthwise 3x3 or dense convolution of codes: its window, its padding and its real weights.
 
     ``quantization`` says with what inputs are padded. ``kernel`` is 1 or 3, for depthwise layers 3.
+    With ``narrow``, dense ones train in bfloat16.
     """
 
     weight: Tensor
+    narrow = False
 
     def __init__(
         self,
@@ -106,6 +109,8 @@ class CodeConvolution(NormalizedLayer):
         padding = self.padding
         if self.padding_value != 0 and padding:
             inputs, padding = functional.pad(inputs, (padding,) * 4, value=self.padding_value), 0
+        if self.narrow and self.training and not self.depthwise:
+            return narrow_convolution(inputs, weight, self.stride, padding)
         return functional.conv2d(
             inputs, weight, stride=self.stride, padding=padding, groups=self.groups
         )
