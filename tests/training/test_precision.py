@@ -49,17 +49,19 @@ def network_of(given: Recipe) -> QuantizedNetwork:
 
 
 @pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize("outside", [0.0, 1.0])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 0), (1, 1, 0)])
 def test_convolution_is_that_of_rounded_values(
-    kernel: int, stride: int, padding: int, needed: bool
+    kernel: int, stride: int, padding: int, outside: float, needed: bool
 ) -> None:
     torch.manual_seed(kernel)
     inputs = torch.randn(2, 5, 9, 7, requires_grad=needed)
     weight = torch.randn(6, 5, kernel, kernel, requires_grad=True)
     rounded = [value.detach().bfloat16().float() for value in (inputs, weight)]
     left, right = (value.requires_grad_() for value in rounded)
-    result = narrow_convolution(inputs, weight, stride, padding)
-    expected = functional.conv2d(left, right, stride=stride, padding=padding)
+    result = narrow_convolution(inputs, weight, stride, padding, outside)
+    padded = functional.pad(left, (padding,) * 4, value=outside)
+    expected = functional.conv2d(padded, right, stride=stride)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result, expected.bfloat16().float())
     gradient = torch.randn_like(expected).bfloat16().float()

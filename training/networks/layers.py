@@ -107,10 +107,10 @@ class CodeConvolution(NormalizedLayer):
         if self.depthwise and self.kernel == 3:
             return depthwise_convolution(inputs, weight, self.stride, self.padding_value)
         padding = self.padding
+        if self.narrow and self.training and not self.depthwise:
+            return narrow_convolution(inputs, weight, self.stride, padding, self.padding_value)
         if self.padding_value != 0 and padding:
             inputs, padding = functional.pad(inputs, (padding,) * 4, value=self.padding_value), 0
-        if self.narrow and self.training and not self.depthwise:
-            return narrow_convolution(inputs, weight, self.stride, padding)
         return functional.conv2d(
             inputs, weight, stride=self.stride, padding=padding, groups=self.groups
         )
