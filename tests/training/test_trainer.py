@@ -128,6 +128,8 @@ def test_latent_weights_and_gammas_stay_in_their_range(data: Path, tmp_path: Pat
             value.mul_(20)
         if name.endswith("activation.normalization.weight"):
             value.neg_()
+        elif name.endswith("normalization.weight"):
+            value.mul_(-1000)
     before = {name: value.clone() for name, value in state.network.items()}
     batch = training_batch(trainer.training, trainer.recipe.data, 5, 0)
     for stage, sizes in ((0, False), (1, True)):
@@ -140,6 +142,10 @@ def test_latent_weights_and_gammas_stay_in_their_range(data: Path, tmp_path: Pat
         gammas = [after[name] for name in after if name.endswith("activation.normalization.weight")]
         assert len(gammas) == 4
         assert torch.cat(gammas).min() >= 1e-3
+        others = {name for name in after if name.endswith("normalization.weight")}
+        writers = [after[name] for name in others if "activation" not in name]
+        assert len(writers) == 5
+        assert torch.cat(writers).abs().max() == 8
 
 
 def test_a_stage_ends_with_the_average_of_its_weights(data: Path, tmp_path: Path) -> None:
