@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,33 +13,11 @@ from bitat_deploy.training.networks import QuantizedNetwork, build_network
 from bitat_deploy.training.networks.bfloat16 import narrow_convolution
 from bitat_deploy.training.precision import bfloat16_pays, use_bfloat16
 from bitat_deploy.training.progress import TrainingProgress
-from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
+from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.report import training_report
 from bitat_deploy.training.trainer import Trainer
 from tests.datasets.idx_files import write_folder
-
-STAGE = {"epochs": 1.0, "learning_rate": 0.01}
-
-
-def recipe(block: str = "reactnet", **changes: Any) -> Recipe:
-    values: dict[str, Any] = {
-        "name": "drawn",
-        "description": "two blocks of dense 3x3 layers",
-        "dataset": "fashion-mnist",
-        "method": "straight-through",
-        "network": {
-            "architecture": "mobilenet-v1",
-            "block": block,
-            "width": 1.0,
-            "stem_channels": 8,
-            "stem_stride": 2,
-            "blocks": [[8, 2], [8, 1]],
-        },
-        "data": {"train_images": 96, "validation_images": 0, "test_images": 20, "batch_size": 16},
-        "full_precision": STAGE,
-        "quantized": STAGE,
-    }
-    return recipe_from_mapping(values | changes)
+from tests.training.drawn_recipe import recipe
 
 
 def network_of(given: Recipe) -> QuantizedNetwork:
@@ -75,7 +52,7 @@ def test_convolution_is_that_of_rounded_values(
 
 def test_evaluation_and_depthwise_layers_stay_exact() -> None:
     images = torch.rand(4, 1, 28, 28)
-    real, narrow = network_of(recipe()), network_of(recipe())
+    real, narrow = network_of(recipe("reactnet")), network_of(recipe("reactnet"))
     use_bfloat16(narrow, True)
     assert torch.equal(real.eval()(images), narrow.eval()(images))
     assert not torch.equal(real.train()(images), narrow.train()(images))
@@ -123,7 +100,7 @@ def test_the_decision_is_kept_and_reported(tmp_path: Path, monkeypatch: pytest.M
             "bitat_deploy.training.trainer.bfloat16_pays", lambda *_, answer=pays: answer
         )
         path = tmp_path / f"{pays}.pt"
-        trainer = Trainer(recipe(), data, path)
+        trainer = Trainer(recipe("reactnet"), data, path)
         state = trainer.run(trainer.start(), TrainingProgress())
         assert load_checkpoint(path).narrow == pays
         assert training_report(state)["bfloat16_convolutions"] == pays
@@ -132,11 +109,11 @@ def test_the_decision_is_kept_and_reported(tmp_path: Path, monkeypatch: pytest.M
     assert not all(torch.equal(*(state.network[name] for state in ended)) for name in names)
     # A run that stopped after its first stage goes on as it began, whatever is measured now.
     path = tmp_path / "True.pt"
-    trainer = Trainer(recipe(), data, path)
+    trainer = Trainer(recipe("reactnet"), data, path)
     monkeypatch.setattr("bitat_deploy.training.trainer.bfloat16_pays", lambda *_: True)
     trainer.stages = trainer.stages[:1]
     first = trainer.run(trainer.start(), TrainingProgress())
     monkeypatch.setattr("bitat_deploy.training.trainer.bfloat16_pays", lambda *_: False)
-    trainer = Trainer(recipe(), data, path)
+    trainer = Trainer(recipe("reactnet"), data, path)
     again = trainer.run(trainer.resumed(replace(first, result=None)), TrainingProgress())
     assert all(torch.equal(again.network[name], ended[0].network[name]) for name in names)

@@ -18,32 +18,10 @@ from bitat_deploy.training.loop import task_loss
 from bitat_deploy.training.networks import QuantizedNetwork, build_network
 from bitat_deploy.training.progress import TrainingProgress
 from bitat_deploy.training.quantizers import WeightMode, int8_weight
-from bitat_deploy.training.recipe import Recipe, recipe_from_mapping
+from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.trainer import Trainer
 from tests.datasets.idx_files import write_folder
-
-STAGE = {"epochs": 1.0, "learning_rate": 0.01}
-
-
-def recipe(**changes: Any) -> Recipe:
-    values: dict[str, Any] = {
-        "name": "drawn",
-        "description": "two shortcut blocks",
-        "dataset": "fashion-mnist",
-        "method": "straight-through",
-        "network": {
-            "architecture": "mobilenet-v1",
-            "block": "shortcut",
-            "width": 1.0,
-            "stem_channels": 8,
-            "stem_stride": 2,
-            "blocks": [[8, 2], [8, 1]],
-        },
-        "data": {"train_images": 96, "validation_images": 0, "test_images": 20, "batch_size": 16},
-        "full_precision": STAGE,
-        "quantized": STAGE,
-    }
-    return recipe_from_mapping(values | changes)
+from tests.training.drawn_recipe import recipe
 
 
 @pytest.fixture(scope="module")

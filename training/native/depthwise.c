@@ -29,17 +29,17 @@ static void input_taps(const float *x, const Shape *s, long image, long row, lon
         }
 }
 
-static void weighted_sum(const float *tap[TAPS], const float *weight, long channels,
-                         float *restrict out)
+/* out = the sum of from[k] * weight[k]; unrolled where the count is known. */
+static inline __attribute__((always_inline)) void
+sum_of(long count, const float *const *from, const float *const *weight, long channels,
+       float *restrict out)
 {
-    const float *t0 = tap[0], *t1 = tap[1], *t2 = tap[2], *t3 = tap[3], *t4 = tap[4];
-    const float *t5 = tap[5], *t6 = tap[6], *t7 = tap[7], *t8 = tap[8];
-    const float *w = weight;
-    long n = channels;
-    for (long c = 0; c < n; c++)
-        out[c] = t0[c] * w[c] + t1[c] * w[n + c] + t2[c] * w[2 * n + c] + t3[c] * w[3 * n + c] +
-                 t4[c] * w[4 * n + c] + t5[c] * w[5 * n + c] + t6[c] * w[6 * n + c] +
-                 t7[c] * w[7 * n + c] + t8[c] * w[8 * n + c];
+    for (long c = 0; c < channels; c++) {
+        float sum = 0;
+        for (long k = 0; k < count; k++)
+            sum += from[k][c] * weight[k][c];
+        out[c] = sum;
+    }
 }
 
 static float *constant_row(long channels, float value)
@@ -59,12 +59,14 @@ int depthwise_forward(const float *x, const float *weight, long batch, long heig
     float *border = constant_row(channels, outside);
     if (!border)
         return 1;
-    const float *tap[TAPS];
+    const float *tap[TAPS], *weights[TAPS];
+    for (long t = 0; t < TAPS; t++)
+        weights[t] = weight + t * channels;
     for (long image = 0; image < batch; image++)
         for (long row = 0; row < rows; row++)
             for (long column = 0; column < columns; column++) {
                 input_taps(x, &s, image, row, column, border, tap);
-                weighted_sum(tap, weight, channels, out);
+                sum_of(TAPS, tap, weights, channels, out);
                 out += channels;
             }
     free(border);
@@ -87,18 +89,6 @@ static Seen seen_by(long position, long stride, long outputs)
         }
     }
     return seen;
-}
-
-static inline __attribute__((always_inline)) void
-sum_of(long count, const float *const *from, const float *const *weight, long channels,
-       float *restrict out)
-{
-    for (long c = 0; c < channels; c++) {
-        float sum = 0;
-        for (long k = 0; k < count; k++)
-            sum += from[k][c] * weight[k][c];
-        out[c] = sum;
-    }
 }
 
 /* Gradient of the input from that of the output. Returns 0, or 1 when out of memory. */
