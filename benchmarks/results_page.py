@@ -52,16 +52,17 @@ def results_page(
     reports: Path,
     costs: dict[str, dict[str, float]],
     targets: Sequence[str] = (),
+    roundings: Sequence[str] = (),
 ) -> str:
     """Markdown for all comparisons; rows without a report are left out and counted.
 
     ``costs`` are modelled cycles by row and core, see :mod:`benchmarks.row_cost`; ``targets`` the
-    lines of :mod:`benchmarks.targets`.
+    lines of :mod:`benchmarks.targets`, ``roundings`` those of :mod:`benchmarks.rounding_page`.
     """
     parts = [_HEAD, *targets]
     for comparison in comparisons:
         parts += _section(comparison, reports, costs)
-    return "\n".join([*parts, _CHECKS])
+    return "\n".join([*parts, *roundings, _CHECKS])
 
 
 def _section(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "descent": _PLAIN,
     "stream": {},
     "stream+steps": {},
+    "without-v": {"rounding": "nearest"},
 }
 # What of "stream" was chosen, and with what else: to be measured on validation images.
 CHOICES: dict[str, dict[str, Any]] = {
@@ -52,7 +54,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "gamma-fit": {"gamma": "fit"},
     "gamma-keep": {"gamma": "keep"},
 }
-_TITLES = {
+TITLES = {
     "nearest": "nearest level, scale by output error",
     "adaround": "AdaRound-like",
     "gptq": "GPTQ-like",
@@ -192,21 +194,23 @@ def table(document: dict[str, Any]) -> str:
     """Markdown: a table for each number of bits of the activations, a column for the weights'."""
     lines = [
         f"Network `{document['network']}` with real weights: {_percent(document['reference'])} on "
-        f"{document['test_images']} {document['split']} images.",
+        f"{document['test_images']:,} {document['split']} images.",
     ]
     if "onnxruntime_int8" in document:
         int8 = _percent(document["onnxruntime_int8"])
-        lines += ["", f"ONNX Runtime's static quantization of it, W8A8: {int8}."]
+        setting = document.get("onnxruntime_setting")
+        how = "W8A8" if setting is None else f"W8A8, {setting}"
+        lines += ["", f"ONNX Runtime's static quantization of it ({how}): {int8}."]
     by_row: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
     for entry in document["rows"]:
         key = (entry["activations"], entry["weights"], entry["method"])
         by_row.setdefault(key, []).append(entry)
     for bits in sorted({key[0] for key in by_row}, reverse=True):
         columns = sorted({key[1] for key in by_row if key[0] == bits})
-        lines += ["", f"Activations of {bits} bits, top-1 in % ± standard error:", ""]
-        lines.append("| | " + " | ".join(f"W{weights}" for weights in columns) + " |")
+        titles = " | ".join(f"W{weights}" for weights in columns)
+        lines += ["", f"| top-1 [%], activations of {bits} bits | {titles} |"]
         lines.append("|---" * (len(columns) + 1) + "|")
-        for method, title in _TITLES.items():
+        for method, title in TITLES.items():
             cells = [by_row.get((bits, weights, method), []) for weights in columns]
             if any(cells):
                 lines.append("| " + " | ".join([title, *map(_cell, cells)]) + " |")
@@ -214,13 +218,13 @@ def table(document: dict[str, Any]) -> str:
 
 
 def _cell(entries: Sequence[dict[str, Any]]) -> str:
-    """The mean over seeds; the standard error of one measurement."""
+    """The mean over draws of images; the standard error of one measurement."""
     if not entries:
         return ""
-    top1 = sum(entry["top1"] for entry in entries) / len(entries)
+    top1 = statistics.mean(entry["top1"] for entry in entries)
     error = max(entry["standard_error"] for entry in entries)
-    seeds = f" ({len(entries)} seeds)" if len(entries) > 1 else ""
-    return f"{100 * top1:.2f} ± {100 * error:.2f}{seeds}"
+    draws = f" ({len(entries)} draws)" if len(entries) > 1 else ""
+    return f"{100 * top1:.2f} ± {100 * error:.2f}{draws}"
 
 
 def _percent(fraction: float) -> str:

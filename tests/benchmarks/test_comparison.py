@@ -10,6 +10,7 @@ import yaml
 
 from benchmarks.comparison import Comparison, load_comparison, report_of
 from benchmarks.results_page import results_page
+from benchmarks.rounding_page import rounding_section
 from benchmarks.row_cost import modelled_costs, read_costs, row_name
 from benchmarks.targets import targets_section
 from bitat_deploy.errors import InputError
@@ -219,7 +220,8 @@ def test_the_committed_page_is_that_of_the_committed_reports() -> None:
     comparisons = {path.stem: load_comparison(path) for path in COMMITTED}
     targets = targets_section(root / "benchmarks" / "targets.yaml", root, comparisons)
     costs = read_costs(reports / "training-cycles.json")
-    page = results_page(list(comparisons.values()), reports / "training", costs, targets)
+    roundings = rounding_section(root / "benchmarks" / "rounding.yaml", root)
+    page = results_page(list(comparisons.values()), reports / "training", costs, targets, roundings)
     assert page == (root / "docs" / "results.md").read_text()
 
 
