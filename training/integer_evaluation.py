@@ -85,26 +85,30 @@ def _sums(layer: Convolution, x: Tensor) -> Tensor:
 
 
 def _quantize(stage: Quantize, x: Tensor) -> Tensor:
-    codes = torch.zeros(x.shape)
+    codes = torch.zeros(x.shape, dtype=torch.uint8)  # at most 255; bytes add up the fastest
     for threshold in stage.thresholds:
-        codes += x >= _channels(threshold).to(x.dtype)
-    return 2 * codes - len(stage.thresholds) if stage.signed else codes
+        codes += (x >= _channels(threshold).to(x.dtype)).view(torch.uint8)
+    levels = codes.to(torch.float32)
+    return levels.mul_(2).sub_(len(stage.thresholds)) if stage.signed else levels
 
 
 def _output(stage: OutputStage, sums: Tensor, values: dict[str, Tensor]) -> Tensor:
     if isinstance(stage, Quantize):
         return _quantize(stage, sums)
-    sums = sums.to(torch.int64)
+    y = sums.to(torch.int64, copy=True)  # changed in place: memory is what takes the time
     if not isinstance(stage, Requantize):
-        return sums
+        return y
     if stage.clip is not None:
-        sums = (sums + _channels(stage.clip.offset)).clamp(min=0)
-        sums = torch.minimum(sums, _channels(stage.clip.reach))
-    y = (sums * _channels(stage.multiplier) + _channels(stage.bias)) >> stage.shift
+        y += _channels(stage.clip.offset)
+        torch.minimum(y.clamp_(min=0), _channels(stage.clip.reach), out=y)
+    y *= _channels(stage.multiplier)
+    y += _channels(stage.bias)
+    y >>= stage.shift
     if stage.shortcut is not None:
         shortcut = values[stage.shortcut]
-        y = y + shortcut.repeat(1, y.shape[1] // shortcut.shape[1], 1, 1)
-    y = y.clamp(*SATURATION[stage.dtype])
+        for part in y.split(shortcut.shape[1], dim=1):  # repeated over the channels
+            part += shortcut
+    y.clamp_(*SATURATION[stage.dtype])
     return y if stage.activation is None else _activate(stage.activation, y)
 
 

@@ -17,7 +17,7 @@ from bitat_deploy.training.own_network import FORMAT, network_of_document
 from bitat_deploy.training.recipe import Recipe
 from bitat_deploy.training.twin import finished_network
 
-_BATCH = 500
+_BATCH = 128
 
 
 def load_checkpoint_network(path: Path) -> IntegerNetwork:
