@@ -45,8 +45,8 @@ def starting_network(init: str | None) -> dict[str, Any]:
     if init in zoo_names():
         report = training_report(init)
         assert report is not None, f"the zoo has no report of {init}"
-        network: dict[str, Any] = report["recipe"]["network"]
-        return network
+        # The first reports name neither: there was one architecture then.
+        return {"architecture": "mobilenet-v1", "block": "chain", **report["recipe"]["network"]}
     path = Path(init)
     if not path.is_file():
         raise InputError(

@@ -37,7 +37,7 @@ def plan_training(
     folder: str | Path,
     *,
     group: str | None = None,
-    bits: int = 1,
+    bits: str | None = None,
     init: str | None = None,
     changes: Sequence[str] = (),
 ) -> "TrainingPlan":
@@ -45,8 +45,9 @@ def plan_training(
 
     The folder has CLASS/IMAGE, of which a fifth is held out for testing, or train/CLASS/IMAGE and
     test/CLASS/IMAGE. Photos of a class stay together where the regular expression ``group`` finds
-    the same text in their file names. ``bits`` (1, 2 or 4) of weights and activations; ``init`` as
-    in a recipe; ``changes`` are values as KEY=VALUE. Raises InputError.
+    the same text in their file names. ``bits``: w1a1, w1a2 (the default), w2a2 or w4a4, of
+    weights and activations. ``init`` as in a recipe; ``changes`` are values as KEY=VALUE. Raises
+    InputError.
     """
     prepare_torch("training")
     from bitat_deploy.training import plan_training as plan

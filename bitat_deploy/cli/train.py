@@ -17,7 +17,7 @@ _OF_FOLDERS = ("group", "bits", "init")
 @click.command(
     epilog=examples(
         "bitat-deploy train photos/",
-        "bitat-deploy train photos/ --group '^[0-9]+' --bits 2",
+        "bitat-deploy train photos/ --group '^[0-9]+' --bits w2a2",
         "bitat-deploy train --recipe fashion-mnist-mobilenet",
     )
 )
@@ -36,8 +36,8 @@ _OF_FOLDERS = ("group", "bits", "init")
 )
 @click.option(
     "--bits",
-    type=click.Choice(("1", "2", "4")),
-    help="With FOLDER: bits of weights and activations; fewer are faster.  [default: 1]",
+    type=click.Choice(("w1a1", "w1a2", "w2a2", "w4a4"), case_sensitive=False),
+    help="With FOLDER: bits of weights (w) and activations (a); fewer are faster.  [default: w1a2]",
 )
 @click.option(
     "--init",
@@ -110,9 +110,7 @@ def train(
             raise click.UsageError(
                 "Give a folder of photos, or a recipe with --recipe; --list shows the recipes."
             )
-        plan = api.plan_training(
-            folder, group=group, bits=int(bits or 1), init=init, changes=changes
-        )
+        plan = api.plan_training(folder, group=group, bits=bits, init=init, changes=changes)
         for reason in plan.reasons:
             say(f"- {reason}")
         output = output or Path("runs") / plan.recipe.name

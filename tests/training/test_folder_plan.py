@@ -15,7 +15,8 @@ from bitat_deploy.cli.main import cli
 from bitat_deploy.datasets import HeldOut, load_dataset
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import load_checkpoint
-from bitat_deploy.training.folder_plan import plan_training
+from bitat_deploy.training.drawn import drawn_network
+from bitat_deploy.training.folder_plan import BITS, plan_training
 from bitat_deploy.training.integer_network import integer_top1, load_checkpoint_network
 from bitat_deploy.training.recipe import load_recipe
 from bitat_deploy.zoo import zoo_names
@@ -87,18 +88,22 @@ def test_the_road_from_a_folder(tmp_path: Path) -> None:
 def test_what_is_chosen(tmp_path: Path) -> None:
     folder = draw(tmp_path / "photos", side=70)
     (folder / "light" / "IMG_1.heic").write_bytes(b"")
-    for bits, method in ((1, "straight-through"), (2, "uniq"), (4, "uniq")):
-        recipe = plan_training(folder, bits=bits).recipe
-        assert (recipe.method, recipe.quantization.weight_bits) == (method, bits)
+    assert plan_training(folder).recipe == plan_training(folder, bits="w1a2").recipe
+    for name, method in (("w1a1", "straight-through"), ("w1a2", "uniq"), ("w4a4", "uniq")):
+        recipe = plan_training(folder, bits=name).recipe
+        bits = (recipe.quantization.weight_bits, recipe.quantization.activation_bits)
+        assert (recipe.method, bits) == (method, BITS[name])
         assert (recipe.data.image_size, recipe.data.test_share) == (64, 0.2)
+        layer_bits = recipe.quantization.layer_bits
+        assert layer_bits == ({"*.depthwise": 8} if name == "w1a2" else {})
     reasons = plan_training(folder).reasons
     assert any("no pictures which can be read: 1 .heic" in reason for reason in reasons)
     assert any("shorter side is 70 pixels" in reason for reason in reasons)
     changed = plan_training(folder, changes=["data.image_size=48", "seed=3"])
     assert (changed.recipe.data.image_size, changed.recipe.seed) == (48, 3)
     assert not any("shorter side" in reason for reason in changed.reasons)
-    with pytest.raises(InputError, match="bits must be one of 1, 2, 4, not 3"):
-        plan_training(folder, bits=3)
+    with pytest.raises(InputError, match="bits must be one of w1a1, w1a2, w2a2, w4a4, not 3"):
+        plan_training(folder, bits="3")
     few = draw(tmp_path / "few", 4)
     with pytest.raises(InputError, match=r"class '.*' in '.*few' has \d photos for training"):
         plan_training(few)
@@ -115,11 +120,13 @@ def test_own_test_images_are_taken(tmp_path: Path) -> None:
 def test_init_names_a_network(tmp_path: Path) -> None:
     folder = draw(tmp_path / "photos")
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "mobilenet_v2.pth")
-    plan = plan_training(folder, init="mobilenet_v2.pth", bits=4)
+    plan = plan_training(folder, init="mobilenet_v2.pth", bits="w4a4")
     assert plan.recipe.network.architecture == "mobilenet-v2"
     assert len(plan.recipe.network.blocks) == 7
+    for name in zoo_names():
+        recipe = plan_training(folder, init=name).recipe
+        assert len(drawn_network(recipe, (32, 32, 3), CLASSES).layers) > 10
     name = "fashion-mnist-shortcut"
-    assert name in zoo_names()
     assert plan_training(folder, init=name).recipe.network.width == 0.5
     small = ["--set", "data.batch_size=8", "--set", "full_precision.epochs=1"]
     small += ["--set", "quantized.epochs=1", "--threads", "1"]
@@ -135,7 +142,7 @@ def test_wrong_options(tmp_path: Path) -> None:
     for arguments, complaint in (
         ([], "Give a folder of photos, or a recipe"),
         (["photos", "--data", "photos"], "FOLDER and --data are the same"),
-        (["--recipe", "smoke", "--bits", "2"], "--bits is for a folder without a recipe"),
+        (["--recipe", "smoke", "--bits", "w2a2"], "--bits is for a folder without a recipe"),
     ):
         result = CliRunner().invoke(cli, ["train", *arguments])
         assert result.exit_code == 2
