@@ -13,7 +13,6 @@ from bitat_deploy.training.starting_point import starting_network
 
 SIDES = (32, 48, 64, 96)  # pixels; larger photos are resized to the largest
 BITS = {"w1a1": (1, 1), "w1a2": (1, 2), "w2a2": (2, 2), "w4a4": (4, 4)}
-DEFAULT_BITS = "w1a2"
 _LEAST_PHOTOS = 10  # for training, of each class
 _SEEN = 120_000  # images that a stage of training sees, repeated as often as that takes
 _EPOCHS = (10, 60)  # least and most
@@ -38,9 +37,9 @@ def plan_training(
     """Choose how to train on ``folder``, of CLASS/IMAGE or train/CLASS/IMAGE and test/CLASS/IMAGE.
 
     ``group`` keeps images together, see :class:`HeldOut`. ``bits``, a key of ``BITS``, of weights
-    and activations; by default 1 and 2. ``init`` as in a recipe: its network is taken too.
-    ``changes`` are "key=value" as in :func:`load_recipe` and come last. Raises InputError where the
-    folder does not hold enough.
+    and activations: by default 1 and 2, or 1 in a network of ReActNet's blocks. ``init`` as in a
+    recipe: its network is taken too. ``changes`` are "key=value" as in :func:`load_recipe` and come
+    last. Raises InputError where the folder does not hold enough.
     """
     survey = survey_folder(folder, HeldOut(DEFAULT_SHARE, group))
     _check(folder, survey)
@@ -51,7 +50,7 @@ def plan_training(
     }
     data, reasons = _data(survey, group)
     network = starting_network(init)
-    method, bits_reasons = _method(bits or DEFAULT_BITS, network)
+    method, bits_reasons = _method(bits, network)
     document |= {"network": network, "data": data, **method}
     reasons |= bits_reasons
     if init is not None:
@@ -112,8 +111,10 @@ def _data(survey: FolderSurvey, group: str | None) -> tuple[dict[str, Any], dict
     }
 
 
-def _method(bits: str, network: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _method(bits: str | None, network: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The sections that say how it is quantized and trained, but for their epochs; the reasons."""
+    if bits is None:  # ReActNet's thresholds and shifts are for signs
+        bits = "w1a1" if network["block"] == "reactnet" else "w1a2"
     if bits not in BITS:
         raise InputError(f"bits must be one of {', '.join(BITS)}, not {bits}")
     weights, activations = BITS[bits]

@@ -126,6 +126,7 @@ def test_init_names_a_network(tmp_path: Path) -> None:
     for name in zoo_names():
         recipe = plan_training(folder, init=name).recipe
         assert len(drawn_network(recipe, (32, 32, 3), CLASSES).layers) > 10
+        assert (recipe.quantization.activation_bits == 1) == (recipe.network.block == "reactnet")
     name = "fashion-mnist-shortcut"
     assert plan_training(folder, init=name).recipe.network.width == 0.5
     small = ["--set", "data.batch_size=8", "--set", "full_precision.epochs=1"]
