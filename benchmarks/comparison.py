@@ -71,13 +71,15 @@ class Budgets:
     """What rows, by their names, reach with less: fewer steps, fewer images.
 
     The epochs are those of all of a row's stages together, which keep their proportion. The twin
-    is the one of all images. ``validation_images`` are held out where images are few.
+    is the one of all images. ``validation_images`` are held out where images are few. ``leads``
+    are pairs of rows whose difference is shown.
     """
 
     seeds: tuple[int, ...]
     rows: tuple[str, ...]
     amounts: tuple[Amount, ...]
     validation_images: int = 300
+    leads: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -159,19 +159,24 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
     """A table for each number of images: rows, and numbers of epochs as columns."""
     lines: list[str] = []
     for amount in budgets.amounts:
-        rows = [
-            (comparison.row(name).title, _reached(comparison, budgets, name, amount, reports))
-            for name in budgets.rows
+        reached = {
+            name: _reached(comparison, budgets, name, amount, reports) for name in budgets.rows
+        }
+        if not any(cell for cells in reached.values() for cell in cells):
+            continue
+        images = "all" if amount.images is None else f"{amount.images:,}"
+        titles = [f"{epochs:g} epochs" for epochs in amount.epochs]
+        lines += [
+            f"| {images} training images | {' | '.join(titles)} |",
+            "|---" * (1 + len(titles)) + "|",
         ]
-        if any(cell for _, cells in rows for cell in cells):
-            images = "all" if amount.images is None else f"{amount.images:,}"
-            titles = [f"{epochs:g} epochs" for epochs in amount.epochs]
-            lines += [
-                f"| {images} training images | {' | '.join(titles)} |",
-                "|---" * (1 + len(titles)) + "|",
-                *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows),
-                "",
-            ]
+        for name, cells in reached.items():
+            lines.append(_budget_line(comparison.row(name).title, cells))
+        for name, other in budgets.leads:
+            title = f"{comparison.row(name).title}, above {comparison.row(other).title}"
+            both = zip(reached[name], reached[other], strict=True)
+            lines.append(_budget_line(title, [_difference(*pair) for pair in both]))
+        lines.append("")
     if not lines:
         return []
     return [
@@ -180,7 +185,7 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
         "Top-1 [%] on the test images: in integers, but in floating point where no step was taken "
         "and the network has no ranges yet. Epochs are passes through these images, of all stages "
         f"together. Seeds: {', '.join(map(str, budgets.seeds))}; with several, the mean and the "
-        "range.",
+        "range. The last lines are differences, seed by seed.",
         "",
         *lines,
     ]
@@ -188,17 +193,27 @@ def _budgets(comparison: Comparison, budgets: Budgets, reports: Path) -> list[st
 
 def _reached(
     comparison: Comparison, budgets: Budgets, name: str, amount: Amount, reports: Path
-) -> list[str]:
-    """What the row reached, a cell for each number of epochs; empty where no run is there."""
+) -> list[dict[int, float]]:
+    """Percent that the row reached, by seed, for each number of epochs."""
     cells = []
     for epochs in amount.epochs:
-        runs = (
-            comparison.budget_run(comparison.row(name), seed, amount.images, epochs)
+        runs = {
+            seed: comparison.budget_run(comparison.row(name), seed, amount.images, epochs)
             for seed in budgets.seeds
-        )
-        found = [report for run in runs if (report := report_of(run, reports)) is not None]
-        cells.append(_top1(found) if found else "")
+        }
+        kept = {seed: report_of(run, reports) for seed, run in runs.items()}
+        cells.append({s: 100 * r["accuracy"]["top1"] for s, r in kept.items() if r is not None})
     return cells
+
+
+def _difference(one: dict[int, float], other: dict[int, float]) -> dict[int, float]:
+    """Seed by seed."""
+    return {seed: one[seed] - other[seed] for seed in one if seed in other}
+
+
+def _budget_line(title: str, cells: Sequence[dict[int, float]]) -> str:
+    texts = [mean_and_range(list(cell.values())) if cell else "" for cell in cells]
+    return f"| {title} | {' | '.join(texts)} |"
 
 
 def mean_and_range(values: Sequence[float]) -> str:

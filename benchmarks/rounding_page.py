@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results_page import mean_and_range
 from benchmarks.rounding import TITLES, table
+from bitat_deploy.errors import InputError
 from bitat_deploy.plain_values import build_record
 from bitat_deploy.yaml_file import read_yaml
 
-OURS = "stream"
 RIVALS = ("nearest", "adaround", "gptq")
+OURS = "stream"
+ABLATION = "without-v"
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Networks of one shape: a file for each seed of their training."""
+
+    title: str
+    reports: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Roundings:
-    """``networks`` are shown whole; of ``shapes`` the ways at one bit, a line for each network."""
+    """``networks`` are shown whole; of ``shapes`` the ways at one bit, in a line."""
 
     text: str
     networks: tuple[Measured, ...]
-    shapes: tuple[Measured, ...]
+    shapes: tuple[Shape, ...]
     findings: str
 
 
@@ -38,17 +49,18 @@ def rounding_section(path: Path, root: Path) -> list[str]:
     values = build_record(_Roundings, read_yaml(path), path.stem)
     lines = ["## Quantizing without labels", "", values.text.strip(), ""]
     for network in values.networks:
-        document = json.loads((root / network.report).read_text())
+        document = _document(root, network.report)
         lines += [f"### {network.title}", ""]
         lines += [network.text.strip(), ""] if network.text else []
         processor = document["environment"]["processor"]
         lines += [table(document).strip(), "", f"Measured on: {processor}.", ""]
-    ways = (*RIVALS, OURS)
+    ways = (*RIVALS, ABLATION, OURS)
     lines += [
         "### One bit, in networks of several shapes",
         "",
         "Top-1 [%] of the test images with 1-bit weights and 8-bit activations. The lead is that "
-        "over the best of the other ways.",
+        "of the last way over the best of the first three. Where a shape was trained with several "
+        "seeds, the mean and the range.",
         "",
         f"| | full precision | {' | '.join(TITLES[way] for way in ways)} | lead |",
         "|---" * (len(ways) + 3) + "|",
@@ -58,19 +70,33 @@ def rounding_section(path: Path, root: Path) -> list[str]:
     return [*lines, "### Findings", "", values.findings.strip(), ""]
 
 
-def _shape(shape: Measured, root: Path) -> str:
-    document: dict[str, Any] = json.loads((root / shape.report).read_text())
-    top1 = {way: _top1(document, way) for way in (*RIVALS, OURS)}
-    rivals = [top1[way] for way in RIVALS]
-    lead = top1[OURS] - max(rivals)
-    cells = [100 * document["reference"], *rivals, top1[OURS], lead]
-    return f"| {shape.title} | {' | '.join(f'{cell:.2f}' for cell in cells)} |"
+def _shape(shape: Shape, root: Path) -> str:
+    columns: dict[str, list[float]] = {way: [] for way in ("twin", *RIVALS, ABLATION, OURS, "lead")}
+    for report in shape.reports:
+        document = _document(root, report)
+        top1 = _top1_by_way(document)
+        lacking = [way for way in (*RIVALS, OURS) if way not in top1]
+        if lacking:
+            raise InputError(f"'{report}' has no row of {', '.join(lacking)} at W1A8; measure it")
+        top1 |= {"twin": 100 * document["reference"]}
+        top1 |= {"lead": top1[OURS] - max(top1[way] for way in RIVALS)}
+        for way, reached in columns.items():
+            reached += [top1[way]] if way in top1 else []
+    cells = [mean_and_range(reached) if reached else "" for reached in columns.values()]
+    return f"| {shape.title} | {' | '.join(cells)} |"
 
 
-def _top1(document: dict[str, Any], way: str) -> float:
-    """Percent at W1A8, the mean over draws of images."""
-    return 100 * statistics.mean(
-        row["top1"]
-        for row in document["rows"]
-        if (row["weights"], row["activations"], row["method"]) == (1, 8, way)
-    )
+def _document(root: Path, report: str) -> dict[str, Any]:
+    if not (root / report).is_file():
+        raise InputError(f"'{report}' is not there; scripts/compare-rounding --json makes it")
+    document: dict[str, Any] = json.loads((root / report).read_text())
+    return document
+
+
+def _top1_by_way(document: dict[str, Any]) -> dict[str, float]:
+    """Percent at W1A8, the mean over draws of images, of the ways that were measured."""
+    found: dict[str, list[float]] = {}
+    for row in document["rows"]:
+        if (row["weights"], row["activations"]) == (1, 8):
+            found.setdefault(row["method"], []).append(100 * row["top1"])
+    return {way: statistics.mean(reached) for way, reached in found.items()}

@@ -133,7 +133,23 @@ def test_budgets_shorten_all_stages_and_stand_by_images_and_epochs(tmp_path: Pat
     page = results_page([comparison], tmp_path, {})
     assert "| 100 training images | 0 epochs | 0.5 epochs |" in page
     assert "| warm-up |  | 50.00 |" in page
+    assert ", above " not in page
     assert "all training images" not in page
+
+
+def test_leads_are_differences_of_the_same_seed(tmp_path: Path) -> None:
+    values = document()
+    values["budgets"] = {"seeds": [1, 2], "rows": ["warm", "signs"], "amounts": [{"epochs": [3]}]}
+    values["budgets"]["leads"] = [["warm", "signs"]]
+    comparison = load_comparison(written(tmp_path, values))
+    ends = ["warm-all-images-3-epochs-seed1", "signs-all-images-3-epochs-seed1",
+            "warm-all-images-3-epochs-seed2"]  # fmt: skip
+    names = [run.name.removeprefix("stripes-") for run in comparison.runs()]
+    for name, top1 in zip(ends, (0.5, 0.4, 0.9), strict=True):
+        write_report(comparison, names.index(name), top1, tmp_path)
+    page = results_page([comparison], tmp_path, {})
+    assert "| warm-up | 70.00 (50.00 to 90.00) |" in page
+    assert "| warm-up, above signs | 10.00 |" in page
 
 
 def test_rows_of_another_comparison(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import rounding, static_int8
+from benchmarks.rounding_page import rounding_section
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import load_checkpoint
 from bitat_deploy.training.data import ImageSet, images_to_tensor
@@ -87,3 +88,29 @@ def test_onnx_runtime_computes_what_the_network_does(tmp_path: Path) -> None:
         assert static_int8.onnx_top1(tmp_path / "real.onnx", test) > 0.99
         int8 = static_int8.static_int8_top1(network, images[:100], test)
         assert int8.top1 > 0.7 and int8.setting
+
+
+def test_the_lead_is_that_over_the_best_other_way(tmp_path: Path) -> None:
+    """Of each network; with several the mean, and the range."""
+    title = "shapes: [{title: signs, reports: [1.json, 2.json]}]"
+    (tmp_path / "r.yaml").write_text(f"text: t\nnetworks: []\n{title}\nfindings: f\n")
+    reached = {"nearest": 0.2, "adaround": 0.4, "gptq": 0.5, "stream": 0.7}
+    for name, change in (("1", {}), ("2", {"adaround": 0.6})):
+        rows = [
+            {"weights": 1, "activations": 8, "method": way, "top1": top1}
+            for way, top1 in (reached | change).items()
+        ]
+        rows.append({"weights": 2, "activations": 8, "method": "stream", "top1": 1.0})
+        document = {"reference": 0.9, "rows": rows}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    line = next(line for line in rounding_section(tmp_path / "r.yaml", tmp_path) if "signs" in line)
+    assert line == (
+        "| signs | 90.00 (90.00 to 90.00) | 20.00 (20.00 to 20.00) | 50.00 (40.00 to 60.00) "
+        "| 50.00 (50.00 to 50.00) |  | 70.00 (70.00 to 70.00) | 15.00 (10.00 to 20.00) |"
+    )
+    (tmp_path / "2.json").write_text(json.dumps({"reference": 0.9, "rows": rows[:1]}))
+    with pytest.raises(InputError, match="has no row of adaround, gptq, stream at W1A8"):
+        rounding_section(tmp_path / "r.yaml", tmp_path)
+    (tmp_path / "1.json").unlink()
+    with pytest.raises(InputError, match="is not there; scripts/compare-rounding --json makes it"):
+        rounding_section(tmp_path / "r.yaml", tmp_path)
