@@ -129,7 +129,7 @@ def _method(bits: str | None, network: dict[str, Any]) -> tuple[dict[str, Any], 
     if weights == 1 and network["block"] == "shortcut":
         quantization["layer_bits"] = {"*.depthwise": 8}
         reasons["quantization.layer_bits *.depthwise=8"] = (
-            "one bit costs the most accuracy there, and eight cost next to no time"
+            "one bit costs the most accuracy there, and eight hardly any modelled cycles"
         )
     optimizer = {"kind": "sgd", "weight_decay": 1e-4}
     return {"method": "uniq", "quantization": quantization, "optimizer": optimizer}, reasons

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bitat_deploy.cli.main import cli
+from bitat_deploy.cli.train import train
 from bitat_deploy.datasets import HeldOut, load_dataset
 from bitat_deploy.errors import InputError
 from bitat_deploy.training.checkpoint import load_checkpoint
@@ -89,6 +90,8 @@ def test_what_is_chosen(tmp_path: Path) -> None:
     folder = draw(tmp_path / "photos", side=70)
     (folder / "light" / "IMG_1.heic").write_bytes(b"")
     assert plan_training(folder).recipe == plan_training(folder, bits="w1a2").recipe
+    offered = next(option for option in train.params if option.name == "bits")
+    assert list(offered.type.choices) == list(BITS)
     for name, method in (("w1a1", "straight-through"), ("w1a2", "uniq"), ("w4a4", "uniq")):
         recipe = plan_training(folder, bits=name).recipe
         bits = (recipe.quantization.weight_bits, recipe.quantization.activation_bits)
