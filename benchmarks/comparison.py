@@ -1,11 +1,12 @@
 """A comparison of recipes: its runs, their order, and each run's recipe.
 
 A comparison is one YAML file with the keys ``title``, ``text``, ``effort``, ``base`` (a recipe's
-values), ``parts`` (values by name), ``tables`` (``title``, ``seeds``, ``rows``), and optionally
-``tuning``, ``budgets`` and ``findings`` (a text on what the tables show). A row has a ``name``, a
-``title``, optionally a ``part``, values of its own in ``set``, and a ``twin``: the row whose run of
-the same seed is its full-precision twin. A row in several tables is run once. With ``static_int8``
-nothing is trained: ONNX Runtime quantizes the twin to 8 bits.
+values), ``parts`` (values by name; those of a part's own ``part`` come first), ``tables``
+(``title``, ``seeds``, ``rows``), and optionally ``tuning``, ``budgets`` and ``findings`` (a text on
+what the tables show). A row has a ``name``, a ``title``, optionally a ``part``, values of its own
+in ``set``, and a ``twin``: the row whose run of the same seed is its full-precision twin. A row in
+several tables is run once. With ``static_int8`` nothing is trained: ONNX Runtime quantizes the twin
+to 8 bits.
 
 With ``rows_of`` in place of ``parts`` and ``tables``, those of the comparison of that name are
 taken, less the rows in ``without``, with ``seeds``, and with ``changes`` to the values of rows.
@@ -169,11 +170,18 @@ class Comparison:
     def _values(self, row: Row, seed: int) -> dict[str, Any]:
         values = copy.deepcopy(self.base)
         if row.part is not None:
-            if row.part not in self.parts:
-                raise InputError(f"comparison '{self.name}': there is no part '{row.part}'")
-            merge(values, self.parts[row.part])
+            merge(values, self._part(row.part))
         merge(values, row.set)
         return {**values, "seed": seed}
+
+    def _part(self, name: str) -> dict[str, Any]:
+        """The values of a part, after those of the one that it names."""
+        if name not in self.parts:
+            raise InputError(f"comparison '{self.name}': there is no part '{name}'")
+        own = dict(self.parts[name])
+        values = self._part(own.pop("part")) if "part" in own else {}
+        merge(values, own)
+        return values
 
 
 def highest_rate(values: dict[str, Any]) -> float:
